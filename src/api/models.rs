@@ -1,0 +1,110 @@
+//! The lists of models, as OpenAI's and Ollama's clients expect them: what would be served if it were asked for.
+
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::api::Parts;
+use crate::downstream::{self, Body};
+use crate::edge::Refusal;
+use crate::upstream::Model;
+use crate::wire::{Code, Failure};
+
+/// `GET /v1/models`.
+pub(super) async fn list(parts: &Parts) -> Response<Body> {
+    let models: Vec<Value> = served(parts).await.iter().map(described).collect();
+    answer(&json!({ "object": "list", "data": models }))
+}
+
+/// `GET /v1/models/{id}`.
+pub(super) async fn one(parts: &Parts, id: &str) -> Result<Response<Body>, Refusal> {
+    let found = served(parts).await.into_iter().find(|model| model.name == id);
+    let unknown = || {
+        let words = format!("model '{}' not found", id.chars().take(100).collect::<String>());
+        Refusal::from(Failure::new(Code::ModelNotFound, words).param("model"))
+    };
+    found.map(|model| answer(&described(&model))).ok_or_else(unknown)
+}
+
+/// `GET /api/tags`.
+pub(super) async fn tags(parts: &Parts) -> Response<Body> {
+    let models: Vec<Value> = served(parts).await.into_iter().map(|model| model.tag).collect();
+    answer(&json!({ "models": models }))
+}
+
+/// `GET /api/ps`.
+pub(super) async fn running(parts: &Parts) -> Response<Body> {
+    let running = parts.catalog.running().await;
+    let models: Vec<&Value> = running
+        .iter()
+        .filter(|model| is_served(parts, model))
+        .map(|model| &model.tag)
+        .collect();
+    answer(&json!({ "models": models }))
+}
+
+/// What clients of Ollama are told where there is no Ollama: the version whose API this is.
+const OLLAMA_VERSION: &str = "0.33.0";
+
+/// `GET /api/version`.
+pub(super) async fn version(parts: &Parts) -> Response<Body> {
+    let version = parts.catalog.version().await;
+    answer(&version.unwrap_or_else(|| json!({ "version": OLLAMA_VERSION })))
+}
+
+fn answer(value: &Value) -> Response<Body> {
+    downstream::json(StatusCode::OK, value.to_string().into())
+}
+
+fn described(model: &Model) -> Value {
+    json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by })
+}
+
+/// The models of the backends that their routes lead to, and the names that routes give of their own.
+async fn served(parts: &Parts) -> Vec<Model> {
+    let known = parts.catalog.models().await;
+    let mut models: Vec<Model> = Vec::with_capacity(known.len());
+    for model in known.iter().filter(|model| is_served(parts, model)) {
+        if models.iter().all(|listed| listed.name != model.name) {
+            models.push(model.clone());
+        }
+    }
+    for (name, route) in parts.serving.exact() {
+        let target = route.targets.iter().find_map(|(backend, alias)| {
+            let there = alias.as_deref().unwrap_or(name);
+            known
+                .iter()
+                .find(|model| model.backend == backend.name && model.name == there)
+        });
+        if let Some(model) = target
+            && models.iter().all(|listed| listed.name != name)
+        {
+            models.push(renamed(model, name));
+        }
+    }
+    models
+}
+
+/// Does asking for the model lead to the backend that has it, under this name?
+fn is_served(parts: &Parts, model: &Model) -> bool {
+    let leads_there = |(backend, alias): &(_, Option<String>)| {
+        let backend: &std::sync::Arc<crate::upstream::Backend> = backend;
+        backend.name == model.backend && alias.as_ref().is_none_or(|alias| *alias == model.name)
+    };
+    parts
+        .serving
+        .find(&model.name)
+        .is_some_and(|route| route.targets.iter().any(leads_there))
+}
+
+fn renamed(model: &Model, name: &str) -> Model {
+    let mut renamed = Model {
+        name: name.to_owned(),
+        ..model.clone()
+    };
+    for key in ["name", "model"] {
+        if let Some(value) = renamed.tag.get_mut(key) {
+            *value = name.into();
+        }
+    }
+    renamed
+}

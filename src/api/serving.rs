@@ -1,0 +1,230 @@
+//! Which backends serve which model, and how its streams are treated: the routes of the configuration, in their order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use crate::relay::{Limits, OnDisconnect};
+use crate::upstream::{Backend, Pool};
+
+/// `[stream]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamConfig {
+    /// How long the head of an answer waits for its first content.
+    #[serde(with = "humantime_serde")]
+    pub commit_after: Duration,
+    /// How long a client may see nothing.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub first_token_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub max_duration: Duration,
+    pub max_event_bytes: ByteSize,
+    pub on_disconnect: OnDisconnect,
+    pub reasoning_field: ReasoningField,
+}
+
+/// The field for reasoning in OpenAI's dialect.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningField {
+    ReasoningContent,
+    Reasoning,
+}
+
+impl ReasoningField {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ReasoningContent => "reasoning_content",
+            Self::Reasoning => "reasoning",
+        }
+    }
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            commit_after: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            first_token_timeout: Duration::from_secs(5 * 60),
+            idle_timeout: Duration::from_secs(2 * 60),
+            max_duration: Duration::from_secs(30 * 60),
+            max_event_bytes: ByteSize::mib(4),
+            on_disconnect: OnDisconnect::Cancel,
+            reasoning_field: ReasoningField::ReasoningContent,
+        }
+    }
+}
+
+/// `[[route]]`: a model's name or pattern, its backends in order, and what of `[stream]` is different for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Exact, or with `*` for anything.
+    pub model: String,
+    pub backends: Vec<Target>,
+    #[serde(default, with = "humantime_serde")]
+    pub commit_after: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    pub keep_alive: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    pub first_token_timeout: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    pub idle_timeout: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    pub max_duration: Option<Duration>,
+    #[serde(default)]
+    pub on_disconnect: Option<OnDisconnect>,
+    #[serde(default)]
+    pub reasoning_field: Option<ReasoningField>,
+}
+
+/// A backend of a route: its name, or a table that says also what the backend calls the model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "WireTarget")]
+pub struct Target {
+    pub name: String,
+    pub model: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WireTarget {
+    Name(String),
+    Table(TargetTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetTable {
+    name: String,
+    #[serde(default)]
+    model: Option<String>,
+}
+
+impl From<WireTarget> for Target {
+    fn from(wire: WireTarget) -> Self {
+        match wire {
+            WireTarget::Name(name) => Self { name, model: None },
+            WireTarget::Table(TargetTable { name, model }) => Self { name, model },
+        }
+    }
+}
+
+/// How the streams of a route are treated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) commit_after: Duration,
+    pub(super) keep_alive: Duration,
+    pub(super) first_token_timeout: Duration,
+    pub(super) limits: Limits,
+    pub(super) reasoning_field: ReasoningField,
+}
+
+/// One route, ready for use.
+#[derive(Debug)]
+pub(super) struct Served {
+    pattern: String,
+    /// The backends, each with the model's name there if it is another.
+    pub(super) targets: Vec<(Arc<Backend>, Option<String>)>,
+    pub(super) settings: Settings,
+}
+
+/// All routes.
+#[derive(Debug)]
+pub struct Serving(Vec<Served>);
+
+impl Serving {
+    /// `routes` have been checked: their backends are in the pool.
+    pub fn new(routes: &[RouteConfig], stream: &StreamConfig, pool: &Pool) -> Self {
+        let served = |route: &RouteConfig| Served {
+            pattern: route.model.clone(),
+            targets: route
+                .backends
+                .iter()
+                .filter_map(|target| Some((Arc::clone(pool.backend(&target.name)?), target.model.clone())))
+                .collect(),
+            settings: Settings {
+                commit_after: route.commit_after.unwrap_or(stream.commit_after),
+                keep_alive: route.keep_alive.unwrap_or(stream.keep_alive),
+                first_token_timeout: route.first_token_timeout.unwrap_or(stream.first_token_timeout),
+                limits: Limits {
+                    idle_timeout: route.idle_timeout.unwrap_or(stream.idle_timeout),
+                    max_duration: route.max_duration.unwrap_or(stream.max_duration),
+                    on_disconnect: route.on_disconnect.unwrap_or(stream.on_disconnect),
+                },
+                reasoning_field: route.reasoning_field.unwrap_or(stream.reasoning_field),
+            },
+        };
+        Self(routes.iter().map(served).collect())
+    }
+
+    /// The first route that fits.
+    pub(super) fn find(&self, model: &str) -> Option<&Served> {
+        self.0.iter().find(|route| fits(&route.pattern, model))
+    }
+
+    /// The routes for one model only, by its name.
+    pub(super) fn exact(&self) -> impl Iterator<Item = (&str, &Served)> {
+        self.0
+            .iter()
+            .filter(|route| !route.pattern.contains('*'))
+            .map(|route| (route.pattern.as_str(), route))
+    }
+}
+
+/// Does `name` fit the pattern? `*` stands for any text, also none.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut name) = name.strip_prefix(start) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        match name.split_once(part) {
+            Some((_, behind)) => name = behind,
+            None => return false,
+        }
+    }
+    name.ends_with(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name) in [
+            ("*", "x"),
+            ("*", ""),
+            ("a*", "abc"),
+            ("*c", "abc"),
+            ("a*b*c", "a--b--c"),
+            ("abc", "abc"),
+        ] {
+            assert!(fits(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("abc", "abcd"),
+            ("a*", "ba"),
+            ("*c", "cb"),
+            ("a*b*c", "a--c"),
+            ("ab*ba", "aba"),
+        ] {
+            assert!(!fits(pattern, name), "{pattern} {name}");
+        }
+    }
+}

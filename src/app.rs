@@ -1,0 +1,299 @@
+//! From a configuration to a running gateway: every part is built here, in the order of what it needs, and the stack that a
+//! request passes is put together here, once.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneService;
+
+use crate::api::{Api, Bounds, Parts, Serving};
+use crate::config::Config;
+use crate::downstream::{self, Body};
+use crate::edge::{
+    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Keys, Limits, Names, RouteLayer, Routes, TraceLayer,
+};
+use crate::server::{Server, Shutdown, Tasks, bind};
+use crate::telemetry::Metrics;
+use crate::upstream::{Backend, Catalog, Pool, build_client};
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error("cannot build the client of a backend: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A gateway whose sockets are bound.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    listeners: Vec<std::net::TcpListener>,
+    admin: std::net::TcpListener,
+    shared: Shared,
+}
+
+/// What all workers have in common.
+#[derive(Clone, Debug)]
+struct Shared {
+    metrics: Metrics,
+    shutdown: Shutdown,
+    keys: Keys,
+    limits: Limits,
+    connections: Arc<AtomicUsize>,
+}
+
+/// The signals that end a gateway.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl App {
+    /// Binds the sockets: from here on clients may connect, and they are answered once it runs.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let workers = match config.server.workers {
+            0 => thread::available_parallelism()?.get(),
+            workers => workers,
+        };
+        let listen =
+            |address, count| bind(address, count).map_err(|source| StartError::Listen { address, source });
+        let listeners = listen(config.server.listen, workers)?;
+        let admin = listen(config.admin.listen, 1)?.remove(0);
+        let shared = Shared {
+            metrics: Metrics::new(),
+            shutdown: Shutdown::default(),
+            keys: Keys::new(&config.keys),
+            limits: Limits::new(config.server.max_streams),
+            connections: Arc::default(),
+        };
+        Ok(Self {
+            config,
+            listeners,
+            admin,
+            shared,
+        })
+    }
+
+    /// The address for clients, and the one for operators.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        let first = self
+            .listeners
+            .first()
+            .map_or_else(|| Err(io::ErrorKind::NotFound.into()), |one| one.local_addr());
+        Ok((first?, self.admin.local_addr()?))
+    }
+
+    /// Serves until a signal ends it: the first lets running streams come to their end, the second does not wait.
+    pub fn run(self) -> Result<(), StartError> {
+        let Self {
+            config,
+            listeners,
+            admin,
+            shared,
+        } = self;
+        let running = TaskTracker::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let worker = Worker::new(&config, &shared, shared.shutdown.clone(), Routes::public())?;
+            let token = running.token();
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            thread.spawn(move || {
+                let _running = token;
+                worker.run(listener);
+            })?;
+        }
+        running.close();
+        // The admin listener stays to the end, so that operators can watch a drain.
+        let admin_worker = Worker::new(&config, &shared, Shutdown::default(), Routes::admin())?;
+        let Worker {
+            runtime,
+            server,
+            parts,
+            stack,
+        } = admin_worker;
+        runtime.block_on(async {
+            let mut signals = Signals::new()?;
+            let admin = server.run(TcpListener::from_std(admin)?, stack);
+            let probe = async {
+                probe(&parts.pool).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = admin => {}
+                () = probe => {}
+                () = signals.end(&shared.shutdown, config.server.drain, &running) => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Says once which backends are not there. They may come later.
+async fn probe(pool: &Pool) {
+    for backend in pool.backends() {
+        if !backend.answers().await {
+            tracing::info!(
+                backend = backend.name,
+                "is not there yet; it will be asked again with every request"
+            );
+        }
+    }
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for the first signal, then for the workers, at most until the time to drain is over or the second signal.
+    async fn end(&mut self, shutdown: &Shutdown, drain: Duration, running: &TaskTracker) {
+        self.next().await;
+        tracing::info!(limit = %humantime::format_duration(drain), "draining");
+        shutdown.drain();
+        tokio::select! {
+            biased;
+            () = running.wait() => return,
+            () = self.next() => return tracing::info!("a second signal: ending at once"),
+            () = sleep(drain) => {}
+        }
+        tracing::info!("the time to drain is over");
+        shutdown.end();
+        tokio::select! {
+            biased;
+            () = running.wait() => {}
+            () = self.next() => {}
+            () = sleep(LAST_WORDS) => {}
+        }
+    }
+}
+
+/// How long streams that were ended may take to say so.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// What a request passes, from the outside in. Each layer takes what the one before it made.
+type Stack = BoxCloneService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// One single-threaded runtime with everything on it that is not shared.
+struct Worker {
+    runtime: Runtime,
+    server: Server,
+    parts: Arc<Parts>,
+    stack: Stack,
+}
+
+impl Worker {
+    fn new(config: &Config, shared: &Shared, shutdown: Shutdown, routes: Routes) -> Result<Self, StartError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let tasks = Tasks::default();
+        let pool = {
+            let _on = runtime.enter();
+            let client = |backend| {
+                let client = build_client(config.stream.connect_timeout)?;
+                Ok(Arc::new(Backend::new(backend, client)))
+            };
+            let backends = config
+                .backends
+                .iter()
+                .map(client)
+                .collect::<Result<_, reqwest::Error>>()?;
+            Pool::new(backends, shared.metrics.clone())
+        };
+        let parts = Arc::new(Parts {
+            catalog: Catalog::new(pool.clone()),
+            serving: Serving::new(&config.routes, &config.stream, &pool),
+            pool,
+            bounds: Bounds {
+                body_bytes: bytes(config.server.max_body_bytes),
+                body_timeout: config.server.body_timeout,
+                json_depth: config.server.max_json_depth,
+                event_bytes: bytes(config.stream.max_event_bytes),
+            },
+            tasks: tasks.clone(),
+            shutdown: shared.shutdown.clone(),
+            metrics: shared.metrics.clone(),
+        });
+        let server = Server {
+            tasks,
+            shutdown,
+            metrics: shared.metrics.clone(),
+            connections: Arc::clone(&shared.connections),
+            max_connections: config.server.max_connections,
+            header_timeout: config.server.header_timeout,
+            max_header_bytes: bytes(config.server.max_header_bytes),
+        };
+        Ok(Self {
+            runtime,
+            server,
+            stack: stack(config, shared, routes, Arc::clone(&parts)),
+            parts,
+        })
+    }
+
+    fn run(self, listener: std::net::TcpListener) {
+        let Self {
+            runtime,
+            server,
+            stack,
+            parts: _,
+        } = self;
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => server.run(listener, stack).await,
+                Err(error) => tracing::error!(%error, "cannot listen"),
+            }
+        });
+    }
+}
+
+fn stack(config: &Config, shared: &Shared, routes: Routes, parts: Arc<Parts>) -> Stack {
+    let names = Names::new(config.server.listen.ip(), &config.server.allowed_hosts);
+    let service = ServiceBuilder::new()
+        // first, so that everything behind it has an id and is logged, refusals too
+        .layer(TraceLayer {
+            metrics: shared.metrics.clone(),
+            whole: downstream::json,
+        })
+        // before anything answers: a stranger's page must not even learn which routes there are
+        .layer(GuardLayer(names))
+        .layer(CorsLayer(config.server.allowed_origins.clone().into()))
+        .layer(RouteLayer(routes))
+        .layer(AuthLayer(shared.keys.clone()))
+        // behind the key, whose streams it counts
+        .layer(AdmitLayer(shared.limits.clone()))
+        .service(Api(parts));
+    BoxCloneService::new(service)
+}
+
+/// A size of the configuration as one of memory.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}

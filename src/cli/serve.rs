@@ -1,0 +1,35 @@
+//! `streamgate serve`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::app::App;
+use crate::config::{Config, Overrides};
+use crate::telemetry;
+
+/// Serves until a signal ends it.
+pub(super) fn run(file: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> {
+    let config = Config::load(file, Overrides { listen })?;
+    telemetry::start(&config.log);
+    let demo = config
+        .routes
+        .iter()
+        .any(|route| route.backends.iter().any(|target| target.name == "demo"));
+    let app = App::bind(config)?;
+    let (clients, operators) = app.addresses()?;
+    let mut out = anstream::stdout();
+    writeln!(out, "streamgate {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "listening on http://{clients}")?;
+    writeln!(out, "admin on http://{operators}")?;
+    if demo {
+        let body = r#"{"model":"demo","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+        writeln!(
+            out,
+            "try: curl -N http://{clients}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+        )?;
+    }
+    out.flush()?;
+    drop(out);
+    Ok(app.run()?)
+}

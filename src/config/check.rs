@@ -1,0 +1,211 @@
+//! What a type cannot say: that names are there and unique, that addresses are addresses, that keys can be read.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Uri;
+use secrecy::SecretString;
+
+use crate::config::sections::Lines;
+use crate::config::{Config, Problem};
+use crate::edge::KeyConfig;
+use crate::upstream::{Api, Config as Backend, Secret, SecretSource};
+
+/// Checks `config`, and reads the keys that it names. `complete`: every section could be read, so that a name that is missing
+/// is really missing.
+pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems: &mut Vec<Problem>) {
+    let mut report = |section: &str, at: usize, message: String, hint: Option<&str>| {
+        problems.push(Problem {
+            line: lines.of(section, at),
+            message,
+            hint: hint.map(String::from),
+        });
+    };
+    check_server(config, &mut report);
+    for (at, key) in config.keys.iter().enumerate() {
+        if key.digest().is_none() {
+            let message = format!("the `sha256` of key `{}` is not 64 hexadecimal digits", key.name);
+            report("key", at, message, Some("printf %s \"$KEY\" | sha256sum"));
+        }
+    }
+    for at in repeated(config.keys.iter().map(|key: &KeyConfig| key.name.as_str())) {
+        report(
+            "key",
+            at,
+            "the name of this key is taken by an earlier one".into(),
+            None,
+        );
+    }
+    for (at, backend) in config.backends.iter_mut().enumerate() {
+        for (message, hint) in check_backend(backend) {
+            report("backend", at, message, hint);
+        }
+    }
+    for at in repeated(config.backends.iter().map(|backend| backend.name.as_str())) {
+        report(
+            "backend",
+            at,
+            "the name of this backend is taken by an earlier one".into(),
+            None,
+        );
+    }
+    if complete {
+        check_routes(config, &mut report);
+    }
+}
+
+type Report<'r> = dyn FnMut(&str, usize, String, Option<&str>) + 'r;
+
+fn check_server(config: &Config, report: &mut Report<'_>) {
+    let public = |address: SocketAddr| !address.ip().is_loopback();
+    if public(config.server.listen) && config.keys.is_empty() {
+        let message = format!(
+            "`listen = \"{}\"` is beyond loopback, without API keys",
+            config.server.listen
+        );
+        let hint = "add a [[key]], or listen on 127.0.0.1 behind a proxy that checks who calls";
+        report("server", 0, message, Some(hint));
+    }
+    if config.server.listen == config.admin.listen && config.server.listen.port() != 0 {
+        report("admin", 0, "`listen` is the address of [server] too".into(), None);
+    }
+    if config.server.max_header_bytes.as_u64() < 8192 {
+        report(
+            "server",
+            0,
+            "`max_header_bytes` must be 8KiB or more".into(),
+            None,
+        );
+    }
+    if let Some(why) = config.log.problem() {
+        report(
+            "log",
+            0,
+            format!("`level` is not a level: {why}"),
+            Some("one of error, warn, info, debug, trace"),
+        );
+    }
+    let stream = &config.stream;
+    for (name, value) in [
+        ("keep_alive", stream.keep_alive),
+        ("connect_timeout", stream.connect_timeout),
+        ("first_token_timeout", stream.first_token_timeout),
+        ("idle_timeout", stream.idle_timeout),
+        ("max_duration", stream.max_duration),
+    ] {
+        if value == Duration::ZERO {
+            report("stream", 0, format!("`{name}` must be longer than nothing"), None);
+        }
+    }
+}
+
+fn check_backend(backend: &mut Backend) -> Vec<(String, Option<&'static str>)> {
+    let mut problems = Vec::new();
+    let name = &backend.name;
+    let url: Option<Uri> = backend.url.parse().ok();
+    let scheme = url.as_ref().and_then(|url| url.scheme_str());
+    let host = url.as_ref().and_then(|url| url.host()).unwrap_or_default();
+    let credentials = url
+        .as_ref()
+        .and_then(|url| url.authority())
+        .is_some_and(|all| all.as_str().contains('@'));
+    match backend.api {
+        Api::Demo if !backend.url.is_empty() => {
+            problems.push((format!("backend `{name}` is built in and has no `url`"), None));
+        }
+        Api::Demo => {}
+        Api::Ollama | Api::OpenAi if !matches!(scheme, Some("http" | "https")) || host.is_empty() => {
+            let message = format!("the `url` of backend `{name}` is not one: \"{}\"", backend.url);
+            problems.push((message, Some("url = \"http://127.0.0.1:11434\"")));
+        }
+        Api::Ollama | Api::OpenAi if credentials => {
+            let message = format!("the `url` of backend `{name}` holds credentials");
+            problems.push((message, Some("api_key = { env = \"NAME\" }")));
+        }
+        Api::Ollama | Api::OpenAi => {}
+    }
+    if let Some(key) = &mut backend.api_key {
+        match read(key) {
+            Ok(value) => key.value = Some(value),
+            Err(why) => problems.push((
+                format!("the `api_key` of backend `{name}` cannot be read: {why}"),
+                None,
+            )),
+        }
+    }
+    problems
+}
+
+/// The only place that reads the environment.
+#[expect(clippy::disallowed_methods, reason = "this is where it is allowed")]
+fn read(key: &Secret) -> Result<SecretString, String> {
+    let text = match &key.source {
+        SecretSource::Env(name) => std::env::var(name).map_err(|_| format!("{} is not set", key.source))?,
+        SecretSource::File(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", key.source))?
+        }
+    };
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(format!("{} holds no key", key.source));
+    }
+    if !text.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(format!("{} holds something that is no key", key.source));
+    }
+    Ok(SecretString::from(text))
+}
+
+fn check_routes(config: &Config, report: &mut Report<'_>) {
+    for (at, route) in config.routes.iter().enumerate() {
+        if route.backends.is_empty() {
+            report(
+                "route",
+                at,
+                format!("the route for `{}` has no backends", route.model),
+                None,
+            );
+        }
+        for target in &route.backends {
+            if !config.backends.iter().any(|backend| backend.name == target.name) {
+                let message = format!(
+                    "the route for `{}` names a backend that is not there: `{}`",
+                    route.model, target.name
+                );
+                let known: Vec<&str> = config
+                    .backends
+                    .iter()
+                    .map(|backend| backend.name.as_str())
+                    .collect();
+                report(
+                    "route",
+                    at,
+                    message,
+                    Some(&format!("there are {}", known.join(", "))),
+                );
+            }
+        }
+        let hidden = config
+            .routes
+            .iter()
+            .take(at)
+            .find(|earlier| earlier.model == "*" || earlier.model == route.model);
+        if let Some(earlier) = hidden {
+            let message = format!(
+                "the route for `{}` is never reached: `{}` stands before it",
+                route.model, earlier.model
+            );
+            report("route", at, message, Some("the first route that fits serves"));
+        }
+    }
+}
+
+/// The places of names that stand there a second time.
+fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Vec<usize> {
+    let mut seen: HashSet<&'n str> = HashSet::new();
+    names
+        .enumerate()
+        .filter(|(_, name)| !seen.insert(*name))
+        .map(|(at, _)| at)
+        .collect()
+}

@@ -1,0 +1,251 @@
+//! The configuration: one file, read once, checked whole. Every part has its own `Config`; here they are put together, with
+//! every problem named at once.
+
+mod check;
+mod sections;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::api::{RouteConfig, StreamConfig};
+use crate::config::sections::Sections;
+use crate::edge::KeyConfig;
+use crate::{server, telemetry, upstream};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub server: server::Config,
+    pub admin: Admin,
+    pub log: telemetry::Config,
+    pub stream: StreamConfig,
+    pub keys: Vec<KeyConfig>,
+    pub backends: Vec<upstream::Config>,
+    pub routes: Vec<RouteConfig>,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+        }
+    }
+}
+
+/// Something that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Counted from 1; 0 if it is about no line.
+    pub line: usize,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct Problems {
+    pub file: PathBuf,
+    pub list: Vec<Problem>,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.list.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.file.display())?;
+            if problem.line > 0 {
+                write!(f, ":{}", problem.line)?;
+            }
+            write!(f, ": {}", problem.message)?;
+            if let Some(hint) = &problem.hint {
+                write!(f, "\n  hint: {hint}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the command line says over the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(file: &Path, overrides: Overrides) -> Result<Self, Problems> {
+        let problems = |list| Problems {
+            file: file.to_owned(),
+            list,
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let hint =
+                "name a file with `--config FILE`; the repository has a `proxy.toml` with every key".into();
+            problems(vec![Problem {
+                line: 0,
+                message: format!("cannot be read: {error}"),
+                hint: Some(hint),
+            }])
+        })?;
+        Self::parse(&text, overrides).map_err(problems)
+    }
+
+    /// Parses and checks the text of a file.
+    pub fn parse(text: &str, overrides: Overrides) -> Result<Self, Vec<Problem>> {
+        let mut sections = Sections::parse(text)?;
+        let mut config = Self {
+            server: sections.one("server"),
+            admin: sections.one("admin"),
+            log: sections.one("log"),
+            stream: sections.one("stream"),
+            keys: sections.many("key"),
+            backends: sections.many("backend"),
+            routes: sections.many("route"),
+        };
+        if let Some(listen) = overrides.listen {
+            config.server.listen = listen;
+        }
+        let found = sections.finish();
+        let mut problems = found.problems;
+        check::check(&mut config, &found.lines, problems.is_empty(), &mut problems);
+        problems.sort_by_key(|problem| problem.line);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        let problems = Config::parse(text, Overrides::default()).unwrap_err();
+        Problems {
+            file: "f".into(),
+            list: problems,
+        }
+        .to_string()
+        .lines()
+        .map(String::from)
+        .collect()
+    }
+
+    const REFERENCE: &str = include_str!("../../proxy.toml");
+
+    /// The reference with every commented-out key switched on.
+    fn uncommented() -> String {
+        let key = |line: &str| {
+            line.trim_start_matches("# ")
+                .split_once('=')
+                .is_some_and(|(key, _)| {
+                    key.trim()
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+                })
+        };
+        REFERENCE
+            .lines()
+            .map(|line| {
+                if line.starts_with("# ") && (key(line) || line.starts_with("# [[")) {
+                    line.trim_start_matches("# ")
+                } else {
+                    line
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn the_reference_names_every_key() {
+        let text = uncommented();
+        for (section, keys) in sections::known_keys() {
+            let from = text
+                .find(&format!("[{section}]"))
+                .unwrap_or_else(|| panic!("no [{section}]"));
+            for key in keys {
+                let named = text[from..]
+                    .lines()
+                    .any(|line| line.split_once('=').is_some_and(|(name, _)| name.trim() == key));
+                assert!(named, "`{key}` of [{section}] is not in proxy.toml");
+            }
+        }
+    }
+
+    #[test]
+    fn the_values_of_the_reference_are_the_defaults() {
+        let config = Config::parse(REFERENCE, Overrides::default()).unwrap();
+        let default = Config::default();
+        assert_eq!(format!("{:?}", config.server), format!("{:?}", default.server));
+        assert_eq!(format!("{:?}", config.admin), format!("{:?}", default.admin));
+        assert_eq!(format!("{:?}", config.log), format!("{:?}", default.log));
+        assert_eq!(format!("{:?}", config.stream), format!("{:?}", default.stream));
+        assert!(config.keys.is_empty());
+    }
+
+    #[test]
+    fn the_commented_keys_of_the_reference_are_lawful() {
+        let text = uncommented().replace("{ env = \"OPENAI_API_KEY\" }", "{ file = \"/dev/null\" }");
+        if let Err(problems) = Config::parse(&text, Overrides::default()) {
+            let words = Problems {
+                file: "proxy.toml".into(),
+                list: problems,
+            }
+            .to_string();
+            assert!(words.contains("holds no key"), "{words}");
+            assert_eq!(words.matches("proxy.toml:").count(), 1, "{words}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+        let lines = problems("[server]\nlisten = \"127.0.0.1:1\"\nmax_stream = 1\n");
+        assert_eq!(lines[0], "f:3: unknown key `max_stream` in [server]");
+        assert_eq!(lines[1], "  hint: did you mean `max_streams`?");
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let lines = problems(
+            "[server]\nlisten = 5\nworkrs = 1\n[strem]\n[stream]\nkeep_alive = \"soon\"\n\
+             [[backend]]\nname = \"a\"\napi = \"ollama\"\nurl = \"nowhere\"\n[[route]]\nmodel = \"*\"\nbackends = [\"b\"]\n",
+        );
+        let numbers: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line.split(':').nth(1).filter(|_| line.starts_with("f:")))
+            .collect();
+        assert_eq!(numbers, ["2", "3", "4", "6"], "{lines:?}");
+        let lines = problems(
+            "[[backend]]\nname = \"a\"\napi = \"ollama\"\nurl = \"nowhere\"\n[[backend]]\nname = \"a\"\napi = \"demo\"\n\
+             [[route]]\nmodel = \"*\"\nbackends = [\"b\"]\n",
+        );
+        let numbers: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line.split(':').nth(1).filter(|_| line.starts_with("f:")))
+            .collect();
+        assert_eq!(numbers, ["1", "5", "8"], "{lines:?}");
+    }
+
+    #[test]
+    fn a_public_address_needs_keys() {
+        let text = "[server]\nlisten = \"0.0.0.0:8080\"\n";
+        assert!(problems(text)[0].contains("without API keys"));
+        let keyed = format!("{text}[[key]]\nname = \"a\"\nsha256 = \"{}\"\n", "0".repeat(64));
+        assert!(Config::parse(&keyed, Overrides::default()).is_ok());
+    }
+}

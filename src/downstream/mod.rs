@@ -1,0 +1,10 @@
+//! The way to the client: heads that keep hops from holding a stream back, and bodies that stay alive while nothing comes and
+//! break off where an answer did.
+
+mod body;
+mod head;
+mod stream;
+
+pub use body::Body;
+pub use head::{json, stream};
+pub use stream::StreamBody;

@@ -1,0 +1,118 @@
+//! How much may run at a time: streams in all and per key. The slot is held for the life of the stream, not of its head.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use tower::{Layer, Service};
+
+use crate::edge::{Admitted, Endpoint, Known, Refusal};
+use crate::wire::Code;
+
+/// The limit of streams in all, shared by every worker.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    max_streams: usize,
+    streams: Arc<AtomicUsize>,
+}
+
+impl Limits {
+    pub fn new(max_streams: usize) -> Self {
+        Self {
+            max_streams,
+            streams: Arc::default(),
+        }
+    }
+}
+
+/// The right to run; freed when dropped.
+#[derive(Debug)]
+pub struct Slot(Vec<Arc<AtomicUsize>>);
+
+impl Slot {
+    /// One more in a counter, unless that is over its limit.
+    fn take(&mut self, counter: &Arc<AtomicUsize>, limit: usize) -> bool {
+        let before = counter.fetch_add(1, Ordering::Relaxed);
+        self.0.push(Arc::clone(counter));
+        before < limit
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        for counter in &self.0 {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Gives slots.
+#[derive(Clone, Debug)]
+pub struct AdmitLayer(pub Limits);
+
+/// See [`AdmitLayer`].
+#[derive(Clone, Debug)]
+pub struct Admit<S> {
+    limits: Limits,
+    inner: S,
+}
+
+impl<S> Layer<S> for AdmitLayer {
+    type Service = Admit<S>;
+
+    fn layer(&self, inner: S) -> Admit<S> {
+        Admit {
+            limits: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+/// How long a refused client is asked to stay away, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+impl<S> Admit<S> {
+    fn check(&self, known: &Known) -> Result<Option<Slot>, Refusal> {
+        if !matches!(
+            known.routed.endpoint,
+            Endpoint::Generate(_) | Endpoint::Forward(_)
+        ) {
+            return Ok(None);
+        }
+        let mut slot = Slot(Vec::with_capacity(2));
+        if let Some((limit, counter)) = known.caller.streams()
+            && !slot.take(counter, limit)
+        {
+            let words = format!("this API key has {limit} streams already");
+            return Err(Refusal::new(Code::RateLimited, words).retry_after(RETRY_AFTER));
+        }
+        if !slot.take(&self.limits.streams, self.limits.max_streams) {
+            return Err(
+                Refusal::new(Code::QueueFull, "the gateway has no room for another stream")
+                    .retry_after(RETRY_AFTER),
+            );
+        }
+        Ok(Some(slot))
+    }
+}
+
+impl<S: Service<Admitted, Error = Refusal>> Service<Known> for Admit<S> {
+    type Response = S::Response;
+    type Error = Refusal;
+    type Future = Either<S::Future, Ready<Result<S::Response, Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, known: Known) -> Self::Future {
+        match self.check(&known) {
+            Ok(slot) => Either::Left(self.inner.call(Admitted {
+                slot,
+                routed: known.routed,
+            })),
+            Err(refusal) => Either::Right(ready(Err(refusal))),
+        }
+    }
+}

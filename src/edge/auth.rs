@@ -1,0 +1,246 @@
+//! Who calls: API keys, known by their SHA-256 and looked up by it, so that neither the configuration nor the time of a look-up
+//! gives one away.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tower::{Layer, Service};
+
+use crate::edge::{Endpoint, Known, Refusal, Routed};
+use crate::wire::Code;
+
+/// `[[key]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// Stands in the log.
+    pub name: String,
+    /// The SHA-256 of the key, 64 hexadecimal digits.
+    pub sha256: String,
+    #[serde(default = "every_scope")]
+    pub scopes: Vec<Scope>,
+    /// How many streams the key may have at a time.
+    #[serde(default)]
+    pub max_streams: Option<usize>,
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Deserialize, Hash, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Ask models.
+    Inference,
+    /// List models.
+    Models,
+}
+
+fn every_scope() -> Vec<Scope> {
+    vec![Scope::Inference, Scope::Models]
+}
+
+impl KeyConfig {
+    /// The digest, if it is one.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let mut digest = [0; 32];
+        if self.sha256.len() != 64 || !self.sha256.is_ascii() {
+            return None;
+        }
+        for (byte, pair) in digest.iter_mut().zip(self.sha256.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(digest)
+    }
+}
+
+/// All keys. None at all: everybody may do everything, and the gateway listens on loopback only.
+#[derive(Clone, Debug)]
+pub struct Keys(Arc<HashMap<[u8; 32], Caller>>);
+
+/// Whose key it is.
+#[derive(Clone, Debug)]
+pub struct Caller(Option<Arc<Owner>>);
+
+#[derive(Debug)]
+struct Owner {
+    name: String,
+    scopes: HashSet<Scope>,
+    max_streams: Option<usize>,
+    streams: Arc<AtomicUsize>,
+}
+
+impl Caller {
+    /// The name of the key; `None` where there are no keys.
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(|owner| owner.name.as_str())
+    }
+
+    /// The caller's limit of streams and how many it has.
+    pub(super) fn streams(&self) -> Option<(usize, &Arc<AtomicUsize>)> {
+        let owner = self.0.as_ref()?;
+        Some((owner.max_streams?, &owner.streams))
+    }
+
+    fn may(&self, scope: Scope) -> bool {
+        self.0.as_ref().is_none_or(|owner| owner.scopes.contains(&scope))
+    }
+}
+
+impl Keys {
+    /// `configs` have been checked.
+    pub fn new(configs: &[KeyConfig]) -> Self {
+        let caller = |config: &KeyConfig| {
+            Caller(Some(Arc::new(Owner {
+                name: config.name.clone(),
+                scopes: config.scopes.iter().copied().collect(),
+                max_streams: config.max_streams,
+                streams: Arc::default(),
+            })))
+        };
+        Self(Arc::new(
+            configs
+                .iter()
+                .filter_map(|config| Some((config.digest()?, caller(config))))
+                .collect(),
+        ))
+    }
+
+    /// The same answer for a key that is missing, unknown or of another shape.
+    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        if self.0.is_empty() {
+            return Some(Caller(None));
+        }
+        let key = key(headers)?;
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        self.0.get(&digest).cloned()
+    }
+}
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+fn key(headers: &HeaderMap) -> Option<&[u8]> {
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .map(HeaderValue::as_bytes)
+        .and_then(|value| {
+            let (scheme, key) = value.split_at_checked(7)?;
+            scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+        });
+    bearer.or_else(|| headers.get(X_API_KEY).map(HeaderValue::as_bytes))
+}
+
+/// What an endpoint asks of a key; `None`: open to all.
+fn scope(endpoint: &Endpoint) -> Option<Scope> {
+    match endpoint {
+        Endpoint::Generate(_) | Endpoint::Forward(_) => Some(Scope::Inference),
+        Endpoint::Models | Endpoint::Model(_) | Endpoint::Tags | Endpoint::Running => Some(Scope::Models),
+        Endpoint::Version | Endpoint::Root | Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics => None,
+    }
+}
+
+/// Finds out who calls, and whether they may.
+#[derive(Clone, Debug)]
+pub struct AuthLayer(pub Keys);
+
+/// See [`AuthLayer`].
+#[derive(Clone, Debug)]
+pub struct Auth<S> {
+    keys: Keys,
+    inner: S,
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth {
+            keys: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S> Auth<S> {
+    fn check(&self, routed: &Routed) -> Result<Caller, Refusal> {
+        let Some(scope) = scope(&routed.endpoint) else {
+            return Ok(Caller(None));
+        };
+        let caller = self.keys.caller(routed.traced.request.headers()).ok_or_else(|| {
+            Refusal::new(
+                Code::Unauthorized,
+                "a valid API key is needed: `Authorization: Bearer` or `x-api-key`",
+            )
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        })?;
+        if let Some(name) = caller.name() {
+            routed.traced.access.caller(name);
+        }
+        if !caller.may(scope) {
+            return Err(Refusal::new(Code::Forbidden, "this API key may not do that"));
+        }
+        Ok(caller)
+    }
+}
+
+impl<S: Service<Known, Error = Refusal>> Service<Routed> for Auth<S> {
+    type Response = S::Response;
+    type Error = Refusal;
+    type Future = Either<S::Future, Ready<Result<S::Response, Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, routed: Routed) -> Self::Future {
+        match self.check(&routed) {
+            Ok(caller) => Either::Left(self.inner.call(Known { caller, routed })),
+            Err(refusal) => Either::Right(ready(Err(refusal))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        let sha256 = Sha256::digest("secret")
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Keys::new(&[KeyConfig {
+            name: "alice".into(),
+            sha256,
+            scopes: every_scope(),
+            max_streams: None,
+        }])
+    }
+
+    fn caller(name: &'static str, value: &'static str) -> Option<Caller> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        keys().caller(&headers)
+    }
+
+    #[test]
+    fn a_key_is_found_in_either_header() {
+        assert_eq!(
+            caller("authorization", "Bearer secret").unwrap().name(),
+            Some("alice")
+        );
+        assert_eq!(
+            caller("authorization", "bearer  secret").unwrap().name(),
+            Some("alice")
+        );
+        assert_eq!(caller("x-api-key", "secret").unwrap().name(), Some("alice"));
+        assert!(caller("x-api-key", "Secret").is_none());
+        assert!(caller("authorization", "Basic secret").is_none());
+        assert!(keys().caller(&HeaderMap::new()).is_none());
+    }
+}

@@ -1,0 +1,141 @@
+//! The guard against web pages of strangers: a page whose name was bound to our address (DNS rebinding) gives itself away by
+//! its `Host`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use http::Request;
+use http::header::HOST;
+use tower::{Layer, Service};
+
+use crate::edge::{Refusal, Traced};
+use crate::wire::Code;
+
+/// The names by which the gateway may be called: loopback always, others by configuration.
+#[derive(Clone, Debug)]
+pub struct Names(Arc<[String]>);
+
+impl Names {
+    /// `listen` is the address listened on; `allowed` names hosts, `*` all of them.
+    pub fn new(listen: IpAddr, allowed: &[String]) -> Self {
+        let mut names: Vec<String> = allowed.iter().map(|name| name.to_ascii_lowercase()).collect();
+        if !listen.is_unspecified() {
+            names.push(listen.to_string());
+        }
+        Self(names.into())
+    }
+
+    /// May the gateway be called `host` (a name without its port)?
+    fn allows(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let loopback = bare == "localhost"
+            || bare.ends_with(".localhost")
+            || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        loopback || self.0.iter().any(|name| name == "*" || *name == bare)
+    }
+
+    fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+        let host = host(request)
+            .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the request needs one valid Host"))?;
+        if self.allows(&host) {
+            return Ok(());
+        }
+        let words = "this Host is not one of the gateway's; list it under `server.allowed_hosts`";
+        let mut refusal = Refusal::new(Code::InvalidRequest, words);
+        refusal.failure = refusal.failure.with_status(421);
+        Err(refusal)
+    }
+}
+
+/// The host that is asked, without its port. `None` unless there is exactly one (RFC 9112 section 3.2). HTTP/1.0 knows none, and
+/// is what nginx speaks to its upstreams; it sends one all the same.
+fn host<B>(request: &Request<B>) -> Option<String> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let header = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().ok()?.parse::<http::uri::Authority>().ok()?),
+        (None, None) => None,
+        _ => return None,
+    };
+    let authority = request.uri().authority();
+    if let (Some(header), Some(authority)) = (&header, authority)
+        && header != authority
+    {
+        return None;
+    }
+    header
+        .as_ref()
+        .or(authority)
+        .map(|authority| authority.host().to_owned())
+}
+
+/// Refuses requests for other hosts.
+#[derive(Clone, Debug)]
+pub struct GuardLayer(pub Names);
+
+/// See [`GuardLayer`].
+#[derive(Clone, Debug)]
+pub struct Guard<S> {
+    names: Names,
+    inner: S,
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard {
+            names: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S: Service<Traced, Error = Refusal>> Service<Traced> for Guard<S> {
+    type Response = S::Response;
+    type Error = Refusal;
+    type Future = Either<S::Future, Ready<Result<S::Response, Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, traced: Traced) -> Self::Future {
+        match self.names.check(&traced.request) {
+            Ok(()) => Either::Left(self.inner.call(traced)),
+            Err(refusal) => Either::Right(ready(Err(refusal))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names_are_always_ours_and_others_by_list() {
+        let names = Names::new([0, 0, 0, 0].into(), &["chat.example.org".into()]);
+        for host in [
+            "localhost:8080",
+            "127.0.0.1",
+            "[::1]:80",
+            "127.9.9.9:1",
+            "Chat.Example.ORG:443",
+        ] {
+            let request = Request::builder().header(HOST, host).body(()).unwrap();
+            assert!(names.check(&request).is_ok(), "{host}");
+        }
+        for host in ["evil.test", "localhost.evil.test", "192.0.2.1", "[2001:db8::1]"] {
+            let request = Request::builder().header(HOST, host).body(()).unwrap();
+            assert_eq!(names.check(&request).unwrap_err().failure.status(), 421, "{host}");
+        }
+        let two = Request::builder()
+            .header(HOST, "localhost")
+            .header(HOST, "localhost")
+            .body(())
+            .unwrap();
+        assert_eq!(names.check(&two).unwrap_err().failure.status(), 400);
+    }
+}

@@ -1,0 +1,51 @@
+//! The edge: what a request passes on its way in. Each stage is a type, so that a stage that was left out does not compile:
+//! a request becomes [`Routed`], then [`Known`], then [`Admitted`].
+
+mod admit;
+mod auth;
+mod cors;
+mod guard;
+mod refuse;
+mod route;
+mod trace;
+
+use http::Request;
+use hyper::body::Incoming;
+
+use crate::telemetry::Access;
+
+pub use admit::{Admit, AdmitLayer, Limits, Slot};
+pub use auth::{Auth, AuthLayer, Caller, KeyConfig, Keys, Scope};
+pub use cors::{Cors, CorsLayer};
+pub use guard::{Guard, GuardLayer, Names};
+pub use refuse::Refusal;
+pub use route::{Door, Endpoint, Forwarded, Route, RouteLayer, Routes};
+pub use trace::{Trace, TraceLayer};
+
+/// A request and the record of it.
+#[derive(Debug)]
+pub struct Traced {
+    pub access: Access,
+    pub request: Request<Incoming>,
+}
+
+/// A request whose route is known.
+#[derive(Debug)]
+pub struct Routed {
+    pub endpoint: Endpoint,
+    pub traced: Traced,
+}
+
+/// A request whose caller is known.
+#[derive(Debug)]
+pub struct Known {
+    pub caller: Caller,
+    pub routed: Routed,
+}
+
+/// A request that may run now. The slot is freed when it is dropped: it moves along with the work.
+#[derive(Debug)]
+pub struct Admitted {
+    pub slot: Option<Slot>,
+    pub routed: Routed,
+}

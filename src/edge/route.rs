@@ -1,0 +1,281 @@
+//! The routes: which endpoint a method and a path name, and in whose dialect a door speaks.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use http::header::{ALLOW, HeaderValue};
+use http::{Method, Request};
+use matchit::Router;
+use tower::{Layer, Service};
+
+use crate::edge::{Refusal, Routed, Traced};
+use crate::wire::{Code, Dialect};
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A model is to answer.
+    Generate(Dialect),
+    /// Passed on to a backend that speaks it.
+    Forward(Forwarded),
+    /// `GET /v1/models`.
+    Models,
+    /// `GET /v1/models/{id}`.
+    Model(String),
+    /// `GET /api/tags`.
+    Tags,
+    /// `GET /api/ps`.
+    Running,
+    /// `GET /api/version`.
+    Version,
+    /// `GET /`: what Ollama's clients look for.
+    Root,
+    Healthz,
+    Readyz,
+    /// On the admin listener only.
+    Metrics,
+}
+
+/// Routes that are passed on as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// `/v1/embeddings`.
+    Embeddings,
+    /// `/api/embed`.
+    Embed,
+    /// `/api/embeddings`, the older form.
+    OldEmbeddings,
+    /// `/api/show`.
+    Show,
+}
+
+impl Forwarded {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Embeddings => "/v1/embeddings",
+            Self::Embed => "/api/embed",
+            Self::OldEmbeddings => "/api/embeddings",
+            Self::Show => "/api/show",
+        }
+    }
+}
+
+/// A door: the API to which a path belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    OpenAi,
+    Ollama,
+    /// Probes and metrics.
+    Gateway,
+}
+
+impl Door {
+    /// The door at which a path stands, known to us or not.
+    pub fn of(path: &str) -> Self {
+        if path == "/" || path.starts_with("/api/") {
+            Self::Ollama
+        } else if path.starts_with("/v1/") {
+            Self::OpenAi
+        } else {
+            Self::Gateway
+        }
+    }
+
+    /// The dialect of errors at this door.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::OpenAi | Self::Gateway => Dialect::OpenAiChat,
+            Self::Ollama => Dialect::OllamaChat,
+        }
+    }
+
+    /// The word for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Ollama => "ollama",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// The table of routes of one listener.
+#[derive(Clone, Debug)]
+pub struct Routes(Arc<Router<Entry>>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    methods: &'static [Method],
+    endpoint: Endpoint,
+}
+
+const POST: &[Method] = &[Method::POST];
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+
+impl Routes {
+    /// What clients see.
+    pub fn public() -> Self {
+        let generate = |dialect: Dialect| (dialect.path(), POST, Endpoint::Generate(dialect));
+        let forward = |forwarded: Forwarded| (forwarded.path(), POST, Endpoint::Forward(forwarded));
+        Self::table([
+            generate(Dialect::OpenAiChat),
+            generate(Dialect::OpenAiCompletions),
+            generate(Dialect::OllamaChat),
+            generate(Dialect::OllamaGenerate),
+            forward(Forwarded::Embeddings),
+            forward(Forwarded::Embed),
+            forward(Forwarded::OldEmbeddings),
+            forward(Forwarded::Show),
+            ("/v1/models", GET, Endpoint::Models),
+            ("/v1/models/{*id}", GET, Endpoint::Model(String::new())),
+            ("/api/tags", GET, Endpoint::Tags),
+            ("/api/ps", GET, Endpoint::Running),
+            ("/api/version", GET, Endpoint::Version),
+            ("/", GET, Endpoint::Root),
+            ("/healthz", GET, Endpoint::Healthz),
+            ("/readyz", GET, Endpoint::Readyz),
+        ])
+    }
+
+    /// What operators see.
+    pub fn admin() -> Self {
+        Self::table([
+            ("/metrics", GET, Endpoint::Metrics),
+            ("/healthz", GET, Endpoint::Healthz),
+            ("/readyz", GET, Endpoint::Readyz),
+        ])
+    }
+
+    fn table(routes: impl IntoIterator<Item = (&'static str, &'static [Method], Endpoint)>) -> Self {
+        let mut router = Router::new();
+        for (path, methods, endpoint) in routes {
+            let inserted = router.insert(path, Entry { methods, endpoint });
+            debug_assert!(inserted.is_ok(), "two routes for {path}");
+        }
+        Self(Arc::new(router))
+    }
+
+    fn find<B>(&self, request: &Request<B>) -> Result<Endpoint, Refusal> {
+        let (method, path) = (request.method(), request.uri().path());
+        let Ok(found) = self.0.at(path) else {
+            let words = format!("there is no route {method} {}", shown(path));
+            let mut refusal = Refusal::new(Code::InvalidRequest, words);
+            refusal.failure = refusal.failure.with_status(404);
+            return Err(refusal);
+        };
+        if !found.value.methods.contains(method) {
+            let allowed: Vec<&str> = found.value.methods.iter().map(Method::as_str).collect();
+            let words = format!("{} takes {}, not {method}", shown(path), allowed.join(" and "));
+            let mut refusal = Refusal::new(Code::InvalidRequest, words);
+            refusal.failure = refusal.failure.with_status(405);
+            let value = HeaderValue::try_from(allowed.join(", "));
+            return Err(value.map_or(refusal.clone(), |value| refusal.header(ALLOW, value)));
+        }
+        Ok(match (&found.value.endpoint, found.params.get("id")) {
+            (Endpoint::Model(_), Some(id)) => Endpoint::Model(percent_decode(id)),
+            (endpoint, _) => endpoint.clone(),
+        })
+    }
+}
+
+/// A path in an error message: not longer than a line.
+fn shown(path: &str) -> String {
+    path.chars().take(100).collect()
+}
+
+/// Clients encode the `/` and `:` of a model's name (RFC 3986 section 2.1); what is no escape stays as it is.
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let escape = after.split_at_checked(2).and_then(|(digits, behind)| {
+            let hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            Some((u8::from_str_radix(digits, 16).ok().filter(|_| hex)?, behind))
+        });
+        match escape {
+            Some((byte, behind)) => {
+                bytes.push(byte);
+                rest = behind;
+            }
+            None => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Finds the endpoint.
+#[derive(Clone, Debug)]
+pub struct RouteLayer(pub Routes);
+
+/// See [`RouteLayer`].
+#[derive(Clone, Debug)]
+pub struct Route<S> {
+    routes: Routes,
+    inner: S,
+}
+
+impl<S> Layer<S> for RouteLayer {
+    type Service = Route<S>;
+
+    fn layer(&self, inner: S) -> Route<S> {
+        Route {
+            routes: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S: Service<Routed, Error = Refusal>> Service<Traced> for Route<S> {
+    type Response = S::Response;
+    type Error = Refusal;
+    type Future = Either<S::Future, Ready<Result<S::Response, Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, traced: Traced) -> Self::Future {
+        match self.routes.find(&traced.request) {
+            Ok(endpoint) => Either::Left(self.inner.call(Routed { endpoint, traced })),
+            Err(refusal) => Either::Right(ready(Err(refusal))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: &str, path: &str) -> Result<Endpoint, Refusal> {
+        Routes::public().find(&Request::builder().method(method).uri(path).body(()).unwrap())
+    }
+
+    #[test]
+    fn a_models_name_may_hold_slashes_and_colons() {
+        let model = |name: &str| Endpoint::Model(name.into());
+        assert_eq!(
+            find("GET", "/v1/models/hf.co/x/y:Q4").unwrap(),
+            model("hf.co/x/y:Q4")
+        );
+        assert_eq!(
+            find("GET", "/v1/models/hf.co%2Fx%2fy%3AQ4").unwrap(),
+            model("hf.co/x/y:Q4")
+        );
+        assert_eq!(find("GET", "/v1/models/100%").unwrap(), model("100%"));
+        assert_eq!(find("GET", "/v1/models/a%zz%+1").unwrap(), model("a%zz%+1"));
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_one() {
+        let refusal = find("GET", "/v1/chat/completions").unwrap_err();
+        assert_eq!(refusal.failure.status(), 405);
+        assert_eq!(refusal.headers[0].1, "POST");
+        assert_eq!(find("POST", "/v2").unwrap_err().failure.status(), 404);
+    }
+}

@@ -1,0 +1,110 @@
+//! The outermost layer: gives every request an id and a record, and turns every refusal into an answer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tower::{Layer, Service};
+
+use crate::edge::{Door, Refusal, Traced};
+use crate::telemetry::{Access, Metrics, random_id};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How a whole answer is made from a status and a body.
+type Whole<B> = fn(StatusCode, Bytes) -> Response<B>;
+
+/// Traces requests.
+#[derive(Debug)]
+pub struct TraceLayer<B> {
+    pub metrics: Metrics,
+    pub whole: Whole<B>,
+}
+
+/// See [`TraceLayer`].
+#[derive(Debug)]
+pub struct Trace<S, B> {
+    metrics: Metrics,
+    whole: Whole<B>,
+    inner: S,
+}
+
+/// A derived one would ask for bodies that can be cloned.
+impl<S: Clone, B> Clone for Trace<S, B> {
+    fn clone(&self) -> Self {
+        Self {
+            metrics: self.metrics.clone(),
+            whole: self.whole,
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<S, B> Layer<S> for TraceLayer<B> {
+    type Service = Trace<S, B>;
+
+    fn layer(&self, inner: S) -> Trace<S, B> {
+        Trace {
+            metrics: self.metrics.clone(),
+            whole: self.whole,
+            inner,
+        }
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for Trace<S, B>
+where
+    S: Service<Traced, Response = Response<B>, Error = Refusal>,
+    S::Future: Send + 'static,
+    B: 'static,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(())) // no layer waits: what must wait does so in its future
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let door = Door::of(request.uri().path());
+        let access = Access::new(
+            request_id(&request),
+            request.method().as_str(),
+            request.uri().path(),
+            door.name(),
+            self.metrics.clone(),
+        );
+        let whole = self.whole;
+        let record = access.clone();
+        let answer = self.inner.call(Traced { access, request });
+        Box::pin(answer.map(move |result| {
+            let mut response = result.unwrap_or_else(|refusal| refusal.response(door.dialect(), whole));
+            record.answered(response.status().as_u16());
+            if let Ok(id) = HeaderValue::try_from(record.request_id()) {
+                response.headers_mut().insert(X_REQUEST_ID, id);
+            }
+            Ok(response)
+        }))
+    }
+}
+
+/// The client's id, if it is one that may stand in a log, else one of ours.
+fn request_id(request: &Request<Incoming>) -> String {
+    let given = request
+        .headers()
+        .get(X_REQUEST_ID)
+        .and_then(|id| id.to_str().ok());
+    let lawful = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
+    };
+    given.filter(lawful).map_or_else(random_id, String::from)
+}

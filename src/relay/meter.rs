@@ -1,0 +1,56 @@
+//! What is counted of a stream while it runs.
+
+use tokio::time::Instant;
+
+use crate::telemetry::{Access, End};
+use crate::wire::Usage;
+
+/// Counts one answer.
+#[derive(Debug)]
+pub(super) struct Meter {
+    access: Access,
+    last: Instant,
+    events: u64,
+    usage: Option<Usage>,
+}
+
+impl Meter {
+    pub(super) fn new(access: Access) -> Self {
+        Self {
+            access,
+            last: Instant::now(),
+            events: 0,
+            usage: None,
+        }
+    }
+
+    /// An event of the backend came.
+    pub(super) fn event(&mut self) {
+        let now = Instant::now();
+        if self.events > 0 {
+            self.access.metrics().event_gap(now - self.last);
+        }
+        self.last = now;
+        self.events += 1;
+    }
+
+    /// Usage so far; the last counts.
+    pub(super) fn usage(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    pub(super) fn ended(&self, end: End) {
+        self.finish(end, true);
+    }
+
+    pub(super) fn ended_whole(&self, end: End) {
+        self.finish(end, false);
+    }
+
+    fn finish(&self, end: End, stream: bool) {
+        if let Some(usage) = self.usage {
+            self.access.tokens(usage.input, usage.output);
+        }
+        self.access.ended(end, self.events, stream);
+    }
+}

@@ -1,0 +1,265 @@
+//! The relay: one task per stream, which opens a backend, moves its frames into the journal, and sees to it that the stream
+//! ends as it should. When nobody reads any more it returns, and the backend's connection closes with it.
+
+mod meter;
+mod rewrite;
+mod timers;
+mod whole;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::Writer;
+use crate::relay::meter::Meter;
+use crate::relay::rewrite::{Rewrite, Step};
+use crate::relay::timers::Timers;
+use crate::telemetry::{Access, End};
+use crate::upstream::{Attempted, FrameStream, Next, Opened, Plan, Pool, StreamError};
+use crate::wire::{Code, Dialect, Failure, Identity, Style, Timestamp};
+
+pub use timers::{Limits, OnDisconnect};
+pub use whole::collect;
+
+/// One stream to be relayed.
+#[derive(Debug)]
+pub struct Job {
+    pub pool: Pool,
+    pub plan: Plan,
+    pub client: Client,
+    pub limits: Limits,
+    pub writer: Writer,
+    /// Told when first content has come, or why none will. Nobody there: the head is out already.
+    pub opened: oneshot::Sender<Result<(), Attempted>>,
+    pub access: Access,
+    /// Cancelled when the time to drain is over.
+    pub drained: CancellationToken,
+}
+
+/// How the client wants its answer.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub dialect: Dialect,
+    pub identity: Identity,
+    pub style: Style,
+}
+
+/// How a stream came to its end.
+enum Ending {
+    Done,
+    ClientGone,
+    Failed(Failure),
+    /// The backend said so itself, in the client's dialect.
+    FailedSame {
+        frame: Bytes,
+        code: Code,
+    },
+}
+
+/// The time now, for frames that carry one.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Relays one stream to its end.
+pub async fn run(job: Job) {
+    let Job {
+        pool,
+        plan,
+        client,
+        limits,
+        writer,
+        opened,
+        access,
+        drained,
+    } = job;
+    let _live = access.metrics().stream();
+    let mut timers = Timers::new(access.started(), limits);
+    let result = tokio::select! {
+        biased;
+        () = writer.abandoned() => {
+            access.ended(End::ClientGone, 0, true);
+            return;
+        }
+        () = drained.cancelled() => Err(refusal(draining())),
+        failure = timers.max_duration() => Err(refusal(failure)),
+        result = Box::pin(pool.open(&plan, &access)) => result,
+    };
+    let stream = match result {
+        Ok(stream) => stream,
+        Err(attempted) => {
+            access.ended(End::Failed(attempted.failure.code.name()), 0, true);
+            if let Err(Err(attempted)) = opened.send(Err(attempted)) {
+                writer.fail(attempted.failure.frame(client.dialect));
+            }
+            return;
+        }
+    };
+    access.first_content();
+    let told = opened.send(Ok(()));
+    drop(told); // nobody there: the head went out before the content came
+    let Opened {
+        candidate,
+        frames,
+        held,
+    } = stream;
+    let mut pump = Pump {
+        rewrite: Rewrite::new(candidate.dialect, &client),
+        meter: Meter::new(access.clone()),
+        frames,
+        out: Vec::with_capacity(4),
+    };
+    let ending = match pump.take_all(held) {
+        Some(ending) => ending,
+        None => pump.run(&writer, &mut timers, &drained).await,
+    };
+    pump.end(ending, writer, &client, &limits).await;
+}
+
+/// A failure that no other backend could mend.
+fn refusal(failure: Failure) -> Attempted {
+    Attempted {
+        failure,
+        retryable: false,
+        retry_after: None,
+    }
+}
+
+fn draining() -> Failure {
+    Failure::new(Code::Draining, "the gateway is being restarted")
+}
+
+/// How long the rest behind the terminator is waited for, to keep the backend's connection.
+const REST: Duration = Duration::from_secs(1);
+
+struct Pump {
+    rewrite: Rewrite,
+    meter: Meter,
+    frames: FrameStream,
+    /// Frames for the client that are not in the journal yet.
+    out: Vec<Bytes>,
+}
+
+impl Pump {
+    async fn run(&mut self, writer: &Writer, timers: &mut Timers, drained: &CancellationToken) -> Ending {
+        let mut drained = std::pin::pin!(drained.cancelled());
+        loop {
+            writer.append(self.out.drain(..));
+            let next = async {
+                writer.room().await;
+                self.frames.next().await
+            };
+            let next = tokio::select! {
+                biased;
+                () = writer.abandoned() => return Ending::ClientGone,
+                () = &mut drained => return Ending::Failed(draining()),
+                failure = timers.expired() => return Ending::Failed(failure),
+                next = next => next,
+            };
+            timers.event(Instant::now());
+            if let Some(ending) = self.take(next) {
+                return ending;
+            }
+        }
+    }
+
+    /// Takes what came, and everything that has come with it.
+    fn take(&mut self, next: Result<Next, StreamError>) -> Option<Ending> {
+        match next {
+            Ok(Next::Frame(frame)) => {
+                let mut frame = frame;
+                loop {
+                    self.meter.event();
+                    if let Some(ending) = self.step(|rewrite, meter, out| rewrite.frame(frame, meter, out)) {
+                        return Some(ending);
+                    }
+                    frame = match self.frames.ready() {
+                        Ok(Some(frame)) => frame,
+                        Ok(None) => return None,
+                        Err(error) => return Some(Ending::Failed(broken(error))),
+                    };
+                }
+            }
+            Ok(Next::End(tail)) => {
+                let ending =
+                    tail.and_then(|tail| self.step(|rewrite, meter, out| rewrite.tail(tail, meter, out)));
+                ending.or_else(|| self.step(|rewrite, _, out| rewrite.end(out)))
+            }
+            Err(error) => Some(Ending::Failed(broken(error))),
+        }
+    }
+
+    fn take_all(&mut self, held: Vec<crate::wire::Frame>) -> Option<Ending> {
+        held.into_iter().find_map(|frame| {
+            self.meter.event();
+            self.step(|rewrite, meter, out| rewrite.frame(frame, meter, out))
+        })
+    }
+
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Rewrite, &mut Meter, &mut Vec<Bytes>) -> Step,
+    ) -> Option<Ending> {
+        match step(&mut self.rewrite, &mut self.meter, &mut self.out) {
+            Step::More => None,
+            Step::Ended => Some(Ending::Done),
+            Step::Failed(failure) => Some(Ending::Failed(failure)),
+            Step::FailedSame { frame, code } => Some(Ending::FailedSame { frame, code }),
+        }
+    }
+
+    async fn end(mut self, ending: Ending, writer: Writer, client: &Client, limits: &Limits) {
+        writer.append(self.out.drain(..));
+        match ending {
+            Ending::Done => {
+                writer.close();
+                self.meter.ended(End::Done);
+                // Too late or too much: the connection is not used again.
+                drop(timeout(REST, self.frames.rest()).await);
+            }
+            Ending::ClientGone => {
+                if let OnDisconnect::Drain(limit) = limits.on_disconnect {
+                    drop(timeout(limit, self.read_on()).await); // at the limit the work is cancelled as ever
+                }
+                self.meter.ended(End::ClientGone);
+            }
+            Ending::Failed(failure) => {
+                self.meter.ended(End::Failed(failure.code.name()));
+                writer.fail(failure.frame(client.dialect));
+            }
+            Ending::FailedSame { frame, code } => {
+                self.meter.ended(End::Failed(code.name()));
+                writer.fail(frame);
+            }
+        }
+    }
+
+    /// Reads to the end for the sake of the usage, and shows it to nobody.
+    async fn read_on(&mut self) {
+        loop {
+            let next = self.frames.next().await;
+            if self.take(next).is_some() {
+                return;
+            }
+            self.out.clear();
+        }
+    }
+}
+
+fn broken(error: StreamError) -> Failure {
+    match error {
+        StreamError::Broken => truncated(),
+        StreamError::TooLarge(_) => Failure::new(Code::FrameTooLarge, error.to_string()),
+    }
+}
+
+fn truncated() -> Failure {
+    Failure::new(
+        Code::UpstreamTruncated,
+        "the backend's answer broke off before its end",
+    )
+}

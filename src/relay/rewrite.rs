@@ -1,0 +1,160 @@
+//! From a frame of the backend to frames for the client: the same bytes where both speak one dialect, translated where they do
+//! not. In both cases the frame is decoded, for the meter and to know how the answer stands.
+
+use bytes::Bytes;
+
+use crate::relay::meter::Meter;
+use crate::relay::{Client, now, truncated};
+use crate::wire::{
+    Code, Decode as _, DecodeError, Decoder, Dialect, Encode as _, EncodeError, Encoder, Event, Failure,
+    Flow, Frame, Frames, Framing,
+};
+
+/// How the frames of one answer are rewritten.
+#[derive(Debug)]
+pub(super) struct Rewrite {
+    decoder: Decoder,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Same { framing: Framing, hide_usage: bool },
+    Other { encoder: Box<Encoder>, frames: Frames },
+}
+
+/// How the answer stands behind a frame.
+#[derive(Debug)]
+pub(super) enum Step {
+    More,
+    /// It is complete, terminator included.
+    Ended,
+    Failed(Failure),
+    /// The backend's own error frame is the client's dialect already.
+    FailedSame {
+        frame: Bytes,
+        code: Code,
+    },
+}
+
+impl Rewrite {
+    pub(super) fn new(backend: Dialect, client: &Client) -> Self {
+        let decoder = Decoder::new(backend, &client.identity.id);
+        let encoder = (backend != client.dialect)
+            .then(|| Encoder::new(client.dialect, &client.identity, client.style))
+            .flatten();
+        let to = match encoder {
+            Some(encoder) => To::Other {
+                encoder: Box::new(encoder),
+                frames: Frames::default(),
+            },
+            None => To::Same {
+                framing: backend.framing(),
+                hide_usage: backend.has_stream_options() && !client.style.usage,
+            },
+        };
+        Self { decoder, to }
+    }
+
+    /// Rewrites one frame into `out`.
+    pub(super) fn frame(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
+        if frame.data.is_empty() {
+            return Step::More; // a blank event is somebody's keep-alive, and breaks clients
+        }
+        let mut failed = None;
+        match &mut self.to {
+            To::Same { hide_usage, .. } => {
+                let flow = self.decoder.decode(&frame, &mut |event| match event {
+                    Event::Usage(usage) => meter.usage(usage),
+                    Event::Fail(failure) => failed = Some(failure),
+                    Event::Start
+                    | Event::Open { .. }
+                    | Event::Delta { .. }
+                    | Event::Signature { .. }
+                    | Event::Close { .. }
+                    | Event::Finish(_)
+                    | Event::Other => {}
+                });
+                if let Some(failure) = failed {
+                    return Step::FailedSame {
+                        frame: frame.raw,
+                        code: failure.code,
+                    };
+                }
+                if !(*hide_usage && self.decoder.usage_alone()) {
+                    out.push(frame.raw);
+                }
+                // What is not understood is passed on all the same: the client may know it.
+                if matches!(flow, Ok(Flow::Ended)) {
+                    Step::Ended
+                } else {
+                    Step::More
+                }
+            }
+            To::Other { encoder, frames } => {
+                let at = now();
+                let mut refused = None;
+                let flow = self.decoder.decode(&frame, &mut |event| match event {
+                    Event::Fail(failure) => failed = Some(failure),
+                    event => {
+                        if let Event::Usage(usage) = event {
+                            meter.usage(usage);
+                        }
+                        if refused.is_none() {
+                            refused = encoder.encode(&event, at, frames).err();
+                        }
+                    }
+                });
+                let step = settle(failed, refused, flow);
+                if matches!(step, Step::Ended) {
+                    encoder.finish(at, frames);
+                }
+                out.extend(frames.drain());
+                step
+            }
+        }
+    }
+
+    /// An event that lacks its end: it counts if what it says is complete.
+    pub(super) fn tail(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
+        let complete = frame.data.trim_ascii() == b"[DONE]"
+            || serde_json::from_slice::<&serde_json::value::RawValue>(&frame.data).is_ok();
+        if complete {
+            self.frame(frame, meter, out)
+        } else {
+            Step::More
+        }
+    }
+
+    /// The backend's body has ended cleanly, without a terminator.
+    pub(super) fn end(&mut self, out: &mut Vec<Bytes>) -> Step {
+        if !self.decoder.complete() {
+            return Step::Failed(truncated());
+        }
+        match &mut self.to {
+            To::Same {
+                framing: Framing::Sse,
+                ..
+            } => out.push(Bytes::from_static(b"data: [DONE]\n\n")),
+            To::Same {
+                framing: Framing::Ndjson,
+                ..
+            } => {}
+            To::Other { encoder, frames } => {
+                encoder.finish(now(), frames);
+                out.extend(frames.drain());
+            }
+        }
+        Step::Ended
+    }
+}
+
+fn settle(failed: Option<Failure>, refused: Option<EncodeError>, flow: Result<Flow, DecodeError>) -> Step {
+    match (failed, refused, flow) {
+        (Some(failure), _, _) => Step::Failed(failure),
+        (None, Some(error), _) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
+        (None, None, Err(error)) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
+        (None, None, Ok(Flow::Ended)) => Step::Ended,
+        (None, None, Ok(Flow::More)) => Step::More,
+    }
+}

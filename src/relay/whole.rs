@@ -1,0 +1,139 @@
+//! A whole answer from a stream: for clients that did not ask for one, where the backend speaks another dialect.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::relay::meter::Meter;
+use crate::relay::timers::Timers;
+use crate::relay::{Client, Limits, broken, now, refusal, truncated};
+use crate::telemetry::{Access, End};
+use crate::upstream::{Attempted, Next, Opened, Plan, Pool, StreamError};
+use crate::wire::{Answer, Code, Decode as _, Decoder, Event, Failure, Flow, Frame, whole};
+
+/// The largest answer that is gathered, in bytes.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// Opens a backend and reads its answer to the end. Dropping the future closes the connection.
+pub async fn collect(
+    pool: &Pool,
+    plan: &Plan,
+    client: &Client,
+    limits: Limits,
+    access: &Access,
+) -> Result<Bytes, Attempted> {
+    let mut timers = Timers::new(access.started(), limits);
+    let opened = tokio::select! {
+        biased;
+        failure = timers.max_duration() => Err(refusal(failure)),
+        result = Box::pin(pool.open(plan, access)) => result,
+    };
+    let Opened {
+        candidate,
+        mut frames,
+        held,
+    } = match opened {
+        Ok(opened) => opened,
+        Err(attempted) => {
+            access.ended(End::Failed(attempted.failure.code.name()), 0, false);
+            return Err(attempted);
+        }
+    };
+    access.first_content();
+    let decoder = Decoder::new(candidate.dialect, &client.identity.id);
+    let mut gathering = Gathering {
+        decoder,
+        answer: Answer::default(),
+        meter: Meter::new(access.clone()),
+    };
+    let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));
+    while state.is_none() {
+        let next = tokio::select! {
+            biased;
+            failure = timers.expired() => { state = Some(Err(failure)); break }
+            next = frames.next() => next,
+        };
+        timers.event(Instant::now());
+        state = gathering.take(next);
+    }
+    gathering.end(state.unwrap_or_else(|| Err(truncated())), client)
+}
+
+struct Gathering {
+    decoder: Decoder,
+    answer: Answer,
+    meter: Meter,
+}
+
+impl Gathering {
+    /// `Some` when the answer is over, well or not.
+    fn take(&mut self, next: Result<Next, StreamError>) -> Option<Result<(), Failure>> {
+        match next {
+            Ok(Next::Frame(frame)) => self.frame(&frame),
+            Ok(Next::End(tail)) => {
+                let ended = tail.and_then(|tail| self.frame(&tail).filter(Result::is_ok));
+                let complete = || {
+                    if self.decoder.complete() {
+                        Ok(())
+                    } else {
+                        Err(truncated())
+                    }
+                };
+                Some(ended.unwrap_or_else(complete))
+            }
+            Err(error) => Some(Err(broken(error))),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Option<Result<(), Failure>> {
+        if frame.data.is_empty() {
+            return None;
+        }
+        self.meter.event();
+        let answer = &mut self.answer;
+        let meter = &mut self.meter;
+        let flow = self.decoder.decode(frame, &mut |event| {
+            if let Event::Usage(usage) = &event {
+                meter.usage(*usage);
+            }
+            answer.add(&event);
+        });
+        if let Some(failure) = answer.failure.take() {
+            return Some(Err(failure));
+        }
+        if answer.size() > ANSWER_BYTES {
+            return Some(Err(Failure::new(
+                Code::FrameTooLarge,
+                "the answer is larger than one that is not streamed may be",
+            )));
+        }
+        match flow {
+            Ok(Flow::More) => None,
+            Ok(Flow::Ended) => Some(Ok(())),
+            Err(error) => Some(Err(Failure::new(Code::UpstreamError, error.to_string()))),
+        }
+    }
+
+    fn end(self, state: Result<(), Failure>, client: &Client) -> Result<Bytes, Attempted> {
+        let written = state.and_then(|()| {
+            whole(
+                client.dialect,
+                &self.answer,
+                &client.identity,
+                client.style,
+                now(),
+            )
+            .unwrap_or_else(|| Ok(Bytes::new()))
+            .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
+        });
+        match written {
+            Ok(body) => {
+                self.meter.ended_whole(End::Done);
+                Ok(body)
+            }
+            Err(failure) => {
+                self.meter.ended_whole(End::Failed(failure.code.name()));
+                Err(refusal(failure))
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The access line: what one request was and how it ended. The record is shared by everyone who works on the request; the line
+//! is written when the last of them lets go, so that a stream has exactly one, at its very end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::telemetry::Metrics;
+
+/// A handle on the record of one request.
+#[derive(Clone, Debug)]
+pub struct Access(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    request_id: String,
+    method: String,
+    path: String,
+    door: &'static str,
+    started: Instant,
+    metrics: Metrics,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    status: u16,
+    caller: Option<String>,
+    model: Option<String>,
+    backend: Option<String>,
+    attempts: u32,
+    first_content: Option<Duration>,
+    events: u64,
+    tokens: Option<(u64, u64)>,
+    stream: bool,
+    end: Option<End>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With the terminator of success.
+    Done,
+    /// The client left first.
+    ClientGone,
+    /// It failed; the word is the failure's code.
+    Failed(&'static str),
+}
+
+impl End {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::ClientGone => "client_gone",
+            Self::Failed(code) => code,
+        }
+    }
+
+    fn who_left_first(self) -> &'static str {
+        match self {
+            Self::Done => "none",
+            Self::ClientGone => "client",
+            Self::Failed(code) if code.starts_with("upstream") => "backend",
+            Self::Failed(_) => "gateway",
+        }
+    }
+}
+
+impl Access {
+    /// Begins the record of a request. `path` goes into the log: without its query, which may hold a key.
+    pub fn new(request_id: String, method: &str, path: &str, door: &'static str, metrics: Metrics) -> Self {
+        Self(Arc::new(Shared {
+            request_id,
+            method: method.into(),
+            path: path.into(),
+            door,
+            started: Instant::now(),
+            metrics,
+            record: Mutex::default(),
+        }))
+    }
+
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// When the request came.
+    pub fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    pub fn answered(&self, status: u16) {
+        self.0.record.lock().status = status;
+        self.0.metrics.request(self.0.door, status);
+    }
+
+    pub fn caller(&self, name: &str) {
+        self.0.record.lock().caller = Some(name.into());
+    }
+
+    pub fn model(&self, name: &str) {
+        self.0.record.lock().model = Some(name.chars().take(128).collect());
+    }
+
+    /// A backend is tried.
+    pub fn attempt(&self, backend: &str) {
+        let mut record = self.0.record.lock();
+        record.backend = Some(backend.into());
+        record.attempts += 1;
+    }
+
+    /// The first content of the answer came: gives the time since the request.
+    pub fn first_content(&self) {
+        let elapsed = self.0.started.elapsed();
+        self.0.record.lock().first_content = Some(elapsed);
+        self.0.metrics.first_token(elapsed);
+    }
+
+    pub fn tokens(&self, input: u64, output: u64) {
+        self.0.record.lock().tokens = Some((input, output));
+        self.0.metrics.tokens(input, output);
+    }
+
+    /// The answer is over; `events` were read of the backend. The first call counts.
+    pub fn ended(&self, end: End, events: u64, stream: bool) {
+        let mut record = self.0.record.lock();
+        if record.end.is_none() {
+            record.end = Some(end);
+            record.events = events;
+            record.stream = stream;
+            if stream {
+                self.0.metrics.stream_ended(end.reason());
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let record = self.record.get_mut();
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            request_id = self.request_id,
+            method = self.method,
+            path = self.path,
+            status = record.status,
+            caller = record.caller,
+            model = record.model,
+            backend = record.backend,
+            attempts = (record.attempts > 0).then_some(record.attempts),
+            ttft_ms = record.first_content.map(milliseconds),
+            duration_ms = milliseconds(self.started.elapsed()),
+            events = record.end.is_some().then_some(record.events),
+            tokens_in = record.tokens.map(|(input, _)| input),
+            tokens_out = record.tokens.map(|(_, output)| output),
+            stream = record.end.is_some().then_some(record.stream),
+            end = record.end.map(End::reason),
+            left_first = record.end.map(End::who_left_first),
+            "access"
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! What the gateway tells about itself: typed metrics, one access line per request, and the log.
+
+mod access;
+mod id;
+mod log;
+mod metrics;
+
+pub use access::{Access, End};
+pub use id::random_id;
+pub use log::{Config, Format, start};
+pub use metrics::Metrics;

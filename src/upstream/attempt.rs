@@ -1,0 +1,249 @@
+//! One attempt at one backend: the request out, its head and its first frames judged. Nothing of it has been shown to the
+//! client when it fails, so another backend may be tried.
+
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::Response;
+
+use crate::telemetry::Metrics;
+use crate::upstream::backend::{Api, Backend};
+use crate::upstream::body::{Body, FrameStream, Next, StreamError};
+use crate::upstream::demo;
+use crate::upstream::plan::Candidate;
+use crate::wire::{Code, Decode as _, Decoder, Event, Failure, Flow, Frame, Framing, read_failure};
+
+/// A backend that has sent first content.
+#[derive(Debug)]
+pub struct Opened {
+    pub candidate: Candidate,
+    pub frames: FrameStream,
+    /// What came up to the first content.
+    pub held: Vec<Frame>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug)]
+pub struct Attempted {
+    pub failure: Failure,
+    /// May another backend do better?
+    pub retryable: bool,
+    /// Seconds after which the backend wants to be asked again.
+    pub retry_after: Option<u32>,
+}
+
+/// How much an answer may say before its first content.
+const HELD_BYTES: usize = 1 << 20;
+/// How much of an error body is read.
+const ERROR_BYTES: usize = 64 << 10;
+/// The longest `Retry-After` that is passed on, in seconds.
+const RETRY_AFTER_CAP: u32 = 300;
+
+impl Attempted {
+    pub(super) fn retryable(code: Code, message: &str) -> Self {
+        Self {
+            failure: Failure::new(code, message),
+            retryable: true,
+            retry_after: None,
+        }
+    }
+}
+
+impl From<StreamError> for Attempted {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Broken => Self::retryable(
+                Code::UpstreamTruncated,
+                "the backend's answer broke off before its first token",
+            ),
+            StreamError::TooLarge(_) => Self::retryable(Code::FrameTooLarge, &error.to_string()),
+        }
+    }
+}
+
+/// Asks one backend for a stream and reads on to its first content. Dropping the future closes the connection.
+pub(super) async fn open(candidate: Candidate, limit: usize, metrics: &Metrics) -> Result<Opened, Attempted> {
+    let framing = candidate.dialect.framing();
+    let body = match candidate.backend.api {
+        Api::Demo => Body::Demo(Box::new(demo::ask(&candidate.body)?)),
+        Api::Ollama | Api::OpenAi => {
+            let response = ask(&candidate.backend, candidate.dialect.path(), &candidate.body).await?;
+            check_media_type(&response, framing)?;
+            Body::Http(response)
+        }
+    };
+    let mut frames = FrameStream::new(body, framing, limit, metrics.clone());
+    let held = until_content(&mut frames, &candidate).await?;
+    Ok(Opened {
+        candidate,
+        frames,
+        held,
+    })
+}
+
+/// Sends the request; gives the response if its status is one of success.
+pub(super) async fn ask(backend: &Backend, path: &str, body: &bytes::Bytes) -> Result<Response, Attempted> {
+    let request = backend
+        .post(path)
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.clone());
+    let response = request
+        .send()
+        .await
+        .map_err(|error| unreachable(backend, error))?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    Err(refused(backend, response).await)
+}
+
+fn unreachable(backend: &Backend, error: reqwest::Error) -> Attempted {
+    let error = error.without_url();
+    tracing::debug!(backend = backend.name, error = ?error, "unreachable");
+    let why = if error.is_timeout() {
+        "did not answer in time"
+    } else if error.is_connect() {
+        "cannot be reached"
+    } else {
+        "closed the connection without an answer"
+    };
+    Attempted::retryable(
+        Code::UpstreamUnreachable,
+        &format!("the backend `{}` {why}", backend.name),
+    )
+}
+
+/// Judges an answer whose status says that it failed.
+async fn refused(backend: &Backend, response: Response) -> Attempted {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let body = read_bounded(response, ERROR_BYTES).await.unwrap_or_default();
+    let said = read_failure(&body);
+    let retryable = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        );
+    let failure = match status {
+        // It is the gateway's key that was refused, and such messages quote it.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::new(
+            Code::UpstreamError,
+            format!(
+                "the backend `{}` refused the gateway's credentials ({})",
+                backend.name,
+                status.as_u16()
+            ),
+        ),
+        StatusCode::NOT_FOUND => Failure {
+            code: Code::ModelNotFound,
+            status: Some(404),
+            ..said
+        },
+        _ if status.is_client_error() => Failure {
+            status: Some(status.as_u16()),
+            ..said
+        },
+        StatusCode::SERVICE_UNAVAILABLE => Failure {
+            status: Some(503),
+            ..said
+        },
+        _ if status.is_server_error() => said,
+        _ => Failure::new(
+            Code::UpstreamError,
+            format!(
+                "the backend `{}` answered with status {}",
+                backend.name,
+                status.as_u16()
+            ),
+        ),
+    };
+    Attempted {
+        failure,
+        retryable,
+        retry_after: retry_after.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP)),
+    }
+}
+
+/// Reads a body up to a bound; `None` if it breaks off or is larger.
+pub(super) async fn read_bounded(mut response: Response, bound: usize) -> Option<bytes::Bytes> {
+    let mut body = bytes::BytesMut::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > bound {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body.freeze())
+}
+
+/// A page of HTML with status 200 is not a stream, and a whole JSON document is none either.
+fn check_media_type(response: &Response, framing: Framing) -> Result<(), Attempted> {
+    let value = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let media_type = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let wrong = match framing {
+        Framing::Sse => media_type == "text/html" || media_type == "application/json",
+        Framing::Ndjson => media_type == "text/html",
+    };
+    if wrong {
+        let message = format!("the backend answered with `{media_type}` where a stream was asked for");
+        return Err(Attempted::retryable(Code::UpstreamError, &message));
+    }
+    Ok(())
+}
+
+/// Reads frames up to the first content, or to an answer that ends well without any.
+async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Result<Vec<Frame>, Attempted> {
+    let mut decoder = Decoder::new(candidate.dialect, "");
+    let (mut held, mut size) = (Vec::new(), 0_usize);
+    loop {
+        let (frame, last) = match frames.next().await? {
+            Next::Frame(frame) => (Some(frame), false),
+            Next::End(frame) => (frame, true),
+        };
+        let mut content = false;
+        if let Some(frame) = frame.filter(|frame| !frame.data.is_empty()) {
+            let mut failure = None;
+            let flow = decoder.decode(&frame, &mut |event| match event {
+                Event::Delta { .. } | Event::Other | Event::Finish(_) => content = true,
+                Event::Fail(failed) => failure = Some(failed),
+                Event::Start
+                | Event::Open { .. }
+                | Event::Signature { .. }
+                | Event::Close { .. }
+                | Event::Usage(_) => {}
+            });
+            if let Some(failure) = failure {
+                return Err(Attempted {
+                    failure,
+                    retryable: true,
+                    retry_after: None,
+                });
+            }
+            content |= matches!(flow, Ok(Flow::Ended));
+            if flow.is_err() && !last {
+                let words = "the backend answered with something that is not an event of its API";
+                return Err(Attempted::retryable(Code::UpstreamError, words));
+            }
+            size += frame.raw.len();
+            held.push(frame);
+        }
+        if content || size > HELD_BYTES {
+            return Ok(held);
+        }
+        if last {
+            let words = "the backend ended its answer before its first token";
+            return Err(Attempted::retryable(Code::UpstreamTruncated, words));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One backend: a model server, or the built-in model.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use reqwest::{Client, RequestBuilder};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use crate::upstream::secret::Secret;
+use crate::wire::{Dialect, Style};
+
+/// `[[backend]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub name: String,
+    pub api: Api,
+    /// The origin, `http://127.0.0.1:11434`. Needed for all but `demo`.
+    #[serde(default)]
+    pub url: String,
+    /// Sent as `Authorization: Bearer`.
+    #[serde(default)]
+    pub api_key: Option<Secret>,
+    /// Which field carries the token limit at an OpenAI backend.
+    #[serde(default)]
+    pub max_tokens_field: MaxTokensField,
+    /// Does an OpenAI backend understand `stream_options`?
+    #[serde(default = "yes")]
+    pub stream_options: bool,
+    /// Does an OpenAI backend understand `top_k`, `min_p` and `repeat_penalty`, as vLLM and llama.cpp do?
+    #[serde(default)]
+    pub sampling_extensions: bool,
+}
+
+/// The API that a backend speaks.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    Ollama,
+    OpenAi,
+    /// The built-in model.
+    Demo,
+}
+
+/// OpenAI's older and newer name for the token limit.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    #[default]
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A backend that can be asked.
+pub struct Backend {
+    pub name: String,
+    pub api: Api,
+    origin: String,
+    authorization: Option<HeaderValue>,
+    style: Style,
+    stream_options: bool,
+    client: Client,
+}
+
+impl Backend {
+    /// `config` has been checked: its URL is one, its key is there.
+    pub fn new(config: &Config, client: Client) -> Self {
+        let origin = config.url.trim_end_matches('/');
+        let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
+        let bearer = config
+            .api_key
+            .as_ref()
+            .and_then(|key| key.value.as_ref())
+            .and_then(|key| {
+                let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            });
+        let max_tokens_field = match config.max_tokens_field {
+            MaxTokensField::MaxTokens => "max_tokens",
+            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
+        };
+        let style = Style {
+            usage: config.stream_options,
+            max_tokens_field,
+            sampling_extensions: config.sampling_extensions,
+            ..Style::default()
+        };
+        Self {
+            name: config.name.clone(),
+            api: config.api,
+            origin,
+            authorization: bearer,
+            style,
+            stream_options: config.stream_options,
+            client,
+        }
+    }
+
+    /// The dialect in which a request of `client`'s dialect is put to this backend: the same where it speaks it. `None`: it
+    /// cannot be asked this at all.
+    pub fn dialect_for(&self, client: Dialect) -> Option<Dialect> {
+        match (self.api, client) {
+            (
+                Api::OpenAi | Api::Demo,
+                Dialect::OpenAiChat | Dialect::OllamaChat | Dialect::OllamaGenerate,
+            ) => Some(Dialect::OpenAiChat),
+            (Api::OpenAi | Api::Ollama, Dialect::OpenAiCompletions) => Some(Dialect::OpenAiCompletions),
+            (Api::Demo, Dialect::OpenAiCompletions) => None,
+            (Api::Ollama, Dialect::OpenAiChat | Dialect::OllamaChat) => Some(Dialect::OllamaChat),
+            (Api::Ollama, Dialect::OllamaGenerate) => Some(Dialect::OllamaGenerate),
+        }
+    }
+
+    /// How requests must be written for this backend.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// May usage be asked for in a stream of `dialect`?
+    pub fn reports_usage_on_request(&self, dialect: Dialect) -> bool {
+        dialect.has_stream_options() && self.stream_options
+    }
+
+    /// Does anything answer at its address?
+    pub async fn answers(&self) -> bool {
+        self.api == Api::Demo
+            || timeout(PROBE, self.get("/").send())
+                .await
+                .is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// A POST to a route of this backend.
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.authorized(self.client.post(format!("{}{path}", self.origin)))
+    }
+
+    /// A GET of a route of this backend.
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.authorized(self.client.get(format!("{}{path}", self.origin)))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        }
+    }
+}
+
+/// How long a backend may take to be found there.
+const PROBE: Duration = Duration::from_secs(2);
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend")
+            .field("name", &self.name)
+            .field("api", &self.api)
+            .finish_non_exhaustive()
+    }
+}

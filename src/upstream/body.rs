@@ -1,0 +1,94 @@
+//! A backend's answer as it comes: bytes off the socket, or of the built-in model, split into frames.
+
+use bytes::Bytes;
+use reqwest::Response;
+
+use crate::telemetry::Metrics;
+use crate::upstream::demo;
+use crate::wire::{Frame, FrameTooLarge, Framing, Splitter};
+
+/// Where the bytes come from.
+#[derive(Debug)]
+pub(super) enum Body {
+    Http(Response),
+    Demo(Box<demo::Answer>),
+}
+
+/// The frames of an answer.
+#[derive(Debug)]
+pub struct FrameStream {
+    body: Body,
+    splitter: Splitter,
+    metrics: Metrics,
+}
+
+/// What came next.
+#[derive(Debug)]
+pub enum Next {
+    Frame(Frame),
+    /// The body has ended cleanly. What was left of it, if anything: an event that lacks its end.
+    End(Option<Frame>),
+}
+
+/// The answer broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    #[error("the backend's connection broke off")]
+    Broken,
+    #[error(transparent)]
+    TooLarge(#[from] FrameTooLarge),
+}
+
+impl FrameStream {
+    pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
+        Self {
+            body,
+            splitter: Splitter::new(framing, limit),
+            metrics,
+        }
+    }
+
+    /// The next frame that has come already. Never waits.
+    pub fn ready(&mut self) -> Result<Option<Frame>, StreamError> {
+        Ok(self.splitter.next_frame()?)
+    }
+
+    /// The next frame, or the end. Cancel safe: what was read stays in the splitter.
+    pub async fn next(&mut self) -> Result<Next, StreamError> {
+        loop {
+            if let Some(frame) = self.ready()? {
+                return Ok(Next::Frame(frame));
+            }
+            match self.body.chunk().await? {
+                Some(chunk) => {
+                    self.metrics.bytes_in(chunk.len());
+                    self.splitter.push(&chunk);
+                }
+                None => return Ok(Next::End(self.splitter.finish())),
+            }
+        }
+    }
+
+    /// Reads what lies behind the terminator, so that the connection can be used again.
+    pub async fn rest(mut self) {
+        let mut budget = 64 * 1024_usize;
+        while let Ok(Some(chunk)) = self.body.chunk().await {
+            budget = budget.saturating_sub(chunk.len());
+            if budget == 0 {
+                return; // it talks on and on: close it
+            }
+        }
+    }
+}
+
+impl Body {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
+        match self {
+            Self::Http(response) => response.chunk().await.map_err(|error| {
+                tracing::debug!(error = %error.without_url(), "the backend's connection broke off");
+                StreamError::Broken
+            }),
+            Self::Demo(answer) => answer.chunk().await,
+        }
+    }
+}

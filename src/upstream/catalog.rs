@@ -1,0 +1,185 @@
+//! Which models the backends have, merged and remembered for a few seconds.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::upstream::attempt::read_bounded;
+use crate::upstream::backend::{Api, Backend};
+use crate::upstream::pool::Pool;
+
+/// A model as a backend describes it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What its backend calls it.
+    pub name: String,
+    pub backend: String,
+    /// Seconds since 1970; 0 if unknown.
+    pub created: u64,
+    pub owned_by: String,
+    /// Its entry in Ollama's words: what Ollama said, or the little that is known of another's.
+    pub tag: Value,
+}
+
+/// The models of all backends.
+#[derive(Debug)]
+pub struct Catalog {
+    pool: Pool,
+    models: Mutex<Option<(Instant, Arc<[Model]>)>>,
+    running: Mutex<Option<(Instant, Arc<[Model]>)>>,
+}
+
+/// How long an answer is good for.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long a backend may take: a dead one must not hold up the list.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The largest list of models.
+const LIST_BYTES: usize = 8 << 20;
+
+impl Catalog {
+    pub fn new(pool: Pool) -> Self {
+        Self {
+            pool,
+            models: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// All models, in the order of the backends. A backend that does not answer has none.
+    pub async fn models(&self) -> Arc<[Model]> {
+        self.fresh(&self.models, "/api/tags").await
+    }
+
+    /// The models that Ollama backends have loaded.
+    pub async fn running(&self) -> Arc<[Model]> {
+        self.fresh(&self.running, "/api/ps").await
+    }
+
+    /// The version of the first Ollama backend that answers.
+    pub async fn version(&self) -> Option<Value> {
+        for backend in self
+            .pool
+            .backends()
+            .iter()
+            .filter(|backend| backend.api == Api::Ollama)
+        {
+            if let Some(version) = fetch(backend, "/api/version").await {
+                return Some(version);
+            }
+        }
+        None
+    }
+
+    async fn fresh(&self, kept: &Mutex<Option<(Instant, Arc<[Model]>)>>, route: &str) -> Arc<[Model]> {
+        // Held while the backends are asked, so that a crowd of clients asks them once.
+        let mut kept = kept.lock().await;
+        if let Some((at, models)) = kept.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return Arc::clone(models);
+        }
+        let lists = join_all(self.pool.backends().iter().map(|backend| list(backend, route))).await;
+        let mut seen = HashSet::new();
+        let fresh = |model: &Model| seen.insert((model.backend.clone(), model.name.clone()));
+        let models: Arc<[Model]> = lists.into_iter().flatten().filter(fresh).collect();
+        *kept = Some((Instant::now(), Arc::clone(&models)));
+        models
+    }
+}
+
+async fn list(backend: &Backend, ollama_route: &str) -> Vec<Model> {
+    match backend.api {
+        Api::Demo if ollama_route == "/api/tags" => vec![described(backend, "demo", 0, "streamgate")],
+        Api::Ollama => {
+            let tags = fetch(backend, ollama_route).await.unwrap_or_default();
+            let models = tags.get("models").and_then(Value::as_array);
+            models
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| tagged(backend, tag))
+                .collect()
+        }
+        Api::OpenAi if ollama_route == "/api/tags" => {
+            let list = fetch(backend, "/v1/models").await.unwrap_or_default();
+            let models = list.get("data").and_then(Value::as_array);
+            models
+                .into_iter()
+                .flatten()
+                .filter_map(|model| listed(backend, model))
+                .collect()
+        }
+        Api::Demo | Api::OpenAi => Vec::new(),
+    }
+}
+
+async fn fetch(backend: &Backend, route: &str) -> Option<Value> {
+    let asked = async {
+        let response = backend.get(route).send().await.ok()?.error_for_status().ok()?;
+        serde_json::from_slice(&read_bounded(response, LIST_BYTES).await?).ok()
+    };
+    timeout(PATIENCE, asked).await.ok().flatten()
+}
+
+/// An entry of Ollama's `/api/tags`.
+fn tagged(backend: &Backend, tag: &Value) -> Option<Model> {
+    let name = tag.get("model").or_else(|| tag.get("name"))?.as_str()?;
+    let modified = tag.get("modified_at").and_then(Value::as_str);
+    let created = modified.and_then(|time| humantime::parse_rfc3339_weak(time.get(..19)?).ok());
+    let seconds = created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    Some(Model {
+        name: name.to_owned(),
+        backend: backend.name.clone(),
+        created: seconds.map_or(0, |time| time.as_secs()),
+        owned_by: "library".into(), // what Ollama's own list says
+        tag: tag.clone(),
+    })
+}
+
+/// An entry of OpenAI's `/v1/models`.
+fn listed(backend: &Backend, model: &Value) -> Option<Model> {
+    #[derive(Deserialize)]
+    struct Listed {
+        id: String,
+        #[serde(default)]
+        created: Value,
+        #[serde(default)]
+        owned_by: Value,
+    }
+    let listed = Listed::deserialize(model).ok()?;
+    let owner = listed.owned_by.as_str().unwrap_or(&backend.name);
+    Some(described(
+        backend,
+        &listed.id,
+        listed.created.as_u64().unwrap_or(0),
+        owner,
+    ))
+}
+
+/// A model of which little is known, in the fields that Ollama's clients need.
+fn described(backend: &Backend, name: &str, created: u64, owned_by: &str) -> Model {
+    let modified = std::time::UNIX_EPOCH + Duration::from_secs(created);
+    let tag = json!({
+        "name": name,
+        "model": name,
+        "modified_at": humantime::format_rfc3339_seconds(modified).to_string(),
+        "size": 0,
+        "digest": "",
+        "details": {
+            "parent_model": "", "format": "", "family": "", "families": null,
+            "parameter_size": "", "quantization_level": "",
+        },
+    });
+    Model {
+        name: name.to_owned(),
+        backend: backend.name.clone(),
+        created,
+        owned_by: owned_by.to_owned(),
+        tag,
+    }
+}

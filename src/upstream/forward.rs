@@ -1,0 +1,71 @@
+//! Whole answers: a request that is passed on to a backend which speaks its API, and its answer, read to the end before any of
+//! it is shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use tokio::time::timeout;
+
+use crate::telemetry::Access;
+use crate::upstream::attempt::{Attempted, ask, read_bounded};
+use crate::upstream::backend::Backend;
+use crate::upstream::pool::{Pool, no_backend};
+use crate::wire::Code;
+
+/// A request for a whole answer.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The backends, in order, each with the body for it.
+    pub candidates: Vec<(Arc<Backend>, Bytes)>,
+    pub path: &'static str,
+    /// How long one backend may take for all of its answer.
+    pub timeout: Duration,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub body: Bytes,
+    pub content_type: HeaderValue,
+}
+
+/// The largest whole answer: a few thousand embeddings.
+const ANSWER_BYTES: usize = 128 << 20;
+
+impl Pool {
+    /// Tries the backends until one has answered in full. Dropping the future closes the connection.
+    pub async fn forward(&self, forward: &Forward, access: &Access) -> Result<Answered, Attempted> {
+        let mut failed = None;
+        for (backend, body) in &forward.candidates {
+            access.attempt(&backend.name);
+            let result = match timeout(forward.timeout, answer(backend, forward.path, body)).await {
+                Ok(result) => result,
+                Err(_) => {
+                    let words = format!("the backend `{}` did not answer in time", backend.name);
+                    Err(Attempted::retryable(Code::FirstTokenTimeout, &words))
+                }
+            };
+            if let Some(done) = self.judged(&backend.name, result, &mut failed) {
+                if let Ok(answered) = &done {
+                    self.metrics().bytes_in(answered.body.len());
+                }
+                return done;
+            }
+        }
+        Err(failed.unwrap_or_else(no_backend))
+    }
+}
+
+async fn answer(backend: &Backend, path: &str, body: &Bytes) -> Result<Answered, Attempted> {
+    let response = ask(backend, path, body).await?;
+    let content_type = response.headers().get(CONTENT_TYPE).cloned();
+    let body = read_bounded(response, ANSWER_BYTES).await;
+    let words = "the backend's answer broke off";
+    Ok(Answered {
+        body: body.ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, words))?,
+        content_type: content_type.unwrap_or(HeaderValue::from_static("application/json")),
+    })
+}

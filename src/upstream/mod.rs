@@ -1,0 +1,22 @@
+//! The backends: who they are, how one is asked, and in which order they are tried.
+
+mod attempt;
+mod backend;
+mod body;
+mod catalog;
+mod client;
+mod demo;
+mod forward;
+mod plan;
+mod pool;
+mod secret;
+
+pub use attempt::{Attempted, Opened};
+pub use backend::{Api, Backend, Config};
+pub use body::{FrameStream, Next, StreamError};
+pub use catalog::{Catalog, Model};
+pub use client::build as build_client;
+pub use forward::{Answered, Forward};
+pub use plan::{Candidate, Plan};
+pub use pool::Pool;
+pub use secret::{Secret, Source as SecretSource};

@@ -1,0 +1,27 @@
+//! What is to be asked of whom: the backends that may serve a request, in order, each with the body written for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::upstream::backend::Backend;
+use crate::wire::Dialect;
+
+/// One request to the backends.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub candidates: Vec<Candidate>,
+    /// How long one backend may take to its first content.
+    pub first_token_timeout: Duration,
+    /// How large one event may be, in bytes.
+    pub max_event_bytes: usize,
+}
+
+/// One backend and what it will be asked.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub backend: Arc<Backend>,
+    pub dialect: Dialect,
+    pub body: Bytes,
+}

@@ -1,0 +1,88 @@
+//! The backends in order: each is tried until one has sent first content, and none after that.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use crate::telemetry::{Access, Metrics};
+use crate::upstream::attempt::{self, Attempted, Opened};
+use crate::upstream::backend::Backend;
+use crate::upstream::plan::Plan;
+use crate::wire::Code;
+
+/// All backends.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    backends: Arc<[Arc<Backend>]>,
+    metrics: Metrics,
+}
+
+impl Pool {
+    pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics) -> Self {
+        Self {
+            backends: backends.into(),
+            metrics,
+        }
+    }
+
+    pub fn backends(&self) -> &[Arc<Backend>] {
+        &self.backends
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|backend| backend.name == name)
+    }
+
+    /// Tries the backends of a plan until one has sent first content. Dropping the future closes the connection.
+    pub async fn open(&self, plan: &Plan, access: &Access) -> Result<Opened, Attempted> {
+        let mut failed = None;
+        for candidate in &plan.candidates {
+            let name = candidate.backend.name.as_str();
+            access.attempt(name);
+            let attempt = attempt::open(candidate.clone(), plan.max_event_bytes, &self.metrics);
+            let result = match timeout(plan.first_token_timeout, attempt).await {
+                Ok(result) => result,
+                Err(_) => {
+                    let words = format!("the backend `{name}` sent no token in time");
+                    Err(Attempted::retryable(Code::FirstTokenTimeout, &words))
+                }
+            };
+            match self.judged(name, result, &mut failed) {
+                Some(done) => return done,
+                None => continue,
+            }
+        }
+        Err(failed.unwrap_or_else(no_backend))
+    }
+
+    /// Counts an attempt; `None` if the next backend is to be tried.
+    pub(super) fn judged<T>(
+        &self,
+        backend: &str,
+        result: Result<T, Attempted>,
+        failed: &mut Option<Attempted>,
+    ) -> Option<Result<T, Attempted>> {
+        let attempted = match result {
+            Ok(answer) => {
+                self.metrics.attempt(backend, "ok");
+                return Some(Ok(answer));
+            }
+            Err(attempted) => attempted,
+        };
+        self.metrics.attempt(backend, attempted.failure.code.name());
+        tracing::debug!(backend, code = attempted.failure.code.name(), "attempt failed");
+        if !attempted.retryable {
+            return Some(Err(attempted));
+        }
+        *failed = Some(attempted);
+        None
+    }
+}
+
+pub(super) fn no_backend() -> Attempted {
+    Attempted::retryable(Code::UpstreamUnreachable, "no backend serves this request")
+}

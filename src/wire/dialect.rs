@@ -1,0 +1,81 @@
+//! The dialects: which API a client or a backend speaks, and how its streams are framed.
+
+use std::fmt;
+
+/// The API that a client or a backend speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// `POST /v1/chat/completions`.
+    OpenAiChat,
+    /// `POST /v1/completions`. Relayed to backends that speak it, never translated.
+    OpenAiCompletions,
+    /// `POST /api/chat`.
+    OllamaChat,
+    /// `POST /api/generate`.
+    OllamaGenerate,
+}
+
+/// How the events of a stream are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-Sent Events, WHATWG HTML section 9.2.
+    Sse,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+impl Dialect {
+    /// The route that a client asks and that a backend is asked at.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "/v1/chat/completions",
+            Self::OpenAiCompletions => "/v1/completions",
+            Self::OllamaChat => "/api/chat",
+            Self::OllamaGenerate => "/api/generate",
+        }
+    }
+
+    /// How a stream of this dialect is framed.
+    pub fn framing(self) -> Framing {
+        match self {
+            Self::OpenAiChat | Self::OpenAiCompletions => Framing::Sse,
+            Self::OllamaChat | Self::OllamaGenerate => Framing::Ndjson,
+        }
+    }
+
+    /// What a request without `stream` means: Ollama streams, everyone else does not.
+    pub fn streams_by_default(self) -> bool {
+        self.framing() == Framing::Ndjson
+    }
+
+    /// Is usage sent only when the request asks for it (`stream_options`)?
+    pub fn has_stream_options(self) -> bool {
+        matches!(self, Self::OpenAiChat | Self::OpenAiCompletions)
+    }
+
+    /// The word for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai-chat",
+            Self::OpenAiCompletions => "openai-completions",
+            Self::OllamaChat => "ollama-chat",
+            Self::OllamaGenerate => "ollama-generate",
+        }
+    }
+}
+
+impl Framing {
+    /// The media type of a stream. Without a charset: some hops compare it as a string.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,308 @@
+//! The outside of a request: the few top-level members the gateway acts on, found without understanding the rest, so that a
+//! body for a backend of the same dialect is passed on as it came, with only those members replaced.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::wire::json::{Field, Text};
+
+/// What is wrong with a request body, and which field is to blame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ParseError {
+    pub message: String,
+    pub param: Option<&'static str>,
+}
+
+impl ParseError {
+    pub fn new(message: impl Into<String>, param: Option<&'static str>) -> Self {
+        Self {
+            message: message.into(),
+            param,
+        }
+    }
+}
+
+/// What the gateway reads of every request.
+#[derive(Debug)]
+pub struct Envelope {
+    pub model: String,
+    /// Does the client want a stream?
+    pub stream: bool,
+    /// Did the client ask for usage in its stream (`stream_options.include_usage`)?
+    pub usage: bool,
+    model_at: Range<usize>,
+    options_at: Option<Range<usize>>,
+    /// Behind the opening brace: where a member can be added.
+    inside: usize,
+}
+
+impl Envelope {
+    /// Checks that `body` is one JSON object, no deeper than `max_depth`, and reads its outside. `streams_by_default` is what
+    /// an absent `stream` means at this route.
+    pub fn parse(body: &[u8], streams_by_default: bool, max_depth: usize) -> Result<Self, ParseError> {
+        check_depth(body, max_depth)?;
+        let members: Members<'_> = serde_json::from_slice(body)
+            .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
+        let model = members
+            .model
+            .ok_or_else(|| ParseError::new("model is required", Some("model")))?;
+        let name = serde_json::from_str::<String>(model.get())
+            .map_err(|_| ParseError::new("`model` must be a string", Some("model")))?;
+        if name.is_empty() {
+            return Err(ParseError::new("model is required", Some("model")));
+        }
+        let stream = match members.stream.map(RawValue::get) {
+            None | Some("null") => streams_by_default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(_) => return Err(ParseError::new("`stream` must be true or false", Some("stream"))),
+        };
+        Ok(Self {
+            model: name,
+            stream,
+            usage: members.options.is_some_and(asks_usage),
+            model_at: span(body, model.get()),
+            options_at: members.options.map(|options| span(body, options.get())),
+            inside: body.len() - body.trim_ascii_start().len() + 1,
+        })
+    }
+
+    /// The body for a backend of the same dialect: unchanged but for the model's name, if the backend calls it otherwise, and
+    /// for usage, if it must be asked for.
+    pub fn rewrite(&self, body: &Bytes, model: Option<&str>, ask_usage: bool) -> Bytes {
+        let mut edits: Vec<(Range<usize>, BytesMut)> = Vec::new();
+        if let Some(model) = model {
+            let mut name = BytesMut::new();
+            Text::Plain(model).write_quoted(&mut name);
+            edits.push((self.model_at.clone(), name));
+        }
+        if ask_usage && !self.usage {
+            edits.push(self.usage_edit(body));
+        }
+        if edits.is_empty() {
+            return body.clone();
+        }
+        edits.sort_by_key(|(range, _)| range.start);
+        let mut out = BytesMut::with_capacity(body.len() + 64);
+        let mut from = 0;
+        for (range, replacement) in edits {
+            out.put_slice(body.get(from..range.start).unwrap_or_default());
+            out.put_slice(&replacement);
+            from = range.end;
+        }
+        out.put_slice(body.get(from..).unwrap_or_default());
+        out.freeze()
+    }
+
+    fn usage_edit(&self, body: &[u8]) -> (Range<usize>, BytesMut) {
+        const ASK: &[u8] = b"\"include_usage\":true";
+        let mut out = BytesMut::new();
+        let options = self
+            .options_at
+            .clone()
+            .and_then(|range| Some((body.get(range.clone())?, range)));
+        match options {
+            Some((text, range)) => {
+                let others: Vec<(Cow<'_, str>, &RawValue)> = serde_json::from_slice(text)
+                    .map(|AllMembers(all)| all)
+                    .unwrap_or_default();
+                out.put_slice(b"{");
+                out.put_slice(ASK);
+                for (key, value) in others.iter().filter(|(key, _)| key != "include_usage") {
+                    out.put_slice(b",");
+                    Text::Plain(key).write_quoted(&mut out);
+                    out.put_slice(b":");
+                    out.put_slice(value.get().as_bytes());
+                }
+                out.put_slice(b"}");
+                (range, out)
+            }
+            None => {
+                out.put_slice(b"\"stream_options\":{");
+                out.put_slice(ASK);
+                out.put_slice(b"},"); // there is at least `model` behind it
+                (self.inside..self.inside, out)
+            }
+        }
+    }
+}
+
+fn asks_usage(options: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Options<'a> {
+        #[serde(borrow, default)]
+        include_usage: Field<'a>,
+    }
+    serde_json::from_str::<Options<'_>>(options.get())
+        .is_ok_and(|options| options.include_usage.boolean() == Some(true))
+}
+
+/// Where `part`, a slice of `body`, lies in it.
+fn span(body: &[u8], part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - body.as_ptr().addr();
+    start..start + part.len()
+}
+
+/// Counts brackets outside strings. The parser would skip unread members of any depth; backends may not.
+fn check_depth(body: &[u8], max: usize) -> Result<(), ParseError> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for &byte in body {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max {
+                    return Err(ParseError::new(
+                        format!("the request is nested deeper than {max} levels"),
+                        None,
+                    ));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Members<'a> {
+    model: Option<&'a RawValue>,
+    stream: Option<&'a RawValue>,
+    options: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let AllMembers(all) = AllMembers::deserialize(from)?;
+        let mut members = Self::default();
+        for (key, value) in all {
+            let slot = match key.as_ref() {
+                "model" => &mut members.model,
+                "stream" => &mut members.stream,
+                "stream_options" => &mut members.options,
+                _ => continue,
+            };
+            // Gateway and backend must not read two different ones.
+            if slot.replace(value).is_some() {
+                return Err(serde::de::Error::custom(format_args!(
+                    "`{key}` stands there twice"
+                )));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// All members of an object, in order, repeated ones included.
+pub(super) struct AllMembers<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for AllMembers<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut all = Vec::new();
+                while let Some(Key(key)) = map.next_key()? {
+                    all.push((key, map.next_value()?));
+                }
+                Ok(all)
+            }
+        }
+        from.deserialize_map(Reader).map(AllMembers)
+    }
+}
+
+/// A key, borrowed unless it has escapes.
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Envelope, ParseError> {
+        Envelope::parse(body.as_bytes(), false, 128)
+    }
+
+    #[test]
+    fn a_body_is_passed_on_byte_for_byte_but_for_what_must_change() {
+        let body = Bytes::from_static(b" {\"b\" : 1.0, \"model\":\"a\\u0062\", \"x\":[1e400], \"b\":2}");
+        let envelope = Envelope::parse(&body, false, 128).unwrap();
+        assert_eq!(envelope.model, "ab");
+        assert_eq!(envelope.rewrite(&body, None, false), body);
+        let rewritten = envelope.rewrite(&body, Some("q\"x"), true);
+        assert_eq!(
+            rewritten,
+            " {\"stream_options\":{\"include_usage\":true},\"b\" : 1.0, \"model\":\"q\\\"x\", \"x\":[1e400], \"b\":2}"
+        );
+    }
+
+    #[test]
+    fn usage_is_asked_for_beside_other_stream_options() {
+        let body = Bytes::from_static(br#"{"model":"m","stream_options":{"include_usage":false,"x":[1]}}"#);
+        let envelope = Envelope::parse(&body, false, 128).unwrap();
+        assert!(!envelope.usage);
+        assert_eq!(
+            envelope.rewrite(&body, None, true),
+            r#"{"model":"m","stream_options":{"include_usage":true,"x":[1]}}"#
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said() {
+        for (body, words, param) in [
+            ("{", "the request is not a JSON object", None),
+            ("[]", "the request is not a JSON object", None),
+            ("{}", "model is required", Some("model")),
+            (r#"{"model":""}"#, "model is required", Some("model")),
+            (r#"{"model":7}"#, "`model` must be a string", Some("model")),
+            (
+                r#"{"model":"m","stream":1}"#,
+                "`stream` must be true or false",
+                Some("stream"),
+            ),
+            (
+                r#"{"model":"m","model":"n"}"#,
+                "the request is not a JSON object: `model` stands there twice",
+                None,
+            ),
+        ] {
+            let error = parse(body).unwrap_err();
+            assert!(error.message.starts_with(words), "{body}: {error}");
+            assert_eq!(error.param, param, "{body}");
+        }
+        let deep = format!(
+            "{{\"model\":\"m\",\"x\":{}{}}}",
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
+        assert!(
+            parse(&deep)
+                .unwrap_err()
+                .message
+                .contains("nested deeper than 128")
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! The one event model between all dialects: an answer is a list of numbered blocks, each opened, filled and closed.
+//!
+//! Blocks may be open at the same time (parallel tool calls whose fragments interleave); an encoder whose dialect cannot say
+//! that puts them one after the other.
+
+use crate::wire::failure::Failure;
+use crate::wire::json::Text;
+
+/// One thing that happened in an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// The backend began to answer. At most once.
+    Start,
+    /// Block `index` begins; indexes count from 0 in the order of opening.
+    Open { index: u32, block: Block<'a> },
+    /// More of an open block: text, or a piece of the JSON text of a tool call's arguments.
+    Delta { index: u32, text: Text<'a> },
+    /// The vendor's signature of an open block of reasoning, to be handed back with it.
+    Signature { index: u32, text: Text<'a> },
+    /// Block `index` is complete.
+    Close { index: u32 },
+    /// Tokens so far: cumulative, the last one counts.
+    Usage(Usage),
+    /// Why the answer ends. Exactly once in an answer that ends well, after every block is closed.
+    Finish(Finish),
+    /// The backend gave up.
+    Fail(Failure),
+    /// Content for which this model has no block (a further choice, audio): passed through where the dialects are the same.
+    Other,
+}
+
+/// What a block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block<'a> {
+    Text,
+    /// What the model thought before it answered.
+    Reasoning,
+    /// Why the model will not answer.
+    Refusal,
+    /// Reasoning that only its vendor can read; it has no deltas.
+    Redacted {
+        data: Text<'a>,
+    },
+    /// A call of a tool; its deltas are the JSON text of the arguments, and no delta at all means `{}`.
+    ToolCall {
+        id: Text<'a>,
+        name: Text<'a>,
+    },
+}
+
+/// Why an answer ended (the neutral column of the stop reasons).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The natural end, or a stop sequence.
+    Stop,
+    /// The token limit, or a full context.
+    Length,
+    /// The model waits for the results of its tool calls.
+    ToolCalls,
+    /// The model or a filter refused.
+    Refusal,
+    /// The model paused a long turn and can be asked to go on.
+    Pause,
+    /// Ollama: the model was loaded, nothing was generated.
+    Load,
+    /// Ollama: the model was unloaded.
+    Unload,
+}
+
+/// Tokens of one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Everything that was read, what came from a cache included.
+    pub input: u64,
+    /// The part of `input` that was read from a cache.
+    pub cache_read: u64,
+    /// The part of `input` that was written to a cache.
+    pub cache_write: u64,
+    /// Everything that was written, reasoning included.
+    pub output: u64,
+    /// The part of `output` that was reasoning.
+    pub reasoning: u64,
+}
+
+/// Nanoseconds since 1970: handed in, for nothing here reads a clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Whole seconds since 1970.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// Nanoseconds from `earlier` to this; 0 if the clock went back.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

@@ -1,0 +1,281 @@
+//! What can go wrong with an answer, the closed list of codes, and how each dialect says it: as the body of an error status or
+//! as the last frame of a stream.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+
+use crate::wire::dialect::{Dialect, Framing};
+use crate::wire::json::{Field, Text, write_number};
+
+/// Why a request was refused or a stream broke off. The list is closed: clients may match on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    InvalidRequest,
+    Unauthorized,
+    Forbidden,
+    ModelNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    UpstreamUnreachable,
+    UpstreamError,
+    UpstreamStalled,
+    UpstreamTruncated,
+    FirstTokenTimeout,
+    FrameTooLarge,
+    MaxDuration,
+    QueueFull,
+    Draining,
+    Internal,
+}
+
+impl Code {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::ModelNotFound => "model_not_found",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::RateLimited => "rate_limited",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamError => "upstream_error",
+            Self::UpstreamStalled => "upstream_stalled",
+            Self::UpstreamTruncated => "upstream_truncated",
+            Self::FirstTokenTimeout => "first_token_timeout",
+            Self::FrameTooLarge => "frame_too_large",
+            Self::MaxDuration => "max_duration",
+            Self::QueueFull => "queue_full",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The status of an answer that has not begun, where the cause does not say another.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::InvalidRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::ModelNotFound => 404,
+            Self::PayloadTooLarge => 413,
+            Self::RateLimited => 429,
+            Self::UpstreamUnreachable
+            | Self::UpstreamError
+            | Self::UpstreamTruncated
+            | Self::FrameTooLarge => 502,
+            Self::UpstreamStalled | Self::FirstTokenTimeout | Self::MaxDuration => 504,
+            Self::QueueFull | Self::Draining => 503,
+            Self::Internal => 500,
+        }
+    }
+}
+
+/// A failure, in words for the caller. No message holds a key, a header or a backend's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub code: Code,
+    pub message: String,
+    /// The status to answer with, if it is not the code's own.
+    pub status: Option<u16>,
+    /// The backend's own word for the type of the error.
+    pub kind: Option<String>,
+    /// The request field that is to blame.
+    pub param: Option<String>,
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            status: None,
+            kind: None,
+            param: None,
+        }
+    }
+
+    /// Blames a field of the request.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Answers with another status than the code's own.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status.unwrap_or_else(|| self.code.status())
+    }
+
+    /// The JSON of the error in `dialect`.
+    pub fn body(&self, dialect: Dialect) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.message.len() + 160);
+        match dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions => self.write_openai(&mut out),
+            Dialect::OllamaChat | Dialect::OllamaGenerate => {
+                out.put_slice(b"{\"error\":");
+                Text::Plain(&self.message).write_quoted(&mut out);
+                out.put_slice(b"}");
+            }
+        }
+        out.freeze()
+    }
+
+    /// The last frame of a stream of `dialect` that failed.
+    pub fn frame(&self, dialect: Dialect) -> Bytes {
+        let body = self.body(dialect);
+        let mut out = BytesMut::with_capacity(body.len() + 8);
+        match dialect.framing() {
+            Framing::Sse => {
+                out.put_slice(b"data: ");
+                out.put_slice(&body);
+                out.put_slice(b"\n\n");
+            }
+            Framing::Ndjson => {
+                out.put_slice(&body);
+                out.put_slice(b"\n");
+            }
+        }
+        out.freeze()
+    }
+
+    fn write_openai(&self, out: &mut BytesMut) {
+        out.put_slice(b"{\"error\":{\"message\":");
+        Text::Plain(&self.message).write_quoted(out);
+        out.put_slice(b",\"type\":");
+        Text::Plain(self.kind.as_deref().unwrap_or_else(|| self.openai_type())).write_quoted(out);
+        out.put_slice(b",\"param\":");
+        match &self.param {
+            Some(param) => Text::Plain(param).write_quoted(out),
+            None => out.put_slice(b"null"),
+        }
+        out.put_slice(b",\"code\":");
+        Text::Plain(self.code.name()).write_quoted(out);
+        if let Some(status) = self.status.filter(|_| self.code == Code::UpstreamError) {
+            out.put_slice(b",\"status\":");
+            write_number(u64::from(status), out);
+        }
+        out.put_slice(b"}}");
+    }
+
+    fn openai_type(&self) -> &'static str {
+        match self.status() {
+            429 => "rate_limit_error",
+            401 => "authentication_error",
+            403 => "permission_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+}
+
+/// Reads an error body or an error in a frame, in any of the shapes that servers use: `{"error": {…}}`, `{"error": "…"}`,
+/// `{"type": "error", "error": {…}}`, `{"detail": …}`, `{"message": …, "object": "error"}`, or no JSON at all.
+pub fn read_failure(body: &[u8]) -> Failure {
+    #[derive(Default, Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow, default)]
+        error: Field<'a>,
+        #[serde(borrow, default)]
+        detail: Field<'a>,
+        #[serde(borrow, default)]
+        message: Field<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow, default)]
+        error: Field<'a>,
+        #[serde(borrow, default)]
+        message: Field<'a>,
+        #[serde(rename = "type", borrow, default)]
+        kind: Field<'a>,
+        #[serde(borrow, default)]
+        code: Field<'a>,
+        #[serde(borrow, default)]
+        param: Field<'a>,
+    }
+    let Ok(outer) = serde_json::from_slice::<Outer<'_>>(body) else {
+        return Failure::new(
+            Code::UpstreamError,
+            "the backend answered with an error that is not JSON",
+        );
+    };
+    let inner: Inner<'_> = outer.error.read().unwrap_or_default();
+    let words = [
+        outer.error,
+        inner.message,
+        inner.error,
+        outer.message,
+        outer.detail,
+    ];
+    let message = words
+        .into_iter()
+        .find_map(Field::string)
+        .filter(|text| !text.is_empty());
+    let fallback = || {
+        outer
+            .detail
+            .raw()
+            .or_else(|| inner.code.raw())
+            .map(|raw| raw.chars().take(500).collect())
+    };
+    let message = message
+        .map(String::from)
+        .or_else(fallback)
+        .unwrap_or_else(|| "the backend reported an error without a message".into());
+    let code = if inner.code.string().as_deref() == Some("model_not_found") {
+        Code::ModelNotFound
+    } else {
+        Code::UpstreamError
+    };
+    let word = |field: Field<'_>| field.string().filter(|text| !text.is_empty()).map(String::from);
+    Failure {
+        code,
+        message,
+        status: None,
+        kind: word(inner.kind),
+        param: word(inner.param),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_of_an_error_body_gives_its_message() {
+        for (body, message) in [
+            (r#"{"error":{"message":"m1","type":"t","code":400}}"#, "m1"),
+            (r#"{"error":"m2"}"#, "m2"),
+            (r#"{"type":"error","error":{"type":"x","message":"m3"}}"#, "m3"),
+            (r#"{"detail":"m4"}"#, "m4"),
+            (
+                r#"{"detail":[{"loc":["a"],"msg":"m"}]}"#,
+                r#"[{"loc":["a"],"msg":"m"}]"#,
+            ),
+            (r#"{"message":"m5","object":"error"}"#, "m5"),
+            (r#"{"error":{"error":"m6"}}"#, "m6"),
+            (r#"{"error":{"code":503}}"#, "503"),
+            ("<html>", "the backend answered with an error that is not JSON"),
+            ("{}", "the backend reported an error without a message"),
+        ] {
+            assert_eq!(read_failure(body.as_bytes()).message, message, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_valid_json_in_every_dialect() {
+        let failure = Failure::new(Code::InvalidRequest, "a \"quoted\"\nline").param("model");
+        let body: serde_json::Value = serde_json::from_slice(&failure.body(Dialect::OpenAiChat)).unwrap();
+        assert_eq!(body["error"]["message"], "a \"quoted\"\nline");
+        assert_eq!(body["error"]["code"], "invalid_request");
+        assert_eq!(body["error"]["param"], "model");
+        let frame = failure.frame(Dialect::OllamaChat);
+        assert_eq!(frame, "{\"error\":\"a \\\"quoted\\\"\\nline\"}\n");
+    }
+}

@@ -1,0 +1,69 @@
+//! Frames: one event as bytes, as it was split off a backend's stream or written for a client.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// One event of a backend's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The whole event in the plainest lawful form, its end included: what a client of the same dialect is sent. A slice of
+    /// what arrived where that was plain already.
+    pub raw: Bytes,
+    /// The value of the SSE `event:` field.
+    pub event: Option<Bytes>,
+    /// The payload: the joined `data:` lines, or the line without its end.
+    pub data: Bytes,
+}
+
+/// Frames being written: one buffer, and where each frame in it ends.
+#[derive(Debug, Default)]
+pub struct Frames {
+    buffer: BytesMut,
+    ends: Vec<usize>,
+}
+
+impl Frames {
+    /// The buffer, to write one frame into; [`Frames::end`] must follow.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// The frame that is being written.
+    pub fn unfinished(&self) -> &[u8] {
+        self.buffer
+            .get(self.ends.last().copied().unwrap_or(0)..)
+            .unwrap_or_default()
+    }
+
+    /// Replaces the frame that is being written.
+    pub fn rewrite(&mut self, frame: &[u8]) {
+        self.buffer.truncate(self.ends.last().copied().unwrap_or(0));
+        self.buffer.put_slice(frame);
+    }
+
+    /// What was written since the last end is one frame.
+    pub fn end(&mut self) {
+        self.ends.push(self.buffer.len());
+    }
+
+    /// Adds one frame.
+    pub fn push(&mut self, frame: &[u8]) {
+        self.buffer.put_slice(frame);
+        self.end();
+    }
+
+    /// Has nothing been written?
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Takes the frames out, each as a slice of one allocation.
+    pub fn drain(&mut self) -> impl Iterator<Item = Bytes> {
+        let mut rest = self.buffer.split().freeze();
+        let mut start = 0;
+        self.ends.drain(..).map(move |end| {
+            let frame = rest.split_to(end - start);
+            start = end;
+            frame
+        })
+    }
+}

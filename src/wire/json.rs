@@ -1,0 +1,337 @@
+//! JSON that is moved rather than understood: text that stays escaped as it came, fields of any type that never fail a parse,
+//! and writing straight into a buffer.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, BytesMut};
+use serde::de::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// A piece of text on its way from one JSON document to another. It is not unescaped on the way: that costs nothing, and half
+/// a surrogate pair (the other half may be in the next delta) stays what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// The inside of a JSON string, still escaped.
+    Escaped(&'a str),
+    /// Text as it reads.
+    Plain(&'a str),
+}
+
+impl<'a> Text<'a> {
+    pub fn is_empty(self) -> bool {
+        match self {
+            Self::Escaped(text) | Self::Plain(text) => text.is_empty(),
+        }
+    }
+
+    /// Writes the inside of a JSON string.
+    pub fn write(self, out: &mut BytesMut) {
+        match self {
+            Self::Escaped(text) => out.put_slice(text.as_bytes()),
+            Self::Plain(text) => escape(text, out),
+        }
+    }
+
+    /// Writes a JSON string, quotes included.
+    pub fn write_quoted(self, out: &mut BytesMut) {
+        out.put_u8(b'"');
+        self.write(out);
+        out.put_u8(b'"');
+    }
+
+    /// Adds the inside of a JSON string to `out`, still escaped.
+    pub fn write_into(self, out: &mut String) {
+        match self {
+            Self::Escaped(text) => out.push_str(text),
+            Self::Plain(text) => {
+                let mut escaped = BytesMut::new();
+                escape(text, &mut escaped);
+                out.push_str(std::str::from_utf8(&escaped).unwrap_or_default());
+            }
+        }
+    }
+
+    /// The text as it reads. Half a surrogate pair becomes U+FFFD.
+    pub fn plain(self) -> Cow<'a, str> {
+        match self {
+            Self::Plain(text) => Cow::Borrowed(text),
+            Self::Escaped(text) if !text.contains('\\') => Cow::Borrowed(text),
+            Self::Escaped(text) => Cow::Owned(unescape(text)),
+        }
+    }
+}
+
+/// A field of any JSON type, kept as it was written. Absent and `null` are the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Field<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(from)?;
+        Ok(Self((raw.get() != "null").then_some(raw)))
+    }
+}
+
+impl<'a> Field<'a> {
+    /// The JSON text, unless the field is absent or `null`.
+    pub fn raw(self) -> Option<&'a str> {
+        self.0.map(RawValue::get)
+    }
+
+    pub fn is_absent(self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The inside of a string, still escaped.
+    pub fn text(self) -> Option<Text<'a>> {
+        let inside = self.raw()?.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Text::Escaped(inside))
+    }
+
+    /// A string that is not empty.
+    pub fn some_text(self) -> Option<Text<'a>> {
+        self.text().filter(|text| !text.is_empty())
+    }
+
+    /// A string as it reads.
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        self.text().map(Text::plain)
+    }
+
+    /// A whole number; a fraction of zero (`3.0`) counts.
+    pub fn whole(self) -> Option<u64> {
+        let raw = self.raw()?;
+        raw.strip_suffix(".0").unwrap_or(raw).parse().ok()
+    }
+
+    pub fn boolean(self) -> Option<bool> {
+        self.raw()?.parse().ok()
+    }
+
+    /// A number as it was written.
+    pub fn number(self) -> Option<&'a str> {
+        self.raw()
+            .filter(|raw| raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+    }
+
+    /// An array that is not empty, or an object, as it was written.
+    pub fn object(self) -> Option<&'a str> {
+        self.raw().filter(|raw| raw.starts_with('{'))
+    }
+
+    /// The field as a type; `None` if it is absent or of another shape.
+    pub fn read<T: Deserialize<'a>>(self) -> Option<T> {
+        serde_json::from_str(self.raw()?).ok()
+    }
+}
+
+/// Writes `text` as the inside of a JSON string.
+pub fn escape(text: &str, out: &mut BytesMut) {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
+        let (before, after) = rest.split_at(at);
+        out.put_slice(before.as_bytes());
+        let mut chars = after.chars();
+        match chars.next() {
+            Some('"') => out.put_slice(b"\\\""),
+            Some('\\') => out.put_slice(b"\\\\"),
+            Some('\n') => out.put_slice(b"\\n"),
+            Some('\r') => out.put_slice(b"\\r"),
+            Some('\t') => out.put_slice(b"\\t"),
+            Some(control) => out.put_slice(format!("\\u{:04x}", u32::from(control)).as_bytes()),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.put_slice(rest.as_bytes());
+}
+
+/// Writes a whole number.
+pub fn write_number(number: u64, out: &mut BytesMut) {
+    out.put_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// An object being written, member by member.
+#[derive(Debug)]
+pub struct Object<'o> {
+    out: &'o mut BytesMut,
+    first: bool,
+}
+
+impl<'o> Object<'o> {
+    pub fn new(out: &'o mut BytesMut) -> Self {
+        out.put_u8(b'{');
+        Self { out, first: true }
+    }
+
+    /// Writes a key; its value must follow in the buffer.
+    pub fn key(&mut self, key: &str) -> &mut BytesMut {
+        if !std::mem::take(&mut self.first) {
+            self.out.put_u8(b',');
+        }
+        Text::Plain(key).write_quoted(self.out);
+        self.out.put_u8(b':');
+        self.out
+    }
+
+    pub fn text(&mut self, key: &str, value: Text<'_>) -> &mut Self {
+        value.write_quoted(self.key(key));
+        self
+    }
+
+    /// A member with a value that is JSON already.
+    pub fn raw(&mut self, key: &str, value: &str) -> &mut Self {
+        self.key(key).put_slice(value.as_bytes());
+        self
+    }
+
+    /// The same, if there is a value.
+    pub fn maybe(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+        if let Some(value) = value {
+            self.raw(key, value);
+        }
+        self
+    }
+
+    pub fn number(&mut self, key: &str, value: u64) -> &mut Self {
+        write_number(value, self.key(key));
+        self
+    }
+
+    pub fn boolean(&mut self, key: &str, value: bool) -> &mut Self {
+        self.raw(key, if value { "true" } else { "false" })
+    }
+
+    /// A member that is an object itself.
+    pub fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) -> &mut Self {
+        let mut inner = Object::new(self.key(key));
+        write(&mut inner);
+        inner.end();
+        self
+    }
+
+    pub fn end(self) {
+        self.out.put_u8(b'}');
+    }
+}
+
+/// Writes an array.
+pub fn write_list<T>(
+    items: impl IntoIterator<Item = T>,
+    out: &mut BytesMut,
+    mut write: impl FnMut(T, &mut BytesMut),
+) {
+    out.put_u8(b'[');
+    for (number, item) in items.into_iter().enumerate() {
+        if number > 0 {
+            out.put_u8(b',');
+        }
+        write(item, out);
+    }
+    out.put_u8(b']');
+}
+
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let mut chars = after.chars();
+        match chars.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('u') => {
+                let (decoded, behind) = unescape_unicode(chars.as_str());
+                out.push(decoded);
+                rest = behind;
+                continue;
+            }
+            Some(other) => out.push(other),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Reads the four digits behind `\u`, and a second escape if both make a surrogate pair.
+fn unescape_unicode(text: &str) -> (char, &str) {
+    let (high, rest) = four_digits(text);
+    if let Some(one) = char::from_u32(high) {
+        return (one, rest);
+    }
+    if (0xD800..0xDC00).contains(&high)
+        && let Some(second) = rest.strip_prefix("\\u")
+    {
+        let (low, behind) = four_digits(second);
+        if (0xDC00..0xE000).contains(&low)
+            && let Some(joined) = char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+        {
+            return (joined, behind);
+        }
+    }
+    (char::REPLACEMENT_CHARACTER, rest)
+}
+
+fn four_digits(text: &str) -> (u32, &str) {
+    match text.split_at_checked(4) {
+        Some((digits, rest)) => (u32::from_str_radix(digits, 16).unwrap_or(0xFFFD), rest),
+        None => (0xFFFD, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(text: Text<'_>) -> String {
+        let mut out = BytesMut::new();
+        text.write_quoted(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_survives_and_is_joined_with_its_other_half() {
+        let (first, second) = (Text::Escaped("a\\ud83d"), Text::Escaped("\\ude00b"));
+        assert_eq!(written(first), "\"a\\ud83d\"");
+        let mut joined = BytesMut::new();
+        first.write(&mut joined);
+        second.write(&mut joined);
+        let joined = String::from_utf8(joined.to_vec()).unwrap();
+        assert_eq!(Text::Escaped(&joined).plain(), "a😀b");
+        assert_eq!(first.plain(), "a\u{FFFD}");
+    }
+
+    #[test]
+    fn a_field_of_an_unexpected_type_is_no_error() {
+        #[derive(serde::Deserialize)]
+        struct Thing<'a> {
+            #[serde(borrow, default)]
+            n: Field<'a>,
+            #[serde(borrow, default)]
+            absent: Field<'a>,
+        }
+        let thing: Thing<'_> = serde_json::from_str(r#"{"n": {"deep": [1, "x"]}}"#).unwrap();
+        assert_eq!(thing.n.whole(), None);
+        assert!(thing.n.object().is_some() && thing.absent.is_absent());
+        let thing: Thing<'_> = serde_json::from_str(r#"{"n": null}"#).unwrap();
+        assert!(thing.n.is_absent());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_reads_back_as_it_was_written(text: String) {
+            let json = written(Text::Plain(&text));
+            let read: String = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&read, &text);
+            let inside = json.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
+            prop_assert_eq!(Text::Escaped(inside).plain(), text);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Decodes the lines of `/api/chat` and `/api/generate`: thinking, text and whole tool calls, all of which may share a line.
+
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use crate::wire::codec::{Decode, DecodeError, Flow};
+use crate::wire::event::{Block, Event, Finish};
+use crate::wire::failure::read_failure;
+use crate::wire::frame::Frame;
+use crate::wire::json::{Field, Text};
+use crate::wire::ollama::whole::usage_of;
+
+/// What was seen of the stream so far.
+#[derive(Debug)]
+pub struct Decoder {
+    seed: String,
+    started: bool,
+    next: u32,
+    open: Option<(Kind, u32)>,
+    called: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+}
+
+/// One line; `/api/generate` has its text at the top.
+#[derive(Deserialize)]
+pub(super) struct Line<'a> {
+    #[serde(borrow, default)]
+    message: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    response: Field<'a>,
+    #[serde(borrow, default)]
+    thinking: Field<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Field<'a>,
+    #[serde(borrow, default)]
+    done: Field<'a>,
+    #[serde(borrow, default)]
+    done_reason: Field<'a>,
+    #[serde(borrow, default)]
+    pub(super) prompt_eval_count: Field<'a>,
+    #[serde(borrow, default)]
+    pub(super) eval_count: Field<'a>,
+    #[serde(borrow, default)]
+    error: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Field<'a>,
+    #[serde(borrow, default)]
+    thinking: Field<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow)]
+    function: Function<'a>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    arguments: Field<'a>,
+}
+
+impl Decoder {
+    pub fn new(seed: &str) -> Self {
+        Self {
+            seed: seed.into(),
+            started: false,
+            next: 0,
+            open: None,
+            called: false,
+        }
+    }
+
+    fn say(&mut self, kind: Kind, text: Option<Text<'_>>, emit: &mut dyn FnMut(Event<'_>)) {
+        let Some(text) = text else { return };
+        let index = match self.open {
+            Some((open, index)) if open == kind => index,
+            _ => {
+                self.close(emit);
+                let index = self.take_index();
+                self.open = Some((kind, index));
+                let block = match kind {
+                    Kind::Text => Block::Text,
+                    Kind::Reasoning => Block::Reasoning,
+                };
+                emit(Event::Open { index, block });
+                index
+            }
+        };
+        emit(Event::Delta { index, text });
+    }
+
+    /// Tool calls come whole; older servers give them no id.
+    fn call(&mut self, calls: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        for call in calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default() {
+            let Some(name) = call.function.name.some_text() else {
+                continue;
+            };
+            self.close(emit);
+            self.called = true;
+            let index = self.take_index();
+            let made;
+            let id = match call.id.some_text() {
+                Some(id) => id,
+                None => {
+                    made = format!("call_{}_{index}", self.seed);
+                    Text::Plain(&made)
+                }
+            };
+            emit(Event::Open {
+                index,
+                block: Block::ToolCall { id, name },
+            });
+            let arguments = call.function.arguments;
+            if let Some(text) = arguments.object().map(Text::Plain).or(arguments.some_text()) {
+                emit(Event::Delta { index, text });
+            }
+            emit(Event::Close { index });
+        }
+    }
+
+    fn finish(&mut self, line: &Line<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        self.close(emit);
+        if let Some(usage) = usage_of(line) {
+            emit(Event::Usage(usage));
+        }
+        emit(Event::Finish(match line.done_reason.string().as_deref() {
+            Some("length") => Finish::Length,
+            Some("load") => Finish::Load,
+            Some("unload") => Finish::Unload,
+            _ if self.called => Finish::ToolCalls, // Ollama says `stop` then
+            _ => Finish::Stop,
+        }));
+    }
+
+    fn close(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some((_, index)) = self.open.take() {
+            emit(Event::Close { index });
+        }
+    }
+
+    fn take_index(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
+        let line: Line<'_> = serde_json::from_slice(&frame.data)?;
+        if !line.error.is_absent() {
+            emit(Event::Fail(read_failure(&frame.data)));
+            return Ok(Flow::Ended);
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            emit(Event::Start);
+        }
+        if let Some(message) = &line.message {
+            self.say(Kind::Reasoning, message.thinking.some_text(), emit);
+            self.say(Kind::Text, message.content.some_text(), emit);
+            self.call(message.tool_calls, emit);
+        }
+        self.say(Kind::Reasoning, line.thinking.some_text(), emit);
+        self.say(Kind::Text, line.response.some_text(), emit);
+        self.call(line.tool_calls, emit);
+        if line.done.boolean() == Some(true) {
+            self.finish(&line, emit);
+            return Ok(Flow::Ended);
+        }
+        Ok(Flow::More)
+    }
+
+    fn complete(&self) -> bool {
+        false // the line with `done` is the terminator, and there is no other
+    }
+}

@@ -1,0 +1,280 @@
+//! Encodes Ollama's lines. A tool call is sent whole, so its arguments are gathered until it is complete; durations come from
+//! the times at which events came.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::{BufMut, BytesMut};
+use serde_json::value::RawValue;
+
+use crate::wire::codec::{Encode, EncodeError, Identity};
+use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
+use crate::wire::frame::Frames;
+use crate::wire::json::{Object, Text};
+use crate::wire::ollama::Shape;
+
+/// Writes one stream.
+#[derive(Debug)]
+pub struct Encoder {
+    shape: Shape,
+    model: String,
+    times: Times,
+    usage: Option<Usage>,
+    finish: Finish,
+    blocks: Vec<Open>,
+    /// A tool call whose arguments are no object: lawful only if the token limit cut it.
+    broken: Option<String>,
+}
+
+/// When things happened, for the durations of the last line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) started: Timestamp,
+    pub(super) loaded: Option<Timestamp>,
+    pub(super) first: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Open {
+    index: u32,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    Reasoning,
+    /// The arguments stay escaped, as they came, until they are whole.
+    ToolCall {
+        id: String,
+        name: String,
+        arguments: String,
+    },
+    Hidden,
+}
+
+impl Encoder {
+    pub fn new(identity: &Identity, shape: Shape) -> Self {
+        Self {
+            shape,
+            model: identity.model.clone(),
+            times: Times {
+                started: identity.started,
+                loaded: None,
+                first: None,
+            },
+            usage: None,
+            finish: Finish::Stop,
+            blocks: Vec::new(),
+            broken: None,
+        }
+    }
+
+    fn open(&mut self, index: u32, block: Block<'_>) {
+        let kind = match block {
+            Block::Text | Block::Refusal => Kind::Text, // there is no field for a refusal
+            Block::Reasoning => Kind::Reasoning,
+            Block::Redacted { .. } => Kind::Hidden,
+            Block::ToolCall { id, name } => Kind::ToolCall {
+                id: id.plain().into_owned(),
+                name: name.plain().into_owned(),
+                arguments: String::new(),
+            },
+        };
+        self.blocks.push(Open { index, kind });
+    }
+
+    fn delta(&mut self, index: u32, text: Text<'_>, at: Timestamp, out: &mut Frames) {
+        let Some(open) = self.blocks.iter_mut().find(|open| open.index == index) else {
+            return;
+        };
+        match &mut open.kind {
+            Kind::Text => self.line(at, out, |shape, line| write_text(shape, text, line)),
+            Kind::Reasoning => self.line(at, out, |shape, line| write_thinking(shape, text, line)),
+            Kind::ToolCall { arguments, .. } => text.write_into(arguments),
+            Kind::Hidden => {}
+        }
+    }
+
+    fn close(&mut self, index: u32, at: Timestamp, out: &mut Frames) {
+        let Some(place) = self.blocks.iter().position(|open| open.index == index) else {
+            return;
+        };
+        let Kind::ToolCall { id, name, arguments } = self.blocks.remove(place).kind else {
+            return;
+        };
+        match object(&Text::Escaped(&arguments).plain()) {
+            Some(arguments) => {
+                self.line(at, out, |shape, line| {
+                    write_call(shape, &id, &name, arguments, line)
+                });
+            }
+            None => self.broken = Some(name),
+        }
+    }
+
+    fn line(&self, at: Timestamp, out: &mut Frames, write: impl FnOnce(Shape, &mut Object<'_>)) {
+        let mut line = Object::new(out.buffer());
+        write_head(&self.model, at, &mut line);
+        write(self.shape, &mut line);
+        line.boolean("done", false);
+        line.end();
+        end_line(out);
+    }
+}
+
+/// Ends a line. Python's clients split at every line end that Unicode knows, so those inside text are escaped.
+fn end_line(out: &mut Frames) {
+    const UNSAFE: [(&str, &str); 3] = [
+        ("\u{85}", "\\u0085"),
+        ("\u{2028}", "\\u2028"),
+        ("\u{2029}", "\\u2029"),
+    ];
+    let line = out.unfinished();
+    if UNSAFE
+        .iter()
+        .any(|(character, _)| memchr::memmem::find(line, character.as_bytes()).is_some())
+    {
+        let mut text = String::from_utf8_lossy(line).into_owned();
+        for (character, escaped) in UNSAFE {
+            text = text.replace(character, escaped);
+        }
+        out.rewrite(text.as_bytes());
+    }
+    out.buffer().put_u8(b'\n');
+    out.end();
+}
+
+impl Encode for Encoder {
+    fn encode(&mut self, event: &Event<'_>, at: Timestamp, out: &mut Frames) -> Result<(), EncodeError> {
+        self.times.loaded.get_or_insert(at);
+        match event {
+            Event::Open { index, block } => self.open(*index, *block),
+            Event::Delta { index, text } => {
+                self.times.first.get_or_insert(at);
+                self.delta(*index, *text, at, out);
+            }
+            Event::Close { index } => self.close(*index, at, out),
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Finish(finish) => {
+                self.finish = *finish;
+                if let Some(name) = self.broken.take().filter(|_| *finish != Finish::Length) {
+                    return Err(EncodeError::Arguments { name });
+                }
+            }
+            Event::Start | Event::Signature { .. } | Event::Fail(_) | Event::Other => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, at: Timestamp, out: &mut Frames) {
+        let mut line = Object::new(out.buffer());
+        write_head(&self.model, at, &mut line);
+        write_text(self.shape, Text::Plain(""), &mut line);
+        write_end(self.finish, self.usage, self.times, at, &mut line);
+        line.end();
+        end_line(out);
+    }
+}
+
+/// The arguments of a tool call as an object; none at all are an empty one.
+pub(super) fn object(arguments: &str) -> Option<&str> {
+    let text = arguments.trim();
+    if text.is_empty() {
+        return Some("{}");
+    }
+    (text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()).then_some(text)
+}
+
+/// `model` and `created_at` (RFC 3339 with nanoseconds).
+pub(super) fn write_head(model: &str, at: Timestamp, line: &mut Object<'_>) {
+    line.text("model", Text::Plain(model));
+    let time = UNIX_EPOCH + Duration::from_nanos(at.0);
+    line.text(
+        "created_at",
+        Text::Plain(&humantime::format_rfc3339_nanos(time).to_string()),
+    );
+}
+
+fn write_text(shape: Shape, text: Text<'_>, line: &mut Object<'_>) {
+    match shape {
+        Shape::Chat => line.object("message", |message| {
+            message
+                .text("role", Text::Plain("assistant"))
+                .text("content", text);
+        }),
+        Shape::Generate => line.text("response", text),
+    };
+}
+
+fn write_thinking(shape: Shape, text: Text<'_>, line: &mut Object<'_>) {
+    match shape {
+        Shape::Chat => line.object("message", |message| {
+            message
+                .text("role", Text::Plain("assistant"))
+                .raw("content", "\"\"")
+                .text("thinking", text);
+        }),
+        Shape::Generate => line.raw("response", "\"\"").text("thinking", text),
+    };
+}
+
+fn write_call(shape: Shape, id: &str, name: &str, arguments: &str, line: &mut Object<'_>) {
+    let calls = |object: &mut Object<'_>| {
+        let out = object.key("tool_calls");
+        out.put_u8(b'[');
+        write_tool_call(id, name, arguments, out);
+        out.put_u8(b']');
+    };
+    match shape {
+        Shape::Chat => {
+            line.object("message", |message| {
+                message
+                    .text("role", Text::Plain("assistant"))
+                    .raw("content", "\"\"");
+                calls(message);
+            });
+        }
+        Shape::Generate => {
+            line.raw("response", "\"\"");
+            calls(line);
+        }
+    }
+}
+
+pub(super) fn write_tool_call(id: &str, name: &str, arguments: &str, out: &mut BytesMut) {
+    let mut call = Object::new(out);
+    call.text("id", Text::Plain(id)).object("function", |function| {
+        function
+            .text("name", Text::Plain(name))
+            .raw("arguments", arguments);
+    });
+    call.end();
+}
+
+/// The members of the last line: why it ended, tokens, and durations in nanoseconds.
+pub(super) fn write_end(
+    finish: Finish,
+    usage: Option<Usage>,
+    times: Times,
+    at: Timestamp,
+    line: &mut Object<'_>,
+) {
+    let reason = match finish {
+        Finish::Stop | Finish::ToolCalls | Finish::Refusal | Finish::Pause => "stop",
+        Finish::Length => "length",
+        Finish::Load => "load",
+        Finish::Unload => "unload",
+    };
+    let loaded = times.loaded.unwrap_or(at);
+    let first = times.first.unwrap_or(at);
+    line.boolean("done", true)
+        .text("done_reason", Text::Plain(reason));
+    line.number("total_duration", at.since(times.started))
+        .number("load_duration", loaded.since(times.started));
+    if let Some(usage) = usage {
+        line.number("prompt_eval_count", usage.input)
+            .number("prompt_eval_duration", first.since(loaded));
+        line.number("eval_count", usage.output)
+            .number("eval_duration", at.since(first));
+    }
+}

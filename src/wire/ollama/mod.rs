@@ -1,0 +1,21 @@
+//! Ollama's own API, `/api/chat` and `/api/generate`: requests read and written, streams decoded and encoded, whole answers
+//! written.
+
+mod decode;
+mod encode;
+mod parse;
+mod whole;
+mod write;
+
+pub use decode::Decoder;
+pub use encode::Encoder;
+pub use parse::{parse_chat, parse_generate};
+pub use whole::{read_usage, whole};
+pub use write::write;
+
+/// Which of the two routes: they differ in where the text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Chat,
+    Generate,
+}

@@ -1,0 +1,298 @@
+//! Reads `/api/chat` and `/api/generate` requests.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::envelope::{AllMembers, ParseError};
+use crate::wire::json::{Field, Text};
+use crate::wire::request::{Effort, Format, Image, Message, Part, Request, Role, Tool, ToolCall};
+
+/// Reads the body of `/api/chat`. No messages at all ask for the model to be loaded.
+pub fn parse_chat(body: &[u8]) -> Result<Request<'_>, ParseError> {
+    let mut request = Request::default();
+    for (key, field) in members(body)? {
+        match key.as_ref() {
+            "messages" => {
+                let messages: Vec<WireMessage<'_>> = list(field, "messages")?;
+                request.messages = messages.into_iter().map(message).collect::<Result<_, _>>()?;
+            }
+            "tools" => {
+                let tools: Vec<WireTool<'_>> = list(field, "tools")?;
+                request.tools = tools.into_iter().map(tool).collect::<Result<_, _>>()?;
+            }
+            _ => read_shared(&mut request, &key, field)?,
+        }
+    }
+    Ok(request)
+}
+
+/// Reads the body of `/api/generate`, as a conversation of one turn.
+pub fn parse_generate(body: &[u8]) -> Result<Request<'_>, ParseError> {
+    let mut request = Request::default();
+    let (mut system, mut prompt, mut images) = (None, None, Vec::new());
+    for (key, field) in members(body)? {
+        match key.as_ref() {
+            "system" => system = field.some_text(),
+            "prompt" => prompt = field.some_text(),
+            "images" => images = read_images(field)?,
+            "suffix" | "template" if field.some_text().is_none() => {}
+            "raw" if field.boolean() == Some(false) => {}
+            "suffix" | "template" | "raw" | "context" => {
+                return Err(ParseError::new(
+                    format!("`{key}` cannot be carried to the backend of this model: only Ollama knows it"),
+                    ["suffix", "template", "raw", "context"]
+                        .into_iter()
+                        .find(|known| *known == key),
+                ));
+            }
+            _ => read_shared(&mut request, &key, field)?,
+        }
+    }
+    if let Some(text) = system {
+        request.messages.push(Message {
+            role: Role::System,
+            parts: vec![Part::Text(text)],
+        });
+    }
+    if let Some(text) = prompt {
+        let mut parts = vec![Part::Text(text)];
+        parts.append(&mut images);
+        request.messages.push(Message {
+            role: Role::User,
+            parts,
+        });
+    }
+    Ok(request)
+}
+
+/// The members that are not `null`.
+fn members(body: &[u8]) -> Result<impl Iterator<Item = (Cow<'_, str>, Field<'_>)>, ParseError> {
+    let AllMembers(all) = serde_json::from_slice(body)
+        .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
+    let field = |value: &'_ RawValue| {
+        serde_json::from_str::<Field<'_>>(value.get())
+            .unwrap_or_default()
+            .raw()
+            .is_some()
+    };
+    Ok(all
+        .into_iter()
+        .filter(move |(_, value)| field(value))
+        .map(|(key, value)| (key, serde_json::from_str(value.get()).unwrap_or_default())))
+}
+
+fn list<'a, T: Deserialize<'a>>(field: Field<'a>, name: &'static str) -> Result<Vec<T>, ParseError> {
+    serde_json::from_str(field.raw().unwrap_or("[]"))
+        .map_err(|error| ParseError::new(format!("`{name}` is not what it should be: {error}"), Some(name)))
+}
+
+fn read_shared<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Result<(), ParseError> {
+    match key {
+        "model" | "stream" => {}
+        "format" => {
+            request.format = match (field.string().as_deref(), field.object()) {
+                (Some(""), _) => None,
+                (Some("json"), _) => Some(Format::Json),
+                (_, Some(schema)) => Some(Format::Schema {
+                    name: None,
+                    schema,
+                    strict: None,
+                }),
+                _ => {
+                    return Err(ParseError::new(
+                        "`format` must be \"json\" or a JSON Schema",
+                        Some("format"),
+                    ));
+                }
+            };
+        }
+        "think" => request.effort = Some(effort(field)?),
+        "options" => read_options(request, field)?,
+        "logprobs" if field.boolean() == Some(false) => {}
+        "logprobs" => {
+            return Err(ParseError::new(
+                "`logprobs` cannot be carried to the backend of this model",
+                Some("logprobs"),
+            ));
+        }
+        _ => request.dropped.add(key),
+    }
+    Ok(())
+}
+
+fn read_options<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
+    let wrong = || ParseError::new("`options` must be an object", Some("options"));
+    let AllMembers(options) = field.read().ok_or_else(wrong)?;
+    let sampling = &mut request.sampling;
+    for (key, value) in options {
+        let value: Field<'a> = serde_json::from_str(value.get()).unwrap_or_default();
+        if value.is_absent() {
+            continue;
+        }
+        let slot = match key.as_ref() {
+            "num_predict" => {
+                // -1 and -2 mean: no limit
+                sampling.max_tokens = value.number().filter(|number| !number.starts_with('-'));
+                continue;
+            }
+            "stop" => {
+                sampling.stop = match value.text() {
+                    Some(one) => vec![one],
+                    None => list::<Field<'a>>(value, "options")?
+                        .into_iter()
+                        .filter_map(Field::text)
+                        .collect(),
+                };
+                continue;
+            }
+            "temperature" => &mut sampling.temperature,
+            "top_p" => &mut sampling.top_p,
+            "top_k" => &mut sampling.top_k,
+            "min_p" => &mut sampling.min_p,
+            "seed" => &mut sampling.seed,
+            "frequency_penalty" => &mut sampling.frequency_penalty,
+            "presence_penalty" => &mut sampling.presence_penalty,
+            "repeat_penalty" => &mut sampling.repeat_penalty,
+            _ => {
+                request.dropped.add(format!("options.{key}"));
+                continue;
+            }
+        };
+        let number = value.number();
+        *slot = Some(number.ok_or_else(|| {
+            ParseError::new(
+                format!("option \"{key}\" must be of type number"),
+                Some("options"),
+            )
+        })?);
+    }
+    Ok(())
+}
+
+fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
+    match (field.boolean(), field.string().as_deref()) {
+        (Some(false), _) => Ok(Effort::None),
+        (Some(true), _) | (_, Some("medium")) => Ok(Effort::Medium),
+        (_, Some("low")) => Ok(Effort::Low),
+        (_, Some("high")) => Ok(Effort::High),
+        (_, Some("max")) => Ok(Effort::Max),
+        _ => Err(ParseError::new(
+            "`think` must be a boolean or one of \"low\", \"medium\", \"high\", \"max\"",
+            Some("think"),
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct WireMessage<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Field<'a>,
+    #[serde(borrow, default)]
+    thinking: Field<'a>,
+    #[serde(borrow, default)]
+    images: Field<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<WireToolCall<'a>>>,
+    #[serde(borrow, default)]
+    tool_name: Field<'a>,
+    #[serde(borrow, default)]
+    tool_call_id: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireToolCall<'a> {
+    #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow)]
+    function: WireFunction<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    description: Field<'a>,
+    #[serde(borrow, default)]
+    arguments: Field<'a>,
+    #[serde(borrow, default)]
+    parameters: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireTool<'a> {
+    #[serde(borrow)]
+    function: WireFunction<'a>,
+}
+
+fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
+    let role = match wire.role.to_ascii_lowercase().as_str() {
+        "system" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        other => {
+            return Err(ParseError::new(
+                format!("invalid role: `{other}`"),
+                Some("messages"),
+            ));
+        }
+    };
+    if !wire.content.is_absent() && wire.content.text().is_none() {
+        return Err(ParseError::new("`content` must be a string", Some("messages")));
+    }
+    if role == Role::Tool {
+        let result = Part::ToolResult {
+            call_id: wire.tool_call_id.some_text(),
+            tool: wire.tool_name.some_text(),
+            text: wire.content.some_text().into_iter().collect(),
+        };
+        return Ok(Message {
+            role,
+            parts: vec![result],
+        });
+    }
+    let mut parts = Vec::new();
+    parts.extend(wire.thinking.some_text().map(Part::Reasoning));
+    parts.extend(wire.content.some_text().map(Part::Text));
+    parts.append(&mut read_images(wire.images)?);
+    for call in wire.tool_calls.unwrap_or_default() {
+        let name = call.function.name.some_text();
+        let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
+        let arguments = Text::Plain(call.function.arguments.object().unwrap_or("{}"));
+        parts.push(Part::ToolCall(ToolCall {
+            id: call.id.some_text(),
+            name,
+            arguments,
+        }));
+    }
+    Ok(Message { role, parts })
+}
+
+fn read_images<'a>(field: Field<'a>) -> Result<Vec<Part<'a>>, ParseError> {
+    let images: Vec<Field<'a>> = list(field, "images")?;
+    let data = |image: Field<'a>| {
+        let base64 = image
+            .some_text()
+            .ok_or_else(|| ParseError::new("`images` must hold base64 strings", Some("images")))?;
+        Ok(Part::Image(Image::Data {
+            media_type: None,
+            base64,
+        }))
+    };
+    images.into_iter().map(data).collect()
+}
+
+fn tool(wire: WireTool<'_>) -> Result<Tool<'_>, ParseError> {
+    let name = wire.function.name.some_text();
+    Ok(Tool {
+        name: name.ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?,
+        description: wire.function.description.text(),
+        parameters: wire.function.parameters.object(),
+        strict: None,
+    })
+}

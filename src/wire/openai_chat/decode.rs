@@ -1,0 +1,366 @@
+//! Decodes chat completion chunks, leniently: a chunk may carry reasoning, text, tool calls and the finish reason at once, and
+//! usage may stand anywhere.
+
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use crate::wire::codec::{Decode, DecodeError, Flow};
+use crate::wire::event::{Block, Event, Finish};
+use crate::wire::failure::read_failure;
+use crate::wire::frame::Frame;
+use crate::wire::json::{Field, Text};
+use crate::wire::openai_chat::tools::{Call, Tools};
+use crate::wire::openai_chat::whole::usage_of;
+
+/// What was seen of the stream so far.
+#[derive(Debug)]
+pub struct Decoder {
+    started: bool,
+    /// The index of the next block.
+    next: u32,
+    /// The block of text, reasoning or refusal that is open.
+    open: Option<(Kind, u32)>,
+    tools: Tools,
+    finished: bool,
+    /// The last chunk held usage and no choice.
+    usage_alone: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+    Refusal,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    choices: Option<SmallVec<[Choice<'a>; 1]>>,
+    #[serde(borrow, default)]
+    usage: Field<'a>,
+    #[serde(borrow, default)]
+    x_groq: Field<'a>,
+    #[serde(borrow, default)]
+    error: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default)]
+    index: Field<'a>,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    /// The text of a legacy completion.
+    #[serde(borrow, default)]
+    text: Field<'a>,
+    #[serde(borrow, default)]
+    finish_reason: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Field<'a>,
+    #[serde(borrow, default)]
+    reasoning_content: Field<'a>,
+    #[serde(borrow, default)]
+    reasoning: Field<'a>,
+    #[serde(borrow, default)]
+    refusal: Field<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Field<'a>,
+    #[serde(borrow, default)]
+    audio: Field<'a>,
+    #[serde(borrow, default)]
+    function_call: Field<'a>,
+}
+
+/// A part of a content array (Mistral).
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Field<'a>,
+    #[serde(borrow, default)]
+    thinking: Field<'a>,
+}
+
+impl Decoder {
+    pub fn new(seed: &str) -> Self {
+        Self {
+            started: false,
+            next: 0,
+            open: None,
+            tools: Tools::new(seed),
+            finished: false,
+            usage_alone: false,
+        }
+    }
+
+    /// Was the last chunk there for nothing but usage? Clients that did not ask for it are not shown it.
+    pub fn usage_alone(&self) -> bool {
+        self.usage_alone
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        if choice.index.whole().unwrap_or(0) != 0 {
+            emit(Event::Other); // only a client of the same dialect asks for several, and it is given the bytes
+            return Ok(());
+        }
+        if self.finished {
+            return Ok(()); // a second finish reason, or padding behind the first
+        }
+        if let Some(text) = choice.text.some_text() {
+            self.say(Kind::Text, text, emit);
+        }
+        if let Some(delta) = &choice.delta {
+            self.delta(delta, emit)?;
+        }
+        if let Some(reason) = choice.finish_reason.string() {
+            self.finish(&reason, emit);
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, delta: &Delta<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        // Servers that send both fields send the same text in both.
+        if let Some(text) = delta
+            .reasoning_content
+            .some_text()
+            .or(delta.reasoning.some_text())
+        {
+            self.say(Kind::Reasoning, text, emit);
+        }
+        if let Some(text) = delta.content.some_text() {
+            self.say(Kind::Text, text, emit);
+        } else if delta.content.raw().is_some_and(|raw| raw.starts_with('[')) {
+            for part in delta
+                .content
+                .read::<SmallVec<[Part<'_>; 1]>>()
+                .unwrap_or_default()
+            {
+                self.part(&part, emit);
+            }
+        }
+        if let Some(text) = delta.refusal.some_text() {
+            self.say(Kind::Refusal, text, emit);
+        }
+        let calls = delta
+            .tool_calls
+            .read::<SmallVec<[Call<'_>; 1]>>()
+            .unwrap_or_default();
+        if !calls.is_empty() {
+            self.close_text(emit);
+        }
+        for call in &calls {
+            self.tools.read(call, &mut self.next, emit)?;
+        }
+        if !delta.audio.is_absent() || !delta.function_call.is_absent() {
+            emit(Event::Other);
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Part<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(text) = part.text.some_text() {
+            self.say(Kind::Text, text, emit);
+        }
+        if let Some(text) = part.thinking.some_text() {
+            self.say(Kind::Reasoning, text, emit);
+        }
+        for inner in part.thinking.read::<Vec<Part<'_>>>().unwrap_or_default() {
+            if let Some(text) = inner.text.some_text() {
+                self.say(Kind::Reasoning, text, emit);
+            }
+        }
+    }
+
+    /// Text of a kind: into the open block, or into a new one.
+    fn say(&mut self, kind: Kind, text: Text<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let index = match self.open {
+            Some((open, index)) if open == kind => index,
+            _ => {
+                self.close_text(emit);
+                self.tools.close(emit);
+                let index = self.next;
+                self.next += 1;
+                self.open = Some((kind, index));
+                let block = match kind {
+                    Kind::Text => Block::Text,
+                    Kind::Reasoning => Block::Reasoning,
+                    Kind::Refusal => Block::Refusal,
+                };
+                emit(Event::Open { index, block });
+                index
+            }
+        };
+        emit(Event::Delta { index, text });
+    }
+
+    fn close_text(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some((_, index)) = self.open.take() {
+            emit(Event::Close { index });
+        }
+    }
+
+    fn finish(&mut self, reason: &str, emit: &mut dyn FnMut(Event<'_>)) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.close_text(emit);
+        self.tools.close(emit);
+        emit(Event::Finish(match reason {
+            "length" => Finish::Length,
+            "content_filter" => Finish::Refusal,
+            // vLLM says `stop` for a named tool choice, older servers always
+            _ if self.tools.called() => Finish::ToolCalls,
+            _ => Finish::Stop,
+        }));
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
+        self.usage_alone = false;
+        if frame.data.trim_ascii() == b"[DONE]" {
+            self.finish("stop", emit);
+            return Ok(Flow::Ended);
+        }
+        if frame.event.as_deref() == Some(b"error") {
+            emit(Event::Fail(read_failure(&frame.data)));
+            return Ok(Flow::Ended);
+        }
+        let chunk: Chunk<'_> = serde_json::from_slice(&frame.data)?;
+        if !chunk.error.is_absent() {
+            emit(Event::Fail(read_failure(&frame.data)));
+            return Ok(Flow::Ended);
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            emit(Event::Start);
+        }
+        for choice in chunk.choices.iter().flatten() {
+            self.choice(choice, emit)?;
+        }
+        let usage = usage_of(chunk.usage, chunk.x_groq);
+        self.usage_alone = usage.is_some() && chunk.choices.as_ref().is_none_or(SmallVec::is_empty);
+        if let Some(usage) = usage {
+            emit(Event::Usage(usage));
+        }
+        Ok(Flow::More)
+    }
+
+    fn complete(&self) -> bool {
+        self.finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn decode(chunks: &[&str]) -> Vec<String> {
+        let mut decoder = Decoder::new("s");
+        let mut seen = Vec::new();
+        for chunk in chunks {
+            let data = Bytes::copy_from_slice(chunk.as_bytes());
+            let frame = Frame {
+                raw: data.clone(),
+                event: None,
+                data,
+            };
+            decoder
+                .decode(&frame, &mut |event| seen.push(short(&event)))
+                .unwrap();
+        }
+        seen
+    }
+
+    fn short(event: &Event<'_>) -> String {
+        match event {
+            Event::Open {
+                index,
+                block: Block::ToolCall { id, name },
+            } => {
+                format!("{index} call {} {}", id.plain(), name.plain())
+            }
+            Event::Open { index, block } => format!("{index} {block:?}"),
+            Event::Delta { index, text } => format!("{index} +{}", text.plain()),
+            Event::Close { index } => format!("{index} close"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn call(delta: &str) -> String {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{delta}]}}}}]}}"#)
+    }
+
+    #[test]
+    fn everything_in_one_chunk_comes_in_order() {
+        let chunk = r#"{"choices":[{"delta":{"content":"b","reasoning":"a","tool_calls":[
+            {"id":"x","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        assert_eq!(
+            decode(&[chunk])[..9],
+            [
+                "Start",
+                "0 Reasoning",
+                "0 +a",
+                "0 close",
+                "1 Text",
+                "1 +b",
+                "1 close",
+                "2 call x f",
+                "2 +{}"
+            ]
+        );
+        assert_eq!(decode(&[chunk])[9..11], ["2 close", "Finish(ToolCalls)"]);
+    }
+
+    #[test]
+    fn fragments_of_parallel_calls_may_interleave_and_an_index_may_be_used_again() {
+        let seen = decode(&[
+            &call(r#"{"index":0,"id":"a","function":{"name":"f","arguments":""}}"#),
+            &call(r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#),
+            &call(r#"{"index":0,"function":{"arguments":"1"}}"#),
+            &call(r#"{"index":1,"function":{"name":"","arguments":"2"}}"#),
+            &call(r#"{"index":0,"id":"c","function":{"name":"h","arguments":{"x":1.0}}}"#),
+            "[DONE]",
+        ]);
+        assert_eq!(
+            seen[1..],
+            [
+                "0 call a f",
+                "1 call b g",
+                "0 +1",
+                "1 +2",
+                "2 call c h",
+                "2 +{\"x\":1.0}",
+                "0 close",
+                "1 close",
+                "2 close",
+                "Finish(ToolCalls)"
+            ]
+        );
+    }
+
+    #[test]
+    fn arguments_wait_for_their_name_and_missing_ids_are_made() {
+        let seen = decode(&[
+            &call(r#"{"index":0,"function":{"arguments":"{\"a\""}}"#),
+            &call(r#"{"index":0,"function":{"name":"f","arguments":":1}"}}"#),
+        ]);
+        assert_eq!(seen[1..], ["0 call call_s_0 f", "0 +{\"a\"", "0 +:1}"]);
+    }
+
+    #[test]
+    fn a_second_finish_reason_does_not_count() {
+        let end = |reason: &str| {
+            format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]}}"#)
+        };
+        assert_eq!(
+            decode(&[&end("length"), &end("stop"), "[DONE]"])[1..],
+            ["Finish(Length)"]
+        );
+    }
+}

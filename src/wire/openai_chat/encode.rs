@@ -1,0 +1,194 @@
+//! Encodes chat completion chunks: one id, one model and one time for the whole stream, the role in the first chunk, one finish
+//! reason, usage in a chunk of its own and only where it was asked for.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::wire::codec::{Encode, EncodeError, Identity};
+use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
+use crate::wire::frame::Frames;
+use crate::wire::json::{Object, Text, write_number};
+use crate::wire::openai_chat::whole::{finish_reason, write_usage};
+use crate::wire::request::Style;
+
+/// Writes one stream.
+#[derive(Debug)]
+pub struct Encoder {
+    /// What every chunk begins with, up to its choices.
+    head: Vec<u8>,
+    style: Style,
+    role_sent: bool,
+    usage: Option<Usage>,
+    blocks: Vec<Open>,
+    tool_calls: u64,
+}
+
+/// A block that is open.
+#[derive(Debug)]
+struct Open {
+    index: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text,
+    Reasoning,
+    Refusal,
+    ToolCall { number: u64, has_arguments: bool },
+    Hidden,
+}
+
+impl Encoder {
+    pub fn new(identity: &Identity, style: Style) -> Self {
+        let mut head = BytesMut::new();
+        head.put_slice(b"data: {\"id\":\"chatcmpl-");
+        Text::Plain(&identity.id).write(&mut head);
+        head.put_slice(b"\",\"object\":\"chat.completion.chunk\",\"created\":");
+        write_number(identity.started.seconds(), &mut head);
+        head.put_slice(b",\"model\":");
+        Text::Plain(&identity.model).write_quoted(&mut head);
+        head.put_slice(b",\"choices\":[");
+        Self {
+            head: head.to_vec(),
+            style,
+            role_sent: false,
+            usage: None,
+            blocks: Vec::new(),
+            tool_calls: 0,
+        }
+    }
+
+    /// One chunk whose delta is written by `delta`.
+    fn chunk(&mut self, out: &mut Frames, finish: Option<Finish>, delta: impl FnOnce(&mut BytesMut)) {
+        if !std::mem::replace(&mut self.role_sent, true) {
+            self.begin_chunk(out);
+            out.buffer().put_slice(b"\"role\":\"assistant\",\"content\":\"\"");
+            self.end_chunk(None, out);
+        }
+        self.begin_chunk(out);
+        delta(out.buffer());
+        self.end_chunk(finish, out);
+    }
+
+    fn begin_chunk(&self, out: &mut Frames) {
+        out.buffer().put_slice(&self.head);
+        out.buffer().put_slice(b"{\"index\":0,\"delta\":{");
+    }
+
+    fn end_chunk(&self, finish: Option<Finish>, out: &mut Frames) {
+        let buffer = out.buffer();
+        buffer.put_slice(b"},\"finish_reason\":");
+        match finish {
+            Some(finish) => Text::Plain(finish_reason(finish)).write_quoted(buffer),
+            None => buffer.put_slice(b"null"),
+        }
+        buffer.put_slice(if self.style.usage {
+            b"}],\"usage\":null}\n\n"
+        } else {
+            b"}]}\n\n"
+        });
+        out.end();
+    }
+
+    fn open(&mut self, index: u32, block: Block<'_>, out: &mut Frames) {
+        let kind = match block {
+            Block::Text => Kind::Text,
+            Block::Reasoning => Kind::Reasoning,
+            Block::Refusal => Kind::Refusal,
+            Block::Redacted { .. } => Kind::Hidden,
+            Block::ToolCall { id, name } => {
+                let number = self.tool_calls;
+                self.tool_calls += 1;
+                self.chunk(out, None, |out| {
+                    out.put_slice(b"\"tool_calls\":[{\"index\":");
+                    write_number(number, out);
+                    out.put_slice(b",\"id\":");
+                    id.write_quoted(out);
+                    out.put_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+                    name.write_quoted(out);
+                    out.put_slice(b",\"arguments\":\"\"}}]");
+                });
+                Kind::ToolCall {
+                    number,
+                    has_arguments: false,
+                }
+            }
+        };
+        self.blocks.push(Open { index, kind });
+    }
+
+    fn delta(&mut self, index: u32, text: Text<'_>, out: &mut Frames) {
+        let Some(open) = self.blocks.iter_mut().find(|open| open.index == index) else {
+            return;
+        };
+        let field = match &mut open.kind {
+            Kind::Text => "content",
+            Kind::Reasoning => self.style.reasoning_field,
+            Kind::Refusal => "refusal",
+            Kind::ToolCall {
+                number,
+                has_arguments,
+            } => {
+                *has_arguments = true;
+                let number = *number;
+                return self.chunk(out, None, |out| write_arguments(number, text, out));
+            }
+            Kind::Hidden => return,
+        };
+        self.chunk(out, None, |out| {
+            Text::Plain(field).write_quoted(out);
+            out.put_u8(b':');
+            text.write_quoted(out);
+        });
+    }
+
+    fn close(&mut self, index: u32, out: &mut Frames) {
+        let Some(at) = self.blocks.iter().position(|open| open.index == index) else {
+            return;
+        };
+        // An empty string is no JSON, and clients parse what they are given.
+        if let Kind::ToolCall {
+            number,
+            has_arguments: false,
+        } = self.blocks.swap_remove(at).kind
+        {
+            self.chunk(out, None, |out| write_arguments(number, Text::Plain("{}"), out));
+        }
+    }
+}
+
+fn write_arguments(number: u64, text: Text<'_>, out: &mut BytesMut) {
+    out.put_slice(b"\"tool_calls\":[{\"index\":");
+    write_number(number, out);
+    out.put_slice(b",\"function\":{\"arguments\":");
+    text.write_quoted(out);
+    out.put_slice(b"}}]");
+}
+
+impl Encode for Encoder {
+    fn encode(&mut self, event: &Event<'_>, _: Timestamp, out: &mut Frames) -> Result<(), EncodeError> {
+        match event {
+            Event::Open { index, block } => self.open(*index, *block, out),
+            Event::Delta { index, text } => self.delta(*index, *text, out),
+            Event::Close { index } => self.close(*index, out),
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Finish(finish) => self.chunk(out, Some(*finish), |_| {}),
+            Event::Start | Event::Signature { .. } | Event::Fail(_) | Event::Other => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: Timestamp, out: &mut Frames) {
+        if let Some(usage) = self.usage.filter(|_| self.style.usage) {
+            let buffer = out.buffer();
+            buffer.put_slice(&self.head);
+            buffer.put_slice(b"],\"usage\":");
+            let mut object = Object::new(buffer);
+            write_usage(&usage, &mut object);
+            object.end();
+            buffer.put_slice(b"}\n\n");
+            out.end();
+        }
+        out.push(b"data: [DONE]\n\n");
+    }
+}

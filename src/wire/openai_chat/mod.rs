@@ -1,0 +1,15 @@
+//! OpenAI chat completions, and what of it the legacy completions share: requests read and written, streams decoded and
+//! encoded, whole answers written.
+
+mod decode;
+mod encode;
+mod parse;
+mod tools;
+mod whole;
+mod write;
+
+pub use decode::Decoder;
+pub use encode::Encoder;
+pub use parse::parse;
+pub use whole::{read_usage, whole};
+pub use write::write;

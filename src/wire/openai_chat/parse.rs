@@ -1,0 +1,376 @@
+//! Reads a chat completions request.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::envelope::{AllMembers, ParseError};
+use crate::wire::json::{Field, Text};
+use crate::wire::request::{Effort, Format, Image, Message, Part, Request, Role, Tool, ToolCall, ToolChoice};
+
+/// Reads a request body that is a JSON object.
+pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
+    let AllMembers(members) = serde_json::from_slice(body)
+        .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
+    let mut request = Request::default();
+    for (key, value) in members {
+        if value.get() != "null" {
+            read_member(&mut request, &key, value)?;
+        }
+    }
+    if request.messages.is_empty() {
+        return Err(ParseError::new("`messages` must not be empty", Some("messages")));
+    }
+    Ok(request)
+}
+
+fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) -> Result<(), ParseError> {
+    let field = field_of(value);
+    let sampling = &mut request.sampling;
+    match key {
+        "model" | "stream" | "stream_options" => {}
+        "messages" => request.messages = list::<WireMessage<'a>>(value, "messages")?.try_map(message)?,
+        "tools" => request.tools = list::<WireTool<'a>>(value, "tools")?.try_map(tool)?,
+        "tool_choice" => request.tool_choice = Some(tool_choice(field)?),
+        "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
+        "max_completion_tokens" => sampling.max_tokens = number(field, "max_completion_tokens")?,
+        "max_tokens" => sampling.max_tokens = sampling.max_tokens.or(number(field, "max_tokens")?),
+        "temperature" => sampling.temperature = number(field, "temperature")?,
+        "top_p" => sampling.top_p = number(field, "top_p")?,
+        "top_k" => sampling.top_k = number(field, "top_k")?,
+        "min_p" => sampling.min_p = number(field, "min_p")?,
+        "seed" => sampling.seed = number(field, "seed")?,
+        "frequency_penalty" => sampling.frequency_penalty = number(field, "frequency_penalty")?,
+        "presence_penalty" => sampling.presence_penalty = number(field, "presence_penalty")?,
+        "repetition_penalty" | "repeat_penalty" => sampling.repeat_penalty = number(field, "repeat_penalty")?,
+        "stop" => {
+            sampling.stop = match field.text() {
+                Some(one) => vec![one],
+                None => list::<Field<'a>>(value, "stop")?.try_map(|stop| {
+                    stop.text()
+                        .ok_or_else(|| ParseError::new("`stop` must hold strings", Some("stop")))
+                })?,
+            }
+        }
+        "response_format" => request.format = format(field)?,
+        "reasoning_effort" => request.effort = Some(effort(field)?),
+        "n" if field.whole() == Some(1) => {}
+        "logprobs" if field.boolean() == Some(false) => {}
+        "modalities" if value.get().trim_ascii() == "[\"text\"]" => {}
+        "n" | "logprobs" | "modalities" | "audio" | "functions" | "function_call" | "web_search_options" => {
+            return Err(ParseError::new(
+                format!(
+                    "`{key}` cannot be carried to the backend of this model, and the answer would not be the same without it"
+                ),
+                KNOWN_LOSSES.iter().find(|known| **known == key).copied(),
+            ));
+        }
+        _ => request.dropped.add(key),
+    }
+    Ok(())
+}
+
+/// Fields without which the answer would be another one.
+const KNOWN_LOSSES: [&str; 7] = [
+    "n",
+    "logprobs",
+    "modalities",
+    "audio",
+    "functions",
+    "function_call",
+    "web_search_options",
+];
+
+fn field_of(value: &RawValue) -> Field<'_> {
+    serde_json::from_str(value.get()).unwrap_or_default()
+}
+
+fn number<'a>(field: Field<'a>, name: &'static str) -> Result<Option<&'a str>, ParseError> {
+    let number = field.number();
+    number
+        .map(Some)
+        .ok_or_else(|| ParseError::new(format!("`{name}` must be a number"), Some(name)))
+}
+
+/// A list of a type, with the name of the field in the error.
+struct List<T>(Vec<T>);
+
+fn list<'a, T: Deserialize<'a>>(value: &'a RawValue, name: &'static str) -> Result<List<T>, ParseError> {
+    serde_json::from_str(value.get())
+        .map(List)
+        .map_err(|error| ParseError::new(format!("`{name}` is not what it should be: {error}"), Some(name)))
+}
+
+impl<T> List<T> {
+    fn try_map<U>(self, map: impl FnMut(T) -> Result<U, ParseError>) -> Result<Vec<U>, ParseError> {
+        self.0.into_iter().map(map).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct WireMessage<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Field<'a>,
+    #[serde(borrow, default)]
+    reasoning_content: Field<'a>,
+    #[serde(borrow, default)]
+    reasoning: Field<'a>,
+    #[serde(borrow, default)]
+    refusal: Field<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<WireToolCall<'a>>>,
+    #[serde(borrow, default)]
+    tool_call_id: Field<'a>,
+    #[serde(borrow, default)]
+    name: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireToolCall<'a> {
+    #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow)]
+    function: WireFunction<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    arguments: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    text: Field<'a>,
+    #[serde(borrow, default)]
+    refusal: Field<'a>,
+    #[serde(borrow, default)]
+    image_url: Field<'a>,
+}
+
+fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
+    let role = match wire.role.as_ref() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        other => {
+            let words = format!("the role `{other}` is not known to the backend of this model");
+            return Err(ParseError::new(words, Some("messages")));
+        }
+    };
+    let mut parts = Vec::new();
+    if let Some(text) = wire.reasoning_content.some_text().or(wire.reasoning.some_text()) {
+        parts.push(Part::Reasoning(text));
+    }
+    read_content(wire.content, &mut parts)?;
+    if let Some(text) = wire.refusal.some_text() {
+        parts.push(Part::Text(text));
+    }
+    for call in wire.tool_calls.unwrap_or_default() {
+        let name = call.function.name.some_text();
+        let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
+        let arguments = call.function.arguments;
+        let arguments = arguments
+            .text()
+            .or(arguments.raw().map(Text::Plain))
+            .unwrap_or(Text::Plain(""));
+        parts.push(Part::ToolCall(ToolCall {
+            id: call.id.some_text(),
+            name,
+            arguments,
+        }));
+    }
+    if role == Role::Tool {
+        let text = parts.iter().filter_map(|part| {
+            if let Part::Text(text) = part {
+                Some(*text)
+            } else {
+                None
+            }
+        });
+        let result = Part::ToolResult {
+            call_id: wire.tool_call_id.some_text(),
+            tool: wire.name.some_text(),
+            text: text.collect(),
+        };
+        parts = vec![result];
+    }
+    Ok(Message { role, parts })
+}
+
+fn read_content<'a>(content: Field<'a>, parts: &mut Vec<Part<'a>>) -> Result<(), ParseError> {
+    let wrong = || ParseError::new("`content` must be a string or a list of parts", Some("messages"));
+    match content.text() {
+        Some(text) if text.is_empty() => {}
+        Some(text) => parts.push(Part::Text(text)),
+        None if content.is_absent() => {}
+        None => {
+            for part in content.read::<Vec<WirePart<'a>>>().ok_or_else(wrong)? {
+                parts.push(read_part(&part)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_part<'a>(part: &WirePart<'a>) -> Result<Part<'a>, ParseError> {
+    let incomplete = || {
+        ParseError::new(
+            format!("a `{}` part is not complete", part.kind),
+            Some("messages"),
+        )
+    };
+    match part.kind.as_ref() {
+        "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
+        "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),
+        "image_url" => {
+            #[derive(Deserialize)]
+            struct ImageUrl<'a> {
+                #[serde(borrow, default)]
+                url: Field<'a>,
+            }
+            let url = match part.image_url.text() {
+                Some(url) => Some(url), // some clients leave the object out
+                None => part
+                    .image_url
+                    .read::<ImageUrl<'a>>()
+                    .and_then(|image| image.url.text()),
+            };
+            Ok(Part::Image(image(url.ok_or_else(incomplete)?)))
+        }
+        other => Err(ParseError::new(
+            format!("a `{other}` part cannot be carried to the backend of this model"),
+            Some("messages"),
+        )),
+    }
+}
+
+/// A data URL (RFC 2397) gives its base64, any other URL stays one.
+fn image(url: Text<'_>) -> Image<'_> {
+    let (Text::Escaped(text) | Text::Plain(text)) = url;
+    let data = text
+        .strip_prefix("data:")
+        .and_then(|rest| rest.split_once(";base64,"));
+    match data {
+        // JSON may write `/` as `\/`
+        Some((media_type, base64)) => Image::Data {
+            media_type: Some(media_type.replace('\\', "")),
+            base64: Text::Escaped(base64),
+        },
+        None => Image::Url(url),
+    }
+}
+
+#[derive(Deserialize)]
+struct WireTool<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Field<'a>,
+    #[serde(borrow, default)]
+    function: Option<WireToolFunction<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireToolFunction<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    description: Field<'a>,
+    #[serde(borrow, default)]
+    parameters: Field<'a>,
+    #[serde(borrow, default)]
+    strict: Field<'a>,
+}
+
+fn tool(wire: WireTool<'_>) -> Result<Tool<'_>, ParseError> {
+    let kind = wire.kind.string().unwrap_or(Cow::Borrowed("function"));
+    let function = wire.function.filter(|_| kind == "function").ok_or_else(|| {
+        ParseError::new(
+            format!("a tool of type `{kind}` cannot be carried to the backend of this model"),
+            Some("tools"),
+        )
+    })?;
+    let name = function
+        .name
+        .some_text()
+        .ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
+    Ok(Tool {
+        name,
+        description: function.description.text(),
+        parameters: function.parameters.object(),
+        strict: function.strict.boolean(),
+    })
+}
+
+fn tool_choice(field: Field<'_>) -> Result<ToolChoice<'_>, ParseError> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        function: WireToolFunction<'a>,
+    }
+    match field.string().as_deref() {
+        Some("auto") => Ok(ToolChoice::Auto),
+        Some("none") => Ok(ToolChoice::None),
+        Some("required") => Ok(ToolChoice::Required),
+        _ => field
+            .read::<Named<'_>>()
+            .and_then(|named| named.function.name.some_text())
+            .map(ToolChoice::Named)
+            .ok_or_else(|| ParseError::new("`tool_choice` is none that is known", Some("tool_choice"))),
+    }
+}
+
+fn format(field: Field<'_>) -> Result<Option<Format<'_>>, ParseError> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+        #[serde(borrow, default)]
+        json_schema: Option<Schema<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Schema<'a> {
+        #[serde(borrow, default)]
+        name: Field<'a>,
+        #[serde(borrow, default)]
+        schema: Field<'a>,
+        #[serde(borrow, default)]
+        strict: Field<'a>,
+    }
+    let wrong = || ParseError::new("`response_format` is none that is known", Some("response_format"));
+    let wire: Wire<'_> = field.read().ok_or_else(wrong)?;
+    match (wire.kind.as_ref(), wire.json_schema) {
+        ("text", _) => Ok(None),
+        ("json_object", _) => Ok(Some(Format::Json)),
+        ("json_schema", Some(Schema { name, schema, strict })) => Ok(Some(Format::Schema {
+            name: name.some_text(),
+            schema: schema.object().ok_or_else(wrong)?,
+            strict: strict.boolean(),
+        })),
+        _ => Err(wrong()),
+    }
+}
+
+fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
+    match field.string().as_deref() {
+        Some("none") => Ok(Effort::None),
+        Some("minimal") => Ok(Effort::Minimal),
+        Some("low") => Ok(Effort::Low),
+        Some("medium") => Ok(Effort::Medium),
+        Some("high") => Ok(Effort::High),
+        Some("xhigh") => Ok(Effort::XHigh),
+        Some("max") => Ok(Effort::Max),
+        _ => Err(ParseError::new(
+            "`reasoning_effort` is none that is known",
+            Some("reasoning_effort"),
+        )),
+    }
+}

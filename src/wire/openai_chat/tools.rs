@@ -1,0 +1,167 @@
+//! Tool calls in a stream of chunks: which fragment belongs to which call.
+
+use bytes::BytesMut;
+use serde::Deserialize;
+
+use crate::wire::codec::DecodeError;
+use crate::wire::event::{Block, Event};
+use crate::wire::json::{Field, Text};
+
+/// A fragment of a tool call.
+#[derive(Deserialize)]
+pub(super) struct Call<'a> {
+    #[serde(borrow, default)]
+    index: Field<'a>,
+    #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow, default)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    arguments: Field<'a>,
+}
+
+/// The calls of an answer.
+#[derive(Debug)]
+pub(super) struct Tools {
+    seed: String,
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    index: Option<u64>,
+    id: Option<String>,
+    state: State,
+    /// Arguments that came before the name, escaped.
+    early: BytesMut,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// The name has not come yet.
+    #[default]
+    Unnamed,
+    Open(u32),
+    Closed,
+}
+
+impl Tools {
+    pub(super) fn new(seed: &str) -> Self {
+        Self {
+            seed: seed.into(),
+            slots: Vec::new(),
+        }
+    }
+
+    /// Was there a call at all?
+    pub(super) fn called(&self) -> bool {
+        self.slots.iter().any(|slot| slot.state != State::Unnamed)
+    }
+
+    /// Reads a fragment; `next` counts blocks.
+    pub(super) fn read(
+        &mut self,
+        call: &Call<'_>,
+        next: &mut u32,
+        emit: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), DecodeError> {
+        let none = Function::default();
+        let function = call.function.as_ref().unwrap_or(&none);
+        let at = self.slot(call, function);
+        let Some(slot) = self.slots.get_mut(at) else {
+            return Ok(());
+        };
+        if slot.id.is_none() {
+            slot.id = call.id.some_text().map(|id| id.plain().into_owned());
+        }
+        let arguments = function.arguments;
+        // Some servers send an object where a string belongs.
+        let arguments = arguments
+            .text()
+            .or(arguments.object().map(Text::Plain))
+            .filter(|text| !text.is_empty());
+        if slot.state == State::Unnamed {
+            let Some(name) = function.name.some_text() else {
+                if let Some(text) = arguments {
+                    text.write(&mut slot.early);
+                }
+                return Ok(());
+            };
+            let id = slot
+                .id
+                .clone()
+                .unwrap_or_else(|| format!("call_{}_{at}", self.seed));
+            emit(Event::Open {
+                index: *next,
+                block: Block::ToolCall {
+                    id: Text::Plain(&id),
+                    name,
+                },
+            });
+            slot.state = State::Open(*next);
+            let early = std::mem::take(&mut slot.early);
+            if let (false, Ok(text)) = (early.is_empty(), std::str::from_utf8(&early)) {
+                emit(Event::Delta {
+                    index: *next,
+                    text: Text::Escaped(text),
+                });
+            }
+            *next += 1;
+        }
+        match (slot.state, arguments) {
+            (State::Open(index), Some(text)) => emit(Event::Delta { index, text }),
+            (State::Closed, Some(_)) => {
+                return Err(DecodeError::Order(
+                    "arguments came for a tool call that was complete",
+                ));
+            }
+            (State::Open(_) | State::Closed | State::Unnamed, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Closes every call: the answer is finished, or something else follows.
+    pub(super) fn close(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        for slot in &mut self.slots {
+            if let State::Open(index) = slot.state {
+                emit(Event::Close { index });
+                slot.state = State::Closed;
+            }
+        }
+    }
+
+    /// Where the fragment belongs: by index, without one by id, without both to the last call. A new id on a known index is
+    /// another call (some servers number every call 0), and so is a name where the last call has one.
+    fn slot(&mut self, call: &Call<'_>, function: &Function<'_>) -> usize {
+        let index = call.index.whole();
+        let id = call.id.some_text().map(Text::plain);
+        let found = match (index, &id) {
+            (Some(index), id) => self.last(|slot| slot.index == Some(index)).filter(|&at| {
+                let known = self.slots.get(at).and_then(|slot| slot.id.as_deref());
+                id.is_none() || known.is_none() || known == id.as_deref()
+            }),
+            (None, Some(id)) => self.last(|slot| slot.id.as_deref() == Some(id)),
+            (None, None) if function.name.some_text().is_some() => {
+                self.last(|slot| slot.state == State::Unnamed)
+            }
+            (None, None) => self.last(|_| true),
+        };
+        found.unwrap_or_else(|| {
+            self.slots.push(Slot {
+                index,
+                ..Slot::default()
+            });
+            self.slots.len() - 1
+        })
+    }
+
+    fn last(&self, fits: impl Fn(&Slot) -> bool) -> Option<usize> {
+        self.slots.iter().rposition(fits)
+    }
+}

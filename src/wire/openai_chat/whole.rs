@@ -1,0 +1,163 @@
+//! Whole chat completions, and usage in OpenAI's words.
+
+use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+
+use crate::wire::answer::{Answer, AnswerBlock};
+use crate::wire::codec::Identity;
+use crate::wire::event::{Finish, Usage};
+use crate::wire::json::{Field, Object, Text, write_list};
+use crate::wire::request::Style;
+
+/// Writes an answer for a client that did not ask for a stream.
+pub fn whole(answer: &Answer, identity: &Identity, style: Style) -> Bytes {
+    let mut out = BytesMut::with_capacity(1024);
+    let mut body = Object::new(&mut out);
+    let id = format!("chatcmpl-{}", identity.id);
+    body.text("id", Text::Plain(&id))
+        .text("object", Text::Plain("chat.completion"))
+        .number("created", identity.started.seconds())
+        .text("model", Text::Plain(&identity.model));
+    write_list([answer], body.key("choices"), |answer, out| {
+        let mut choice = Object::new(out);
+        choice
+            .number("index", 0)
+            .object("message", |message| write_message(answer, style, message));
+        let finish = finish_reason(answer.finish.unwrap_or(Finish::Stop));
+        choice
+            .raw("logprobs", "null")
+            .text("finish_reason", Text::Plain(finish));
+        choice.end();
+    });
+    if let Some(usage) = &answer.usage {
+        body.object("usage", |object| write_usage(usage, object));
+    }
+    body.end();
+    out.freeze()
+}
+
+fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
+    message.text("role", Text::Plain("assistant"));
+    let mut said = |key: &str, text: Option<String>| match text {
+        Some(text) => {
+            message.text(key, Text::Escaped(&text));
+        }
+        None => {
+            message.raw(key, "null");
+        }
+    };
+    said(
+        "content",
+        answer.joined(|block| matches!(block, AnswerBlock::Text(_))),
+    );
+    said(
+        "refusal",
+        answer.joined(|block| matches!(block, AnswerBlock::Refusal(_))),
+    );
+    if let Some(text) = answer.joined(|block| matches!(block, AnswerBlock::Reasoning(_))) {
+        message.text(style.reasoning_field, Text::Escaped(&text));
+    }
+    let mut calls = answer.tool_calls().peekable();
+    if calls.peek().is_some() {
+        write_list(calls, message.key("tool_calls"), |(id, name, arguments), out| {
+            let mut call = Object::new(out);
+            call.text("id", Text::Plain(id))
+                .text("type", Text::Plain("function"));
+            call.object("function", |function| {
+                let arguments = if arguments.is_empty() {
+                    Text::Plain("{}")
+                } else {
+                    arguments
+                };
+                function
+                    .text("name", Text::Plain(name))
+                    .text("arguments", arguments);
+            });
+            call.end();
+        });
+    }
+}
+
+/// The word for why an answer ended.
+pub(super) fn finish_reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop | Finish::Pause | Finish::Load | Finish::Unload => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::Refusal => "content_filter",
+    }
+}
+
+/// Writes the members of a usage object.
+pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
+    object
+        .number("prompt_tokens", usage.input)
+        .number("completion_tokens", usage.output)
+        .number("total_tokens", usage.input + usage.output)
+        .object("prompt_tokens_details", |details| {
+            details.number("cached_tokens", usage.cache_read);
+        })
+        .object("completion_tokens_details", |details| {
+            details.number("reasoning_tokens", usage.reasoning);
+        });
+}
+
+/// The usage of a whole answer, for the meter; `None` if it has none.
+pub fn read_usage(body: &[u8]) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow, default)]
+        usage: Field<'a>,
+    }
+    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
+    usage_of(whole.usage, Field::default())
+}
+
+/// Usage as it stands in a chunk, or where Groq puts it.
+pub(super) fn usage_of(usage: Field<'_>, x_groq: Field<'_>) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Groq<'a> {
+        #[serde(borrow, default)]
+        usage: Field<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(borrow, default)]
+        prompt_tokens: Field<'a>,
+        #[serde(borrow, default)]
+        completion_tokens: Field<'a>,
+        #[serde(borrow, default)]
+        total_tokens: Field<'a>,
+        #[serde(borrow, default)]
+        prompt_tokens_details: Field<'a>,
+        #[serde(borrow, default)]
+        completion_tokens_details: Field<'a>,
+        #[serde(borrow, default)]
+        prompt_cache_hit_tokens: Field<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Details<'a> {
+        #[serde(borrow, default)]
+        cached_tokens: Field<'a>,
+        #[serde(borrow, default)]
+        reasoning_tokens: Field<'a>,
+    }
+    let wire: Wire<'_> = usage.read().or_else(|| x_groq.read::<Groq<'_>>()?.usage.read())?;
+    let inside: Details<'_> = wire.prompt_tokens_details.read().unwrap_or_default();
+    let outside: Details<'_> = wire.completion_tokens_details.read().unwrap_or_default();
+    let input = wire.prompt_tokens.whole().unwrap_or(0);
+    let output = wire.completion_tokens.whole().unwrap_or(0);
+    // xAI counts reasoning beside the completion; the total shows it.
+    let apart = wire.total_tokens.whole().unwrap_or(0).saturating_sub(input);
+    Some(Usage {
+        input,
+        cache_read: inside
+            .cached_tokens
+            .whole()
+            .or(wire.prompt_cache_hit_tokens.whole())
+            .unwrap_or(0),
+        cache_write: 0,
+        output: output.max(apart),
+        reasoning: outside.reasoning_tokens.whole().unwrap_or(0),
+    })
+}

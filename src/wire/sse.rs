@@ -1,0 +1,166 @@
+//! Server-Sent Events, read as WHATWG HTML section 9.2.6 has them: lines ended by LF, CR or CRLF, blocks ended by a blank line.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use crate::wire::frame::Frame;
+
+/// Where the scanner stands in the block at the start of the buffer.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// Start of the line that is not complete yet.
+    line: usize,
+    /// Up to here no line end was found.
+    scanned: usize,
+    /// The last line ended with CR: a LF that follows belongs to it.
+    after_cr: bool,
+    fields: Fields,
+}
+
+#[derive(Debug, Default)]
+struct Fields {
+    event: Option<Range<usize>>,
+    data: SmallVec<[Range<usize>; 2]>,
+    /// Something stands in the block that must be left out or written in another way.
+    rewrite: bool,
+}
+
+impl Blocks {
+    /// Takes the next block with data off the buffer.
+    pub(super) fn next_frame(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+        loop {
+            if self.after_cr && self.scanned == self.line {
+                match buffer.get(self.line) {
+                    None => return None,
+                    Some(b'\n') => self.skip_newline(buffer),
+                    Some(_) => {}
+                }
+                self.after_cr = false;
+            }
+            let unread = buffer.get(self.scanned..)?;
+            let Some(found) = memchr::memchr2(b'\n', b'\r', unread) else {
+                self.scanned = buffer.len();
+                return None;
+            };
+            let end = self.scanned + found;
+            let cr = buffer.get(end) == Some(&b'\r');
+            self.fields.rewrite |= cr;
+            self.after_cr = cr;
+            let line = self.line..end;
+            (self.line, self.scanned) = (end + 1, end + 1);
+            if line.is_empty() {
+                if let Some(frame) = self.take_block(buffer) {
+                    return Some(frame);
+                }
+            } else {
+                self.fields.read(buffer, line);
+                if self.fields.event.is_none() && self.fields.data.is_empty() {
+                    self.drop_read(buffer); // comments and foreign fields need not wait for their block to end
+                }
+            }
+        }
+    }
+
+    /// The body has ended: the block that was not.
+    pub(super) fn finish(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+        let line = self.line..buffer.len();
+        if !line.is_empty() && !(self.after_cr && buffer.get(self.line..) == Some(b"\n")) {
+            self.fields.read(buffer, line);
+        }
+        self.fields.rewrite = true;
+        self.line = buffer.len();
+        self.take_block(buffer)
+    }
+
+    /// The LF of a CRLF: dropped at the start of the buffer, otherwise a part of the line end.
+    fn skip_newline(&mut self, buffer: &mut BytesMut) {
+        if self.line == 0 {
+            drop(buffer.split_to(1));
+        } else {
+            (self.line, self.scanned) = (self.line + 1, self.line + 1);
+        }
+    }
+
+    fn drop_read(&mut self, buffer: &mut BytesMut) {
+        drop(buffer.split_to(self.line));
+        (self.line, self.scanned) = (0, 0);
+        self.fields = Fields::default();
+    }
+
+    /// The block that a blank line has just ended; `None` if it has no data.
+    fn take_block(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+        let block = buffer.split_to(self.line).freeze();
+        (self.line, self.scanned) = (0, 0);
+        std::mem::take(&mut self.fields).frame(block)
+    }
+}
+
+impl Fields {
+    fn read(&mut self, buffer: &[u8], line: Range<usize>) {
+        let Some(bytes) = buffer.get(line.clone()) else {
+            return;
+        };
+        let colon = memchr::memchr(b':', bytes);
+        let (name, mut value) = match colon {
+            Some(at) => (bytes.get(..at), line.start + at + 1..line.end),
+            None => (Some(bytes), line.end..line.end),
+        };
+        let spaced = buffer.get(value.start) == Some(&b' ') && !value.is_empty();
+        value.start += usize::from(spaced);
+        match name {
+            Some(b"data") => {
+                self.rewrite |= !spaced;
+                self.data.push(value);
+            }
+            Some(b"event") => {
+                self.rewrite |= !spaced || self.event.is_some() || !self.data.is_empty();
+                self.event = Some(value);
+            }
+            // `id:` would claim a place in our own numbering, `retry:` our own timing; comments are made anew.
+            Some(_) | None => self.rewrite = true,
+        }
+    }
+
+    fn frame(self, block: Bytes) -> Option<Frame> {
+        let event = self
+            .event
+            .filter(|range| !range.is_empty())
+            .map(|range| block.slice(range));
+        let data = match self.data.as_slice() {
+            [] => return None,
+            [one] => block.slice(one.clone()),
+            several => {
+                let lines: Vec<&[u8]> = several
+                    .iter()
+                    .filter_map(|range| block.get(range.clone()))
+                    .collect();
+                Bytes::from(lines.join(&b'\n'))
+            }
+        };
+        let raw = if self.rewrite {
+            plainest(event.as_deref(), &data)
+        } else {
+            block
+        };
+        Some(Frame { raw, event, data })
+    }
+}
+
+/// The plainest form of an event: `event:` if it has a name, then its data, each line behind one space, ended by LF.
+fn plainest(event: Option<&[u8]>, data: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(data.len() + 16 + event.map_or(0, |name| name.len() + 8));
+    if let Some(name) = event {
+        out.put_slice(b"event: ");
+        out.put_slice(name);
+        out.put_u8(b'\n');
+    }
+    for line in data.split(|&byte| byte == b'\n') {
+        out.put_slice(b"data: ");
+        out.put_slice(line);
+        out.put_u8(b'\n');
+    }
+    out.put_u8(b'\n');
+    out.freeze()
+}

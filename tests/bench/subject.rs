@@ -1,0 +1,170 @@
+//! The programs under test: how each is configured, started on a free port, and stopped.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::load::Door;
+use crate::load::Target;
+use crate::procfs::Processes;
+use crate::program::Program;
+
+/// What stands between client and origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subject {
+    /// Nothing
+    Direct,
+    /// nginx with one worker, without buffering, with kept upstream connections
+    Nginx,
+    /// The gateway with one worker, the same API on both sides
+    Passthrough,
+    /// The gateway with one worker, translating to the Ollama API
+    Translating,
+    /// The gateway with one worker per core, the same API on both sides
+    AllCores,
+}
+
+impl Subject {
+    /// The name of its row.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nginx => "nginx, 1 worker",
+            Self::Passthrough => "streamgate, 1 worker",
+            Self::Translating => "streamgate, 1 worker, to Ollama",
+            Self::AllCores => "streamgate, all cores",
+        }
+    }
+
+    pub(crate) fn is_gateway(self) -> bool {
+        matches!(self, Self::Passthrough | Self::Translating | Self::AllCores)
+    }
+
+    fn door(self) -> Door {
+        match self {
+            Self::Translating => Door::Ollama,
+            Self::Direct | Self::Nginx | Self::Passthrough | Self::AllCores => Door::OpenAi,
+        }
+    }
+
+    /// Starts it in front of `origin`; it takes connections when this returns.
+    pub(crate) async fn start(self, origin: SocketAddr, gateway: &Path, connections: u64) -> Result<Running> {
+        let program = match self {
+            Self::Direct => None,
+            Self::Nginx => Some(start_nginx(origin, connections).await?),
+            Self::Passthrough | Self::Translating => {
+                Some(start_gateway(origin, gateway, 1, connections).await?)
+            }
+            Self::AllCores => Some(start_gateway(origin, gateway, 0, connections).await?),
+        };
+        let address = program.as_ref().map_or(origin, |program| program.address);
+        Ok(Running {
+            target: Target {
+                address,
+                door: self.door(),
+            },
+            program,
+        })
+    }
+}
+
+/// A subject that takes connections.
+pub(crate) struct Running {
+    pub(crate) target: Target,
+    program: Option<Program>,
+}
+
+impl Running {
+    /// `None` where there is no process.
+    pub(crate) fn processes(&self) -> Result<Option<Processes>> {
+        self.program
+            .as_ref()
+            .map(|program| Processes::of(program.pid))
+            .transpose()
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        match self.program {
+            Some(program) => program.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn start_gateway(
+    origin: SocketAddr,
+    gateway: &Path,
+    workers: usize,
+    connections: u64,
+) -> Result<Program> {
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("proxy.toml");
+    fs::write(
+        &config,
+        format!(
+            r#"[server]
+listen = "127.0.0.1:0"
+workers = {workers}
+max_connections = {connections}
+max_streams = {connections}
+drain = "1s"
+[admin]
+listen = "127.0.0.1:0"
+[log]
+level = "warn"
+[[backend]]
+name = "origin"
+api = "openai"
+url = "http://{origin}"
+[[route]]
+model = "*"
+backends = ["origin"]
+"#
+        ),
+    )?;
+    let mut command = Command::new(gateway);
+    let command = command.arg("serve").arg("--config").arg(config);
+    Program::start_speaking(command, Some(directory)).await
+}
+
+/// nginx as its documentation advises for event streams. It cannot say which port it took, so it gets one that was free.
+async fn start_nginx(origin: SocketAddr, connections: u64) -> Result<Program> {
+    let directory = tempfile::tempdir()?;
+    let root = directory.path().display();
+    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let config = directory.path().join("nginx.conf");
+    fs::write(
+        &config,
+        format!(
+            "daemon off; worker_processes 1; pid {root}/pid; error_log stderr error;
+events {{ worker_connections {sockets}; }}
+http {{
+    access_log off;
+    client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
+    upstream origin {{ server {origin}; keepalive 256; }}
+    server {{
+        listen {address};
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_buffering off;
+            proxy_read_timeout 10m;
+        }}
+    }}
+}}
+",
+            // both legs of a stream count
+            sockets = 2 * connections + 100,
+        ),
+    )?;
+    let mut command = Command::new("nginx");
+    let command = command.arg("-p").arg(directory.path()).arg("-c").arg(config);
+    Program::start_on(address, command, directory).await
+}

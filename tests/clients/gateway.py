@@ -1,0 +1,68 @@
+"""Gateway: the built binary, started with a configuration of its own on free ports."""
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+from marks import GUARD, Marks
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(os.environ.get("STREAMGATE_BIN", ROOT / "target/release/streamgate"))
+
+
+class Gateway:
+    """`backend` is a scripted one, or None for the built-in demo; `stream` holds keys of the `[stream]` table."""
+
+    def __init__(self, folder, backend=None, model="*", **stream):
+        self.config = folder / "streamgate.toml"
+        self.config.write_text(configuration(backend, model, stream))
+        self.log = folder / "streamgate.log"
+        self.marks = Marks()
+        self.lines = []
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [BINARY, "serve", "--config", self.config], stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+        self.marks.wait("started or ended")
+        assert self.address("listening on"), f"the gateway did not start:\n{self.log.read_text()}"
+        self.url = self.address("listening on")
+
+    def address(self, words):
+        return next((line.removeprefix(words).strip() for line in self.lines if line.startswith(words)), None)
+
+    def close(self):
+        self._process.terminate()
+        try:
+            status = self._process.wait(GUARD)
+        finally:
+            self._process.kill()
+            self._reading.join(GUARD)
+        assert status == 0, f"the gateway ended with {status}:\n{self.log.read_text()}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _read(self):
+        with self._process.stdout as lines:
+            for line in lines:
+                self.lines.append(line)
+                if line.startswith("listening on"):
+                    self.marks.make("started or ended")
+        self.marks.make("started or ended")
+
+
+def configuration(backend, model, stream):
+    name = "scripted" if backend else "demo"
+    lines = ["[server]", 'listen = "127.0.0.1:0"', 'drain = "1s"', "[admin]", 'listen = "127.0.0.1:0"']
+    lines += ["[stream]", *(f"{key} = {json.dumps(value)}" for key, value in stream.items())]
+    lines += ["[[backend]]", f'name = "{name}"', f'api = "{backend.api if backend else "demo"}"']
+    lines += [f'url = "{backend.url}"'] if backend else []
+    lines += ["[[route]]", f"model = {json.dumps(model)}", f'backends = ["{name}"]']
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,36 @@
+"""ollama-python lists, shows and embeds models, with either dialect of backend."""
+
+import ollama
+import pytest
+
+from conftest import ollama_client
+from questions import MODEL
+
+VECTORS = [[0.25, -1.5, 3.0], [0.0, 2.0, -0.125]]
+
+
+def test_the_models_of_the_backend_are_listed(backend, ollama_python):
+    assert {model.model for model in ollama_python.list().models} == set(backend.models)
+
+
+def test_the_running_models_of_an_ollama_backend_are_listed(ollama_backend, start):
+    running = ollama_client(start(ollama_backend).url).ps().models
+    assert [(model.model, model.size_vram) for model in running] == [(MODEL, 5)]
+
+
+def test_a_model_of_an_ollama_backend_is_shown(ollama_backend, start):
+    shown = ollama_client(start(ollama_backend).url).show(MODEL)
+    assert shown.capabilities == ["completion", "tools", "thinking"]
+    assert shown.modelinfo["quill.context_length"] == 4096
+
+
+def test_a_model_that_an_ollama_backend_lacks_cannot_be_shown(ollama_backend, start):
+    with pytest.raises(ollama.ResponseError) as error:
+        ollama_client(start(ollama_backend).url).show("nobody")
+    assert error.value.status_code == 404
+
+
+def test_embeddings_come_as_the_numbers_that_the_backend_made(backend, ollama_python):
+    backend.play(lambda answer: answer.embed(VECTORS))
+    assert [list(v) for v in ollama_python.embed(MODEL, ["nib", "ink"]).embeddings] == VECTORS
+    assert backend.asked["input"] == ["nib", "ink"]

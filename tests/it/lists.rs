@@ -1,0 +1,203 @@
+//! What the lists say: models of all backends at once, whoever is down, and the small routes that clients probe.
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Request, Setup, Upstream, gateway_over, refusing_address};
+
+fn tag(name: &str) -> Value {
+    json!({
+        "name": name, "model": name, "modified_at": "2026-09-01T10:00:00Z", "size": 1234, "digest": "ab".repeat(32),
+        "details": {"format": "gguf", "family": "river", "parameter_size": "2B", "quantization_level": "Q4_K_M"}
+    })
+}
+
+fn models(ids: &[&str]) -> Value {
+    let data: Vec<Value> = ids
+        .iter()
+        .map(|id| json!({"id": id, "object": "model", "created": 1_780_000_000, "owned_by": "it"}))
+        .collect();
+    json!({"object": "list", "data": data})
+}
+
+/// An Ollama backend with `river:2b`, an OpenAI one with `org/lake:Q4`, and one that is down.
+async fn three() -> (Gateway, Vec<Upstream>, socket2::Socket) {
+    let (ollama, openai) = (Upstream::start().await, Upstream::start().await);
+    ollama.page("/api/tags", &json!({"models": [tag("river:2b")]}));
+    ollama.page("/api/ps", &json!({"models": [tag("river:2b")]}));
+    ollama.page("/v1/models", &models(&["river:2b"]));
+    openai.page("/v1/models", &models(&["org/lake:Q4"]));
+    let (kept, dead) = refusing_address();
+    let setup = Setup::new()
+        .backend("dead", "openai", &dead)
+        .backend("ollama", "ollama", &ollama.url());
+    (
+        setup.backend("openai", "openai", &openai.url()).start().await,
+        vec![ollama, openai],
+        kept,
+    )
+}
+
+/// The strings at this key of the members of a list.
+fn names(list: &Value, key: &str) -> Vec<String> {
+    let mut names: Vec<String> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry[key].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_models_of_all_backends_are_one_list_whoever_is_down() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let mut answer = gateway.get("/v1/models").await;
+    assert_eq!(answer.status, 200);
+    let list = answer.json().await;
+    assert_eq!(list["object"], "list");
+    assert_eq!(names(&list["data"], "id"), ["org/lake:Q4", "river:2b"]);
+    assert!(
+        list["data"][0]["object"] == "model" && list["data"][0]["created"].is_number(),
+        "{list}"
+    );
+}
+
+#[tokio::test]
+async fn the_tags_of_all_backends_are_one_list_whoever_is_down() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let list = gateway.get("/api/tags").await.json().await;
+    assert_eq!(names(&list["models"], "name"), ["org/lake:Q4", "river:2b"]);
+    assert_eq!(names(&list["models"], "model"), ["org/lake:Q4", "river:2b"]);
+}
+
+#[tokio::test]
+async fn a_tag_of_an_ollama_backend_keeps_its_details() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let list = gateway.get("/api/tags").await.json().await;
+    let entry = list["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["name"] == "river:2b")
+        .unwrap();
+    assert_eq!(entry["details"]["parameter_size"], "2B");
+    assert_eq!(entry["size"], 1234);
+}
+
+#[tokio::test]
+async fn a_model_is_found_by_an_id_with_slash_and_colon() {
+    let (gateway, _upstreams, _kept) = three().await;
+    for path in ["/v1/models/org/lake:Q4", "/v1/models/org%2Flake%3AQ4"] {
+        let mut answer = gateway.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let model = answer.json().await;
+        assert_eq!(
+            (&model["id"], &model["object"]),
+            (&json!("org/lake:Q4"), &json!("model")),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_has_is_a_404() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let mut answer = gateway.get("/v1/models/sea").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.json().await["error"]["code"], "model_not_found");
+}
+
+#[tokio::test]
+async fn an_anthropic_client_gets_the_list_in_its_shape() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let mut answer = gateway
+        .send(&Request::get("/v1/models").header("anthropic-version", "2023-06-01"))
+        .await;
+    let list = answer.json().await;
+    assert_eq!(names(&list["data"], "id"), ["org/lake:Q4", "river:2b"]);
+    let first = &list["data"][0];
+    assert!(
+        first["type"] == "model" && first["display_name"].is_string() && first["created_at"].is_string(),
+        "{list}"
+    );
+    assert_eq!(
+        (&list["has_more"], &list["first_id"]),
+        (&json!(false), &first["id"])
+    );
+}
+
+#[tokio::test]
+async fn the_loaded_models_are_listed() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let list = gateway.get("/api/ps").await.json().await;
+    assert_eq!(names(&list["models"], "name"), ["river:2b"]);
+}
+
+#[tokio::test]
+async fn the_list_is_empty_not_an_error_when_all_are_down() {
+    let (_kept, url) = refusing_address();
+    let gateway = Setup::new().backend("one", "openai", &url).start().await;
+    let mut answer = gateway.get("/v1/models").await;
+    assert_eq!(
+        (answer.status, answer.json().await["data"].clone()),
+        (200, json!([]))
+    );
+}
+
+#[tokio::test]
+async fn the_root_says_what_ollama_clients_look_for() {
+    let (gateway, _upstream) = gateway_over("openai", &[]).await;
+    let mut answer = gateway.get("/").await;
+    assert_eq!(
+        (answer.status, answer.text().await.as_str()),
+        (200, "Ollama is running")
+    );
+}
+
+#[tokio::test]
+async fn head_of_the_root_is_a_200_and_the_connection_lives() {
+    let (gateway, _upstream) = gateway_over("openai", &[]).await;
+    let answer = gateway.send(&Request::new("HEAD", "/")).await;
+    assert_eq!(answer.status, 200);
+    let mut client = answer.reuse();
+    client.ask(&Request::get("/healthz")).await;
+    assert_eq!(client.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_version_is_told() {
+    let (gateway, _upstream) = gateway_over("openai", &[]).await;
+    let version = gateway.get("/api/version").await.json().await["version"].clone();
+    assert!(version.as_str().unwrap().split('.').count() >= 3, "{version}");
+}
+
+#[tokio::test]
+async fn show_is_passed_on_to_ollama() {
+    let (gateway, mut upstream) = gateway_over("ollama", &[]).await;
+    let asked = gateway.ask_post("/api/show", &json!({"model": "river:2b"})).await;
+    let call = upstream.call().await;
+    assert_eq!(
+        (call.path.as_str(), call.json()["model"].clone()),
+        ("/api/show", json!("river:2b"))
+    );
+    let shown = json!({"capabilities": ["completion"], "model_info": {"general.architecture": "river"}});
+    call.answer(200, &shown).await;
+    assert_eq!(asked.answer().await.json().await, shown);
+}
+
+#[tokio::test]
+async fn show_of_a_model_that_no_ollama_backend_has_is_a_clear_400() {
+    let (gateway, upstream) = gateway_over("openai", &[]).await;
+    let mut answer = gateway.post("/api/show", &json!({"model": "org/lake:Q4"})).await;
+    assert_eq!(answer.status, 400);
+    assert!(!answer.json().await["error"].as_str().unwrap().is_empty());
+    assert_eq!(upstream.calls_seen(), 0);
+}
+
+#[tokio::test]
+async fn the_built_in_model_is_listed() {
+    let gateway = Setup::new().demo().start().await;
+    let list = gateway.get("/v1/models").await.json().await;
+    assert_eq!(names(&list["data"], "id"), ["demo"]);
+}

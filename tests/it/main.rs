@@ -1,0 +1,44 @@
+//! Black-box tests: the built binary, real sockets, and a scripted model server that sends what a test says, when it says it.
+//!
+//! One file per group of promises. All modules are `cfg(test)`, so that the lints know them for tests.
+
+#[cfg(test)]
+mod backpressure;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod edge;
+#[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod head;
+#[cfg(test)]
+mod keepalive;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod passthrough;
+#[cfg(test)]
+mod refuse;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod timers;
+#[cfg(test)]
+mod translate;

@@ -1,0 +1,221 @@
+//! One request to the scripted model server, and everything that a test may do with it.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use serde_json::Value;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::frames::{ollama, openai};
+use super::within;
+
+/// One request, and the right to answer it. Dropping it closes the connection.
+pub(crate) struct Call {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+    /// Which connection of this upstream it came on, counted from 0.
+    pub(crate) connection: usize,
+    pub(super) stream: TcpStream,
+    /// Where the connection goes when it is to serve again.
+    pub(super) back: oneshot::Sender<TcpStream>,
+}
+
+impl Call {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+
+    /// Raw bytes, as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        within(
+            "the gateway to read from its backend",
+            self.stream.write_all(bytes),
+        )
+        .await
+        .expect("the gateway closed the backend's connection");
+    }
+
+    /// A head with a chunked body to come.
+    pub(crate) async fn head(&mut self, status: u16, content_type: &str) {
+        let head = format!(
+            "HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        self.send(head.as_bytes()).await;
+    }
+
+    /// The head of an OpenAI stream.
+    pub(crate) async fn stream(&mut self) {
+        self.head(200, "text/event-stream").await;
+    }
+
+    /// The head of an Ollama stream.
+    pub(crate) async fn lines(&mut self) {
+        self.head(200, "application/x-ndjson").await;
+    }
+
+    /// One HTTP chunk.
+    pub(crate) async fn chunk(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let mut framed = format!("{:x}\r\n", bytes.len()).into_bytes();
+        framed.extend_from_slice(bytes);
+        framed.extend_from_slice(b"\r\n");
+        self.send(&framed).await;
+    }
+
+    /// One SSE event in a chunk of its own.
+    pub(crate) async fn sse(&mut self, data: &Value) {
+        self.chunk(format!("data: {data}\n\n")).await;
+    }
+
+    /// One NDJSON line in a chunk of its own.
+    pub(crate) async fn line(&mut self, line: &Value) {
+        self.chunk(format!("{line}\n")).await;
+    }
+
+    /// The head of a stream and these texts, in the dialect of the route that was called.
+    pub(crate) async fn say(&mut self, texts: &[&str]) {
+        let ndjson = self.path.starts_with("/api/");
+        if ndjson {
+            self.lines().await;
+        } else {
+            self.stream().await;
+        }
+        for text in texts {
+            match self.path.as_str() {
+                "/api/generate" => self.line(&ollama::response(text)).await,
+                "/v1/completions" => self.sse(&openai::completion(text)).await,
+                _ if ndjson => self.line(&ollama::text(text)).await,
+                _ => self.sse(&openai::text(text)).await,
+            }
+        }
+    }
+
+    /// The end of a stream that went well, in the dialect of the route that was called.
+    pub(crate) async fn end(mut self) {
+        match self.path.as_str() {
+            "/api/generate" => self.line(&ollama::generated()).await,
+            "/api/chat" => self.line(&ollama::done("stop")).await,
+            _ => {
+                self.sse(&openai::finish("stop")).await;
+                self.chunk("data: [DONE]\n\n").await;
+            }
+        }
+        self.finish().await;
+    }
+
+    /// The clean last chunk; the connection is kept.
+    pub(crate) async fn finish(mut self) {
+        self.send(b"0\r\n\r\n").await;
+        self.keep();
+    }
+
+    /// `data: [DONE]` and the clean last chunk.
+    pub(crate) async fn done(mut self) {
+        self.chunk("data: [DONE]\n\n").await;
+        self.finish().await;
+    }
+
+    /// FIN without the last chunk.
+    pub(crate) async fn cut(mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// RST.
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
+    /// A whole answer in JSON; the connection is kept.
+    pub(crate) async fn answer(self, status: u16, body: &Value) {
+        self.answer_with(status, &[], &body.to_string()).await;
+    }
+
+    /// A whole answer with further headers; the connection is kept.
+    pub(crate) async fn answer_with(mut self, status: u16, headers: &[(&str, &str)], body: &str) {
+        self.send(whole(status, headers, body).as_bytes()).await;
+        self.keep();
+    }
+
+    /// Resolves when the gateway has closed its side; tells when that was.
+    pub(crate) async fn closed(&mut self) -> Instant {
+        within("the gateway to close the backend's connection", async {
+            let mut scrap = [0; 1024];
+            while self.stream.read(&mut scrap).await.unwrap_or(0) > 0 {}
+            Instant::now()
+        })
+        .await
+    }
+
+    /// Sends this chunk again and again until the gateway has taken nothing for a second, or `limit` bytes are out.
+    /// Tells how many bytes went out in whole chunks, and keeps what is left of the last one to be sent next.
+    pub(crate) async fn flood(&mut self, chunk: &[u8], limit: usize) -> Flood {
+        // A small send buffer, so that what the kernel takes on this side says little.
+        SockRef::from(&self.stream)
+            .set_send_buffer_size(64 * 1024)
+            .unwrap();
+        let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
+        framed.extend_from_slice(chunk);
+        framed.extend_from_slice(b"\r\n");
+        let mut sent = 0;
+        while sent < limit {
+            let mut left = Bytes::copy_from_slice(&framed);
+            while left.has_remaining() {
+                match tokio::time::timeout(Duration::from_secs(1), self.stream.write_buf(&mut left)).await {
+                    Ok(written) => assert!(written.expect("the gateway closed the backend's connection") > 0),
+                    Err(_) => {
+                        return Flood {
+                            chunks: sent / chunk.len(),
+                            bytes: sent,
+                            unsent: left,
+                        };
+                    }
+                }
+            }
+            sent += chunk.len();
+        }
+        Flood {
+            chunks: sent / chunk.len(),
+            bytes: sent,
+            unsent: Bytes::new(),
+        }
+    }
+
+    fn keep(self) {
+        // Nobody waits for the connection if the upstream is gone already.
+        drop(self.back.send(self.stream));
+    }
+}
+
+/// What became of [`Call::flood`].
+pub(crate) struct Flood {
+    /// Chunks that went out whole.
+    pub(crate) chunks: usize,
+    pub(crate) bytes: usize,
+    /// The rest of one more chunk: empty if nothing ever blocked.
+    pub(crate) unsent: Bytes,
+}
+
+/// A whole answer in JSON.
+pub(super) fn whole(status: u16, headers: &[(&str, &str)], body: &str) -> String {
+    let headers: String = headers
+        .iter()
+        .flat_map(|(name, value)| [name, ": ", value, "\r\n"])
+        .collect();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+}

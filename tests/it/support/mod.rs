@@ -1,0 +1,85 @@
+//! What the tests stand on: the built gateway, a scripted model server, and a client that sees the raw bytes.
+//!
+//! Nothing here waits without an upper guard: [`within`] fails with words about what was awaited.
+
+mod answer;
+mod call;
+mod client;
+mod frames;
+mod gateway;
+mod heard;
+mod pieces;
+mod request;
+mod setup;
+mod upstream;
+
+pub(crate) use answer::Answer;
+pub(crate) use call::Call;
+pub(crate) use client::Client;
+pub(crate) use frames::{chat, generate, ollama, openai, prompt};
+pub(crate) use gateway::{Gateway, Run, run};
+pub(crate) use heard::{Heard, data_of};
+pub(crate) use pieces::{Ending, Item};
+pub(crate) use request::Request;
+pub(crate) use setup::Setup;
+pub(crate) use upstream::{Upstream, deaf_address, refusing_address};
+
+use std::future::Future;
+use std::panic::Location;
+use std::time::Duration;
+
+/// Upper guard of every wait: far above anything that is right, so that it only ends tests that would hang.
+pub(crate) const GUARD: Duration = Duration::from_secs(10);
+
+/// The result of `work`, or a failure that says what was awaited and where.
+#[track_caller]
+pub(crate) fn within<F: Future>(what: &str, work: F) -> impl Future<Output = F::Output> {
+    let at = Location::caller();
+    async move {
+        let result = tokio::time::timeout(GUARD, work).await;
+        result.unwrap_or_else(|_| panic!("waited {GUARD:?} for {what} ({at})"))
+    }
+}
+
+/// Waits until `question` answers yes; asks again every few milliseconds, for what nothing announces.
+#[track_caller]
+pub(crate) fn until<F: AsyncFnMut() -> bool>(what: &str, mut question: F) -> impl Future<Output = ()> {
+    within(what, async move {
+        while !question().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+}
+
+/// A gateway before one scripted backend called `one`, with these lines in its `[stream]` table.
+pub(crate) async fn gateway_over(api: &str, stream: &[&str]) -> (Gateway, Upstream) {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::new()
+        .lines(stream)
+        .backend("one", api, &upstream.url())
+        .start()
+        .await;
+    (gateway, upstream)
+}
+
+/// A streamed chat in this dialect, on both sides, with the text `Rhine` through.
+pub(crate) async fn begun(api: &str, stream: &[&str]) -> (Gateway, Upstream, Answer, Call) {
+    let (gateway, mut upstream) = gateway_over(api, stream).await;
+    let (answer, call) = begin(&gateway, &mut upstream, api).await;
+    (gateway, upstream, answer, call)
+}
+
+/// One more such stream through a gateway that runs.
+pub(crate) async fn begin(gateway: &Gateway, upstream: &mut Upstream, api: &str) -> (Answer, Call) {
+    let door = if api == "ollama" {
+        "/api/chat"
+    } else {
+        "/v1/chat/completions"
+    };
+    let asked = gateway.ask_post(door, &chat()).await;
+    let mut call = upstream.call().await;
+    call.say(&["Rhine"]).await;
+    let mut answer = asked.answer().await;
+    assert!(answer.next_event().await.data.contains("Rhine"));
+    (answer, call)
+}

@@ -1,0 +1,39 @@
+//! Translation: a client of one dialect over a backend of the other.
+
+mod ask_ollama;
+mod ask_openai;
+mod hear_ollama;
+mod hear_openai;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, gateway_over};
+
+/// A PNG by its first bytes.
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB";
+
+/// A request of one user's turn, and what is laid over it.
+fn request(more: Value) -> Value {
+    let mut request = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let Value::Object(more) = more else {
+        panic!("members of a request")
+    };
+    request.as_object_mut().unwrap().extend(more);
+    request
+}
+
+/// What the backend is asked.
+async fn sent(api: &str, door: &str, more: Value) -> Value {
+    let (gateway, mut upstream) = gateway_over(api, &[]).await;
+    let _asked = gateway.ask_post(door, &request(more)).await;
+    upstream.call().await.json()
+}
+
+/// The answer to a request from which something was dropped, with a text through.
+async fn answered(api: &str, door: &str, more: Value) -> (Answer, Value) {
+    let (gateway, mut upstream) = gateway_over(api, &[]).await;
+    let asked = gateway.ask_post(door, &request(more)).await;
+    let mut call = upstream.call().await;
+    call.say(&["Hi"]).await;
+    (asked.answer().await, call.json())
+}
