@@ -27,7 +27,7 @@ use crate::edge::{
     AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Keys, Limits, Names, RouteLayer, Routes, TraceLayer,
 };
 use crate::server::{Server, Shutdown, Tasks, bind};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::upstream::{Backend, Catalog, Pool, build_client};
 
 /// Why a gateway does not start.
@@ -48,6 +48,9 @@ pub struct App {
     listeners: Vec<std::net::TcpListener>,
     admin: std::net::TcpListener,
     shared: Shared,
+    /// Of the admin listener and the signals.
+    runtime: Runtime,
+    signals: Signals,
 }
 
 /// What all workers have in common.
@@ -68,8 +71,10 @@ struct Signals {
 }
 
 impl App {
-    /// Binds the sockets: from here on clients may connect, and they are answered once it runs.
+    /// Starts the log, listens to signals and binds the sockets: from here on clients may connect, and they are answered
+    /// once it runs.
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        telemetry::start(&config.log);
         let workers = match config.server.workers {
             0 => thread::available_parallelism()?.get(),
             workers => workers,
@@ -85,12 +90,9 @@ impl App {
             limits: Limits::new(config.server.max_streams),
             connections: Arc::default(),
         };
-        Ok(Self {
-            config,
-            listeners,
-            admin,
-            shared,
-        })
+        let runtime = new_runtime()?;
+        let signals = runtime.block_on(async { Signals::new() })?;
+        Ok(Self { config, listeners, admin, shared, runtime, signals })
     }
 
     /// The address for clients, and the one for operators.
@@ -98,39 +100,29 @@ impl App {
         let first = self
             .listeners
             .first()
-            .map_or_else(|| Err(io::ErrorKind::NotFound.into()), |one| one.local_addr());
+            .map_or_else(|| Err(io::ErrorKind::NotFound.into()), std::net::TcpListener::local_addr);
         Ok((first?, self.admin.local_addr()?))
     }
 
     /// Serves until a signal ends it: the first lets running streams come to their end, the second does not wait.
     pub fn run(self) -> Result<(), StartError> {
-        let Self {
-            config,
-            listeners,
-            admin,
-            shared,
-        } = self;
+        let Self { config, listeners, admin, shared, runtime, mut signals } = self;
         let running = TaskTracker::new();
         for (number, listener) in listeners.into_iter().enumerate() {
-            let worker = Worker::new(&config, &shared, shared.shutdown.clone(), Routes::public())?;
+            let own = new_runtime()?;
+            let worker = Worker::new(&config, &shared, shared.shutdown.clone(), Routes::public(), &own)?;
             let token = running.token();
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             thread.spawn(move || {
                 let _running = token;
-                worker.run(listener);
+                worker.run(listener, &own);
             })?;
         }
         running.close();
         // The admin listener stays to the end, so that operators can watch a drain.
-        let admin_worker = Worker::new(&config, &shared, Shutdown::default(), Routes::admin())?;
-        let Worker {
-            runtime,
-            server,
-            parts,
-            stack,
-        } = admin_worker;
+        let operators = Worker::new(&config, &shared, Shutdown::default(), Routes::admin(), &runtime)?;
+        let Worker { server, parts, stack } = operators;
         runtime.block_on(async {
-            let mut signals = Signals::new()?;
             let admin = server.run(TcpListener::from_std(admin)?, stack);
             let probe = async {
                 probe(&parts.pool).await;
@@ -160,10 +152,7 @@ async fn probe(pool: &Pool) {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) {
@@ -202,17 +191,21 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// What a request passes, from the outside in. Each layer takes what the one before it made.
 type Stack = BoxCloneService<Request<Incoming>, Response<Body>, Infallible>;
 
-/// One single-threaded runtime with everything on it that is not shared.
+/// Everything of one single-threaded runtime that is not shared.
 struct Worker {
-    runtime: Runtime,
     server: Server,
     parts: Arc<Parts>,
     stack: Stack,
 }
 
 impl Worker {
-    fn new(config: &Config, shared: &Shared, shutdown: Shutdown, routes: Routes) -> Result<Self, StartError> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+    fn new(
+        config: &Config,
+        shared: &Shared,
+        shutdown: Shutdown,
+        routes: Routes,
+        runtime: &Runtime,
+    ) -> Result<Self, StartError> {
         let tasks = Tasks::default();
         let pool = {
             let _on = runtime.enter();
@@ -220,11 +213,7 @@ impl Worker {
                 let client = build_client(config.stream.connect_timeout)?;
                 Ok(Arc::new(Backend::new(backend, client)))
             };
-            let backends = config
-                .backends
-                .iter()
-                .map(client)
-                .collect::<Result<_, reqwest::Error>>()?;
+            let backends = config.backends.iter().map(client).collect::<Result<_, reqwest::Error>>()?;
             Pool::new(backends, shared.metrics.clone())
         };
         let parts = Arc::new(Parts {
@@ -250,21 +239,11 @@ impl Worker {
             header_timeout: config.server.header_timeout,
             max_header_bytes: bytes(config.server.max_header_bytes),
         };
-        Ok(Self {
-            runtime,
-            server,
-            stack: stack(config, shared, routes, Arc::clone(&parts)),
-            parts,
-        })
+        Ok(Self { server, stack: stack(config, shared, routes, Arc::clone(&parts)), parts })
     }
 
-    fn run(self, listener: std::net::TcpListener) {
-        let Self {
-            runtime,
-            server,
-            stack,
-            parts: _,
-        } = self;
+    fn run(self, listener: std::net::TcpListener, runtime: &Runtime) {
+        let Self { server, stack, parts: _ } = self;
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
                 Ok(listener) => server.run(listener, stack).await,
@@ -278,12 +257,9 @@ fn stack(config: &Config, shared: &Shared, routes: Routes, parts: Arc<Parts>) ->
     let names = Names::new(config.server.listen.ip(), &config.server.allowed_hosts);
     let service = ServiceBuilder::new()
         // first, so that everything behind it has an id and is logged, refusals too
-        .layer(TraceLayer {
-            metrics: shared.metrics.clone(),
-            whole: downstream::json,
-        })
+        .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json })
         // before anything answers: a stranger's page must not even learn which routes there are
-        .layer(GuardLayer(names))
+        .layer(GuardLayer { names, header_bytes: bytes(config.server.max_header_bytes) })
         .layer(CorsLayer(config.server.allowed_origins.clone().into()))
         .layer(RouteLayer(routes))
         .layer(AuthLayer(shared.keys.clone()))
@@ -291,6 +267,10 @@ fn stack(config: &Config, shared: &Shared, routes: Routes, parts: Arc<Parts>) ->
         .layer(AdmitLayer(shared.limits.clone()))
         .service(Api(parts));
     BoxCloneService::new(service)
+}
+
+fn new_runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 /// A size of the configuration as one of memory.

@@ -11,17 +11,21 @@ use tokio::time::timeout;
 
 use crate::api::Bounds;
 use crate::edge::Refusal;
+use crate::server::Tasks;
 use crate::wire::Code;
 
-/// How much of a body that is too large is read over, in multiples of the bound: a client that is still writing sees the answer
-/// only then, and keeps its connection.
+/// How much is read over behind the refusal of a body that is too large, in multiples of the bound.
 const OVERREAD: usize = 3;
 
 /// Reads the body. Cancel safe in that nothing is kept of a request that is dropped.
-pub(super) async fn read(request: Request<Incoming>, bounds: Bounds) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    request: Request<Incoming>,
+    bounds: Bounds,
+    tasks: &Tasks,
+) -> Result<Bytes, Refusal> {
     let (head, body) = request.into_parts();
     refuse_coding(&head.headers)?;
-    match timeout(bounds.body_timeout, read_all(body, bounds.body_bytes)).await {
+    match timeout(bounds.body_timeout, read_all(body, bounds, tasks)).await {
         Ok(result) => result,
         Err(_) => Err(slow(bounds.body_timeout)),
     }
@@ -29,59 +33,60 @@ pub(super) async fn read(request: Request<Incoming>, bounds: Bounds) -> Result<B
 
 /// A coded body could unfold without end.
 fn refuse_coding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let coded = headers
-        .get(CONTENT_ENCODING)
-        .filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let coded =
+        headers.get(CONTENT_ENCODING).filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if coded.is_none() {
         return Ok(());
     }
-    let mut refusal = Refusal::new(
-        Code::InvalidRequest,
-        "the body must not be compressed (no Content-Encoding)",
-    );
+    let mut refusal =
+        Refusal::new(Code::InvalidRequest, "the body must not be compressed (no Content-Encoding)");
     refusal.failure = refusal.failure.with_status(415);
     Err(refusal)
 }
 
-async fn read_all(mut body: Incoming, bound: usize) -> Result<Bytes, Refusal> {
+async fn read_all(mut body: Incoming, bounds: Bounds, tasks: &Tasks) -> Result<Bytes, Refusal> {
+    let bound = bounds.body_bytes;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if declared > bound.saturating_mul(OVERREAD) {
-        return Err(too_large(bound).header(CONNECTION, HeaderValue::from_static("close")));
+    if declared <= bound
+        && let Some(bytes) = read_up_to(&mut body, bound).await?
+    {
+        return Ok(bytes);
     }
+    tasks.spawn(read_over(body, bounds));
+    Err(Refusal::new(Code::PayloadTooLarge, format!("the body is larger than {bound} bytes")))
+}
+
+/// The whole body; `None` as soon as it is longer than `bound`.
+async fn read_up_to(body: &mut Incoming, bound: usize) -> Result<Option<Bytes>, Refusal> {
     let mut bytes = BytesMut::new();
-    let mut size = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::new(Code::InvalidRequest, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers mean nothing here
-        size += data.len();
-        if size > bound.saturating_mul(OVERREAD) {
-            return Err(too_large(bound).header(CONNECTION, HeaderValue::from_static("close")));
+        if bytes.len() + data.len() > bound {
+            return Ok(None);
         }
-        if size > bound {
-            bytes = BytesMut::new();
-        } else if declared <= bound {
-            bytes.extend_from_slice(&data);
-        }
+        bytes.extend_from_slice(&data);
     }
-    if size > bound {
-        Err(too_large(bound))
-    } else {
-        Ok(bytes.freeze())
-    }
+    Ok(Some(bytes.freeze()))
 }
 
-fn too_large(bound: usize) -> Refusal {
-    Refusal::new(
-        Code::PayloadTooLarge,
-        format!("the body is larger than {bound} bytes"),
-    )
+/// Reads over what a client still sends behind an answer it does not wait for, so that it sees the answer and keeps its
+/// connection. One that sends far too much, or too slowly, loses it.
+async fn read_over(mut body: Incoming, bounds: Bounds) {
+    let reading = async {
+        let mut left = bounds.body_bytes.saturating_mul(OVERREAD);
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    drop(timeout(bounds.body_timeout, reading).await); // too slow: the body is dropped, and the connection with it
 }
 
 fn slow(limit: Duration) -> Refusal {
-    let words = format!(
-        "the body did not come within {}",
-        humantime::format_duration(limit)
-    );
+    let words = format!("the body did not come within {}", humantime::format_duration(limit));
     let mut refusal = Refusal::new(Code::InvalidRequest, words);
     refusal.failure = refusal.failure.with_status(408);
     refusal.header(CONNECTION, HeaderValue::from_static("close"))

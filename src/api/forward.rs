@@ -20,39 +20,26 @@ pub(super) async fn forward(
     _slot: Option<Slot>,
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
-    let body = body::read(request, parts.bounds).await?;
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope = Envelope::parse(&body, false, parts.bounds.json_depth).map_err(plan::refusal)?;
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| {
-        let words = format!(
-            "model '{}' not found",
-            envelope.model.chars().take(100).collect::<String>()
-        );
+        let words = format!("model '{}' not found", envelope.model.chars().take(100).collect::<String>());
         Refusal::from(Failure::new(Code::ModelNotFound, words).param("model"))
     })?;
     let candidates: Vec<_> = served
         .targets
         .iter()
         .filter(|(backend, _)| speaks(backend.api, forwarded))
-        .map(|(backend, alias)| {
-            (
-                Arc::clone(backend),
-                envelope.rewrite(&body, alias.as_deref(), false),
-            )
-        })
+        .map(|(backend, alias)| (Arc::clone(backend), envelope.rewrite(&body, alias.as_deref(), false)))
         .collect();
     if candidates.is_empty() {
         let words = format!("no backend of this model speaks {}", forwarded.path());
         return Err(Failure::new(Code::InvalidRequest, words).param("model").into());
     }
-    let forward = Forward {
-        candidates,
-        path: forwarded.path(),
-        timeout: served.settings.limits.max_duration,
-    };
-    let answered = Box::pin(parts.pool.forward(&forward, &access))
-        .await
-        .map_err(refused)?;
+    let forward =
+        Forward { candidates, path: forwarded.path(), timeout: served.settings.limits.max_duration };
+    let answered = Box::pin(parts.pool.forward(&forward, &access)).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);
     response.headers_mut().insert(CONTENT_TYPE, answered.content_type);
     Ok(response)

@@ -42,7 +42,7 @@ pub(super) async fn generate(
     slot: Option<Slot>,
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
-    let body = body::read(request, parts.bounds).await?;
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope = Envelope::parse(&body, dialect.streams_by_default(), parts.bounds.json_depth)
         .map_err(plan::refusal)?;
     access.model(&envelope.model);
@@ -56,29 +56,12 @@ pub(super) async fn generate(
         )
     })?;
     let planned = plan(served, dialect, &envelope, &body)?;
-    let identity = Identity {
-        id: random_id(),
-        model: envelope.model.clone(),
-        started: now(),
-    };
+    let identity = Identity { id: random_id(), model: envelope.model.clone(), started: now() };
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !envelope.stream || envelope.usage || !dialect.has_stream_options();
-    let style = Style {
-        usage,
-        reasoning_field: served.settings.reasoning_field.name(),
-        ..Style::default()
-    };
-    let client = Client {
-        dialect,
-        identity,
-        style,
-    };
-    let asked = Asked {
-        client,
-        settings: served.settings,
-        access,
-        stream: envelope.stream,
-    };
+    let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
+    let client = Client { dialect, identity, style };
+    let asked = Asked { client, settings: served.settings, access, stream: envelope.stream };
     drop(body); // the candidates hold what they need of it
     let Planned::Ask { candidates, dropped } = planned else {
         return Ok(loaded(&asked));
@@ -103,12 +86,7 @@ async fn streamed(
     candidates: Vec<Candidate>,
     slot: Option<Slot>,
 ) -> Result<Response<Body>, Refusal> {
-    let Asked {
-        client,
-        settings,
-        access,
-        ..
-    } = asked;
+    let Asked { client, settings, access, .. } = asked;
     let framing = client.dialect.framing();
     let (writer, reader) = journal::open(READER_BYTES);
     let (opened, mut first) = oneshot::channel();
@@ -130,10 +108,7 @@ async fn streamed(
         Ok(Ok(Ok(()))) => false,
         Ok(Ok(Err(attempted))) => return Err(refused(attempted)),
         Ok(Err(_)) => {
-            return Err(Refusal::new(
-                Code::Internal,
-                "the relay of this stream ended without a word",
-            ));
+            return Err(Refusal::new(Code::Internal, "the relay of this stream ended without a word"));
         }
         Err(_) => {
             // From here on a failure goes into the stream; one that has just come still gets its status.
@@ -145,10 +120,7 @@ async fn streamed(
             }
         }
     };
-    Ok(stream(
-        framing,
-        StreamBody::new(reader, access, framing, settings.keep_alive, early),
-    ))
+    Ok(stream(framing, StreamBody::new(reader, access, framing, settings.keep_alive, early)))
 }
 
 /// Gives a whole answer: passed on where the backend speaks the client's dialect, gathered from a stream where it does not.
@@ -183,11 +155,7 @@ async fn gathered(
 }
 
 async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Response<Body>, Attempted> {
-    let Candidate {
-        backend,
-        dialect,
-        body,
-    } = candidate;
+    let Candidate { backend, dialect, body } = candidate;
     let forward = Forward {
         candidates: vec![(backend, body)],
         path: dialect.path(),
@@ -204,9 +172,7 @@ async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<R
         }
         Err(attempted) => {
             if !attempted.retryable {
-                asked
-                    .access
-                    .ended(End::Failed(attempted.failure.code.name()), 0, false);
+                asked.access.ended(End::Failed(attempted.failure.code.name()), 0, false);
             }
             Err(attempted)
         }
@@ -232,10 +198,7 @@ fn the_plan(parts: &Parts, settings: &Settings, candidates: Vec<Candidate>) -> P
 fn loaded(asked: &Asked) -> Response<Body> {
     let client = &asked.client;
     if !asked.stream {
-        let answer = Answer {
-            finish: Some(Finish::Load),
-            ..Answer::default()
-        };
+        let answer = Answer { finish: Some(Finish::Load), ..Answer::default() };
         let written = whole(client.dialect, &answer, &client.identity, client.style, now());
         return json(StatusCode::OK, written.and_then(Result::ok).unwrap_or_default());
     }
@@ -249,13 +212,7 @@ fn loaded(asked: &Asked) -> Response<Body> {
     writer.append(frames.drain().collect::<Vec<Bytes>>());
     writer.close();
     let framing = client.dialect.framing();
-    let body = StreamBody::new(
-        reader,
-        asked.access.clone(),
-        framing,
-        asked.settings.keep_alive,
-        false,
-    );
+    let body = StreamBody::new(reader, asked.access.clone(), framing, asked.settings.keep_alive, false);
     stream(framing, body)
 }
 
@@ -269,10 +226,7 @@ pub(super) fn refused(attempted: Attempted) -> Refusal {
 }
 
 fn with_dropped(mut response: Response<Body>, dropped: &Dropped) -> Response<Body> {
-    if let Some(value) = dropped
-        .header()
-        .and_then(|names| HeaderValue::try_from(names).ok())
-    {
+    if let Some(value) = dropped.header().and_then(|names| HeaderValue::try_from(names).ok()) {
         response.headers_mut().insert(X_DROPPED_FIELDS, value);
     }
     response

@@ -29,17 +29,12 @@ pub(super) fn readyz(shutdown: &Shutdown) -> Result<Response<Body>, Refusal> {
 
 /// All metrics.
 pub(super) fn metrics(metrics: &Metrics) -> Response<Body> {
-    text(
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        metrics.text(),
-    )
+    text("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())
 }
 
 fn text(content_type: &'static str, body: impl Into<bytes::Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::whole(body));
     *response.status_mut() = StatusCode::OK;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Response;
+use http::header::HeaderName;
 use tower::Service;
 
 use crate::downstream::Body;
@@ -45,6 +46,9 @@ pub struct Bounds {
     pub event_bytes: usize,
 }
 
+/// Anthropic's clients send it; the list of models has one path and two shapes.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
 /// The innermost service.
 #[derive(Clone, Debug)]
 pub struct Api(pub Arc<Parts>);
@@ -66,7 +70,10 @@ impl Service<Admitted> for Api {
         match routed.endpoint {
             Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, slot)),
             Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, slot)),
-            Endpoint::Models => Box::pin(async move { Ok(models::list(&parts).await) }),
+            Endpoint::Models => {
+                let anthropic = traced.request.headers().contains_key(ANTHROPIC_VERSION);
+                Box::pin(async move { Ok(models::list(&parts, anthropic).await) })
+            }
             Endpoint::Model(id) => Box::pin(async move { models::one(&parts, &id).await }),
             Endpoint::Tags => Box::pin(async move { Ok(models::tags(&parts).await) }),
             Endpoint::Running => Box::pin(async move { Ok(models::running(&parts).await) }),

@@ -1,5 +1,7 @@
 //! The lists of models, as OpenAI's and Ollama's clients expect them: what would be served if it were asked for.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -10,9 +12,16 @@ use crate::upstream::Model;
 use crate::wire::{Code, Failure};
 
 /// `GET /v1/models`.
-pub(super) async fn list(parts: &Parts) -> Response<Body> {
-    let models: Vec<Value> = served(parts).await.iter().map(described).collect();
-    answer(&json!({ "object": "list", "data": models }))
+pub(super) async fn list(parts: &Parts, anthropic: bool) -> Response<Body> {
+    let models = served(parts).await;
+    if !anthropic {
+        return answer(
+            &json!({ "object": "list", "data": models.iter().map(described).collect::<Vec<_>>() }),
+        );
+    }
+    let (first, last) = (models.first().map(|model| &model.name), models.last().map(|model| &model.name));
+    let data: Vec<Value> = models.iter().map(described_to_anthropic).collect();
+    answer(&json!({ "data": data, "has_more": false, "first_id": first, "last_id": last }))
 }
 
 /// `GET /v1/models/{id}`.
@@ -34,11 +43,8 @@ pub(super) async fn tags(parts: &Parts) -> Response<Body> {
 /// `GET /api/ps`.
 pub(super) async fn running(parts: &Parts) -> Response<Body> {
     let running = parts.catalog.running().await;
-    let models: Vec<&Value> = running
-        .iter()
-        .filter(|model| is_served(parts, model))
-        .map(|model| &model.tag)
-        .collect();
+    let models: Vec<&Value> =
+        running.iter().filter(|model| is_served(parts, model)).map(|model| &model.tag).collect();
     answer(&json!({ "models": models }))
 }
 
@@ -59,6 +65,12 @@ fn described(model: &Model) -> Value {
     json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by })
 }
 
+fn described_to_anthropic(model: &Model) -> Value {
+    let created = UNIX_EPOCH + Duration::from_secs(model.created);
+    let created = humantime::format_rfc3339_seconds(created).to_string();
+    json!({ "type": "model", "id": model.name, "display_name": model.name, "created_at": created })
+}
+
 /// The models of the backends that their routes lead to, and the names that routes give of their own.
 async fn served(parts: &Parts) -> Vec<Model> {
     let known = parts.catalog.models().await;
@@ -71,9 +83,7 @@ async fn served(parts: &Parts) -> Vec<Model> {
     for (name, route) in parts.serving.exact() {
         let target = route.targets.iter().find_map(|(backend, alias)| {
             let there = alias.as_deref().unwrap_or(name);
-            known
-                .iter()
-                .find(|model| model.backend == backend.name && model.name == there)
+            known.iter().find(|model| model.backend == backend.name && model.name == there)
         });
         if let Some(model) = target
             && models.iter().all(|listed| listed.name != name)
@@ -90,17 +100,11 @@ fn is_served(parts: &Parts, model: &Model) -> bool {
         let backend: &std::sync::Arc<crate::upstream::Backend> = backend;
         backend.name == model.backend && alias.as_ref().is_none_or(|alias| *alias == model.name)
     };
-    parts
-        .serving
-        .find(&model.name)
-        .is_some_and(|route| route.targets.iter().any(leads_there))
+    parts.serving.find(&model.name).is_some_and(|route| route.targets.iter().any(leads_there))
 }
 
 fn renamed(model: &Model, name: &str) -> Model {
-    let mut renamed = Model {
-        name: name.to_owned(),
-        ..model.clone()
-    };
+    let mut renamed = Model { name: name.to_owned(), ..model.clone() };
     for key in ["name", "model"] {
         if let Some(value) = renamed.tag.get_mut(key) {
             *value = name.into();

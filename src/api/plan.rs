@@ -49,10 +49,7 @@ pub(super) fn plan(
             if wants_load(client, parsed) {
                 return Ok(Planned::Load);
             }
-            let style = Style {
-                reasoning_field: served.settings.reasoning_field.name(),
-                ..backend.style()
-            };
+            let style = Style { reasoning_field: served.settings.reasoning_field.name(), ..backend.style() };
             match write_request(dialect, parsed, model, style) {
                 Ok((body, lost)) => {
                     dropped.extend(&lost);
@@ -65,11 +62,7 @@ pub(super) fn plan(
                 }
             }
         };
-        candidates.push(Candidate {
-            backend: backend.clone(),
-            dialect,
-            body,
-        });
+        candidates.push(Candidate { backend: backend.clone(), dialect, body });
     }
     if candidates.is_empty() {
         let words = || format!("no backend of this model speaks {}", client.path());

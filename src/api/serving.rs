@@ -55,9 +55,9 @@ impl Default for StreamConfig {
             commit_after: Duration::from_secs(2),
             keep_alive: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
-            first_token_timeout: Duration::from_secs(5 * 60),
-            idle_timeout: Duration::from_secs(2 * 60),
-            max_duration: Duration::from_secs(30 * 60),
+            first_token_timeout: Duration::from_mins(5),
+            idle_timeout: Duration::from_mins(2),
+            max_duration: Duration::from_mins(30),
             max_event_bytes: ByteSize::mib(4),
             on_disconnect: OnDisconnect::Cancel,
             reasoning_field: ReasoningField::ReasoningContent,
@@ -207,23 +207,14 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_text() {
-        for (pattern, name) in [
-            ("*", "x"),
-            ("*", ""),
-            ("a*", "abc"),
-            ("*c", "abc"),
-            ("a*b*c", "a--b--c"),
-            ("abc", "abc"),
-        ] {
+        for (pattern, name) in
+            [("*", "x"), ("*", ""), ("a*", "abc"), ("*c", "abc"), ("a*b*c", "a--b--c"), ("abc", "abc")]
+        {
             assert!(fits(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [
-            ("abc", "abcd"),
-            ("a*", "ba"),
-            ("*c", "cb"),
-            ("a*b*c", "a--c"),
-            ("ab*ba", "aba"),
-        ] {
+        for (pattern, name) in
+            [("abc", "abcd"), ("a*", "ba"), ("*c", "cb"), ("a*b*c", "a--c"), ("ab*ba", "aba")]
+        {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }
     }

@@ -36,12 +36,7 @@ enum Command {
 #[derive(Args, Debug)]
 struct Serve {
     /// The configuration
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "proxy.toml",
-        env = "STREAMGATE_CONFIG"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "proxy.toml", env = "STREAMGATE_CONFIG")]
     config: PathBuf,
     /// The address to listen on, over `server.listen`
     #[arg(long, value_name = "ADDRESS", env = "STREAMGATE_LISTEN")]
@@ -51,12 +46,7 @@ struct Serve {
 #[derive(Args, Debug)]
 struct Check {
     /// The configuration
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "proxy.toml",
-        env = "STREAMGATE_CONFIG"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "proxy.toml", env = "STREAMGATE_CONFIG")]
     config: PathBuf,
 }
 

@@ -6,16 +6,11 @@ use std::path::Path;
 
 use crate::app::App;
 use crate::config::{Config, Overrides};
-use crate::telemetry;
 
 /// Serves until a signal ends it.
 pub(super) fn run(file: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> {
     let config = Config::load(file, Overrides { listen })?;
-    telemetry::start(&config.log);
-    let demo = config
-        .routes
-        .iter()
-        .any(|route| route.backends.iter().any(|target| target.name == "demo"));
+    let demo = config.routes.iter().any(|route| route.backends.iter().any(|target| target.name == "demo"));
     let app = App::bind(config)?;
     let (clients, operators) = app.addresses()?;
     let mut out = anstream::stdout();
@@ -30,6 +25,5 @@ pub(super) fn run(file: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()>
         )?;
     }
     out.flush()?;
-    drop(out);
     Ok(app.run()?)
 }

@@ -15,73 +15,52 @@ use crate::upstream::{Api, Config as Backend, Secret, SecretSource};
 /// Checks `config`, and reads the keys that it names. `complete`: every section could be read, so that a name that is missing
 /// is really missing.
 pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems: &mut Vec<Problem>) {
-    let mut report = |section: &str, at: usize, message: String, hint: Option<&str>| {
-        problems.push(Problem {
-            line: lines.of(section, at),
-            message,
-            hint: hint.map(String::from),
-        });
+    let mut report = |(section, at, key): Place<'_>, message: String, hint: Option<&str>| {
+        problems.push(Problem { line: lines.of(section, at, key), message, hint: hint.map(String::from) });
     };
     check_server(config, &mut report);
     for (at, key) in config.keys.iter().enumerate() {
         if key.digest().is_none() {
             let message = format!("the `sha256` of key `{}` is not 64 hexadecimal digits", key.name);
-            report("key", at, message, Some("printf %s \"$KEY\" | sha256sum"));
+            report(("key", at, "sha256"), message, Some("printf %s \"$KEY\" | sha256sum"));
         }
     }
     for at in repeated(config.keys.iter().map(|key: &KeyConfig| key.name.as_str())) {
-        report(
-            "key",
-            at,
-            "the name of this key is taken by an earlier one".into(),
-            None,
-        );
+        report(("key", at, "name"), "the name of this key is taken by an earlier one".into(), None);
     }
     for (at, backend) in config.backends.iter_mut().enumerate() {
-        for (message, hint) in check_backend(backend) {
-            report("backend", at, message, hint);
+        for (key, message, hint) in check_backend(backend) {
+            report(("backend", at, key), message, hint);
         }
     }
     for at in repeated(config.backends.iter().map(|backend| backend.name.as_str())) {
-        report(
-            "backend",
-            at,
-            "the name of this backend is taken by an earlier one".into(),
-            None,
-        );
+        report(("backend", at, "name"), "the name of this backend is taken by an earlier one".into(), None);
     }
     if complete {
         check_routes(config, &mut report);
     }
 }
 
-type Report<'r> = dyn FnMut(&str, usize, String, Option<&str>) + 'r;
+/// A section, which of them, and a key in it.
+type Place<'p> = (&'p str, usize, &'p str);
+type Report<'r> = dyn FnMut(Place<'_>, String, Option<&str>) + 'r;
 
 fn check_server(config: &Config, report: &mut Report<'_>) {
     let public = |address: SocketAddr| !address.ip().is_loopback();
     if public(config.server.listen) && config.keys.is_empty() {
-        let message = format!(
-            "`listen = \"{}\"` is beyond loopback, without API keys",
-            config.server.listen
-        );
+        let message = format!("`listen = \"{}\"` is beyond loopback, without API keys", config.server.listen);
         let hint = "add a [[key]], or listen on 127.0.0.1 behind a proxy that checks who calls";
-        report("server", 0, message, Some(hint));
+        report(("server", 0, "listen"), message, Some(hint));
     }
     if config.server.listen == config.admin.listen && config.server.listen.port() != 0 {
-        report("admin", 0, "`listen` is the address of [server] too".into(), None);
+        report(("admin", 0, "listen"), "`listen` is the address of [server] too".into(), None);
     }
     if config.server.max_header_bytes.as_u64() < 8192 {
-        report(
-            "server",
-            0,
-            "`max_header_bytes` must be 8KiB or more".into(),
-            None,
-        );
+        report(("server", 0, "max_header_bytes"), "`max_header_bytes` must be 8KiB or more".into(), None);
     }
     if let Some(why) = config.log.problem() {
         report(
-            "log",
-            0,
+            ("log", 0, "level"),
             format!("`level` is not a level: {why}"),
             Some("one of error, warn, info, debug, trace"),
         );
@@ -95,40 +74,38 @@ fn check_server(config: &Config, report: &mut Report<'_>) {
         ("max_duration", stream.max_duration),
     ] {
         if value == Duration::ZERO {
-            report("stream", 0, format!("`{name}` must be longer than nothing"), None);
+            report(("stream", 0, name), format!("`{name}` must be longer than nothing"), None);
         }
     }
 }
 
-fn check_backend(backend: &mut Backend) -> Vec<(String, Option<&'static str>)> {
+fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'static str>)> {
     let mut problems = Vec::new();
     let name = &backend.name;
     let url: Option<Uri> = backend.url.parse().ok();
     let scheme = url.as_ref().and_then(|url| url.scheme_str());
     let host = url.as_ref().and_then(|url| url.host()).unwrap_or_default();
-    let credentials = url
-        .as_ref()
-        .and_then(|url| url.authority())
-        .is_some_and(|all| all.as_str().contains('@'));
+    let credentials =
+        url.as_ref().and_then(|url| url.authority()).is_some_and(|all| all.as_str().contains('@'));
     match backend.api {
         Api::Demo if !backend.url.is_empty() => {
-            problems.push((format!("backend `{name}` is built in and has no `url`"), None));
+            problems.push(("url", format!("backend `{name}` is built in and has no `url`"), None));
         }
-        Api::Demo => {}
         Api::Ollama | Api::OpenAi if !matches!(scheme, Some("http" | "https")) || host.is_empty() => {
             let message = format!("the `url` of backend `{name}` is not one: \"{}\"", backend.url);
-            problems.push((message, Some("url = \"http://127.0.0.1:11434\"")));
+            problems.push(("url", message, Some("url = \"http://127.0.0.1:11434\"")));
         }
         Api::Ollama | Api::OpenAi if credentials => {
             let message = format!("the `url` of backend `{name}` holds credentials");
-            problems.push((message, Some("api_key = { env = \"NAME\" }")));
+            problems.push(("url", message, Some("api_key = { env = \"NAME\" }")));
         }
-        Api::Ollama | Api::OpenAi => {}
+        Api::Demo | Api::Ollama | Api::OpenAi => {}
     }
     if let Some(key) = &mut backend.api_key {
         match read(key) {
             Ok(value) => key.value = Some(value),
             Err(why) => problems.push((
+                "api_key",
                 format!("the `api_key` of backend `{name}` cannot be read: {why}"),
                 None,
             )),
@@ -160,8 +137,7 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
     for (at, route) in config.routes.iter().enumerate() {
         if route.backends.is_empty() {
             report(
-                "route",
-                at,
+                ("route", at, "backends"),
                 format!("the route for `{}` has no backends", route.model),
                 None,
             );
@@ -172,17 +148,8 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
                     "the route for `{}` names a backend that is not there: `{}`",
                     route.model, target.name
                 );
-                let known: Vec<&str> = config
-                    .backends
-                    .iter()
-                    .map(|backend| backend.name.as_str())
-                    .collect();
-                report(
-                    "route",
-                    at,
-                    message,
-                    Some(&format!("there are {}", known.join(", "))),
-                );
+                let known: Vec<&str> = config.backends.iter().map(|backend| backend.name.as_str()).collect();
+                report(("route", at, "backends"), message, Some(&format!("there are {}", known.join(", "))));
             }
         }
         let hidden = config
@@ -195,7 +162,7 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
                 "the route for `{}` is never reached: `{}` stands before it",
                 route.model, earlier.model
             );
-            report("route", at, message, Some("the first route that fits serves"));
+            report(("route", at, "model"), message, Some("the first route that fits serves"));
         }
     }
 }
@@ -203,9 +170,5 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
 /// The places of names that stand there a second time.
 fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Vec<usize> {
     let mut seen: HashSet<&'n str> = HashSet::new();
-    names
-        .enumerate()
-        .filter(|(_, name)| !seen.insert(*name))
-        .map(|(at, _)| at)
-        .collect()
+    names.enumerate().filter(|(_, name)| !seen.insert(*name)).map(|(at, _)| at).collect()
 }

@@ -16,9 +16,15 @@ pub(super) struct Sections<'t> {
     problems: Vec<Problem>,
 }
 
-/// The line at which each section stands: 1 for a single one, in order for those that may repeat.
+/// Where each section stands, and each key in it; in order for those that may repeat.
 #[derive(Default)]
-pub(super) struct Lines(Vec<(&'static str, Vec<usize>)>);
+pub(super) struct Lines(Vec<(&'static str, Vec<Places>)>);
+
+/// The line of a section, and those of its keys.
+struct Places {
+    line: usize,
+    keys: Vec<(String, usize)>,
+}
 
 /// What reading found.
 pub(super) struct Found {
@@ -27,10 +33,14 @@ pub(super) struct Found {
 }
 
 impl Lines {
-    /// The line of the section `name`, the `at`-th of them; 0 if it is not there.
-    pub(super) fn of(&self, name: &str, at: usize) -> usize {
-        let lines = self.0.iter().find(|(section, _)| *section == name);
-        lines.and_then(|(_, lines)| lines.get(at)).copied().unwrap_or(0)
+    /// The line of a key in the section `name`, the `at`-th of them; that of the section if the key is not written there,
+    /// and 0 if neither is.
+    pub(super) fn of(&self, name: &str, at: usize, key: &str) -> usize {
+        let section = self.0.iter().find(|(section, _)| *section == name);
+        let Some(places) = section.and_then(|(_, places)| places.get(at)) else {
+            return 0;
+        };
+        places.keys.iter().find(|(known, _)| known == key).map_or(places.line, |(_, line)| *line)
     }
 }
 
@@ -38,15 +48,8 @@ const SECTIONS: [&str; 7] = ["server", "admin", "log", "stream", "key", "backend
 
 impl<'t> Sections<'t> {
     pub(super) fn parse(text: &'t str) -> Result<Self, Vec<Problem>> {
-        let root = DeTable::parse(text)
-            .map_err(|error| vec![problem(text, &error, None)])?
-            .into_inner();
-        Ok(Self {
-            text,
-            root,
-            lines: Lines::default(),
-            problems: Vec::new(),
-        })
+        let root = DeTable::parse(text).map_err(|error| vec![problem(text, &error, None)])?.into_inner();
+        Ok(Self { text, root, lines: Lines::default(), problems: Vec::new() })
     }
 
     /// A section that stands once; its default if it is absent.
@@ -54,7 +57,7 @@ impl<'t> Sections<'t> {
         let Some(value) = self.root.remove(name) else {
             return T::default();
         };
-        self.note(name, vec![line(self.text, &value.span())]);
+        self.note(name, std::slice::from_ref(&value));
         self.read(name, value).unwrap_or_default()
     }
 
@@ -66,22 +69,12 @@ impl<'t> Sections<'t> {
         let span = value.span();
         let DeValue::Array(items) = value.into_inner() else {
             let message = format!("`{name}` is a list: write it as [[{name}]]");
-            self.problems.push(Problem {
-                line: line(self.text, &span),
-                message,
-                hint: None,
-            });
+            self.problems.push(Problem { line: line(self.text, &span), message, hint: None });
             return Vec::new();
         };
         let items: Vec<_> = items.into_iter().collect();
-        self.note(
-            name,
-            items.iter().map(|item| line(self.text, &item.span())).collect(),
-        );
-        items
-            .into_iter()
-            .filter_map(|item| self.read(name, item))
-            .collect()
+        self.note(name, &items);
+        items.into_iter().filter_map(|item| self.read(name, item)).collect()
     }
 
     /// What is left is unknown.
@@ -91,17 +84,21 @@ impl<'t> Sections<'t> {
             self.problems.push(Problem {
                 line: line(self.text, &key.span()),
                 message: format!("unknown section `{name}`"),
-                hint: nearest(name, &SECTIONS.map(String::from)),
+                hint: Some(nearest(name, &SECTIONS.map(String::from))),
             });
         }
-        Found {
-            lines: self.lines,
-            problems: self.problems,
-        }
+        Found { lines: self.lines, problems: self.problems }
     }
 
-    fn note(&mut self, name: &'static str, lines: Vec<usize>) {
-        self.lines.0.push((name, lines));
+    fn note(&mut self, name: &'static str, items: &[Spanned<DeValue<'_>>]) {
+        let places = |item: &Spanned<DeValue<'_>>| {
+            let table = item.get_ref().as_table().into_iter().flatten();
+            let keys =
+                table.map(|(key, _)| (key.get_ref().to_string(), line(self.text, &key.span()))).collect();
+            Places { line: line(self.text, &item.span()), keys }
+        };
+        let places = items.iter().map(places).collect();
+        self.lines.0.push((name, places));
     }
 
     /// Reads one section. A key that cannot be read is noted and taken out, and the rest is tried again.
@@ -111,16 +108,13 @@ impl<'t> Sections<'t> {
                 Ok(section) => return Some(section),
                 Err(error) => error,
             };
-            self.problems
-                .push(problem(self.text, &error, Some((name, &value.span()))));
+            self.problems.push(problem(self.text, &error, Some((name, &value.span()))));
             let at = error.span()?;
             let DeValue::Table(table) = value.get_mut() else {
                 return None;
             };
             let covers = |span: Range<usize>| span.start <= at.start && at.end <= span.end;
-            let wrong = table
-                .iter()
-                .find(|(key, value)| covers(key.span()) || covers(value.span()));
+            let wrong = table.iter().find(|(key, value)| covers(key.span()) || covers(value.span()));
             let key = wrong.map(|(key, _)| key.clone())?;
             table.remove(&key);
         }
@@ -136,51 +130,31 @@ fn problem(text: &str, error: &Error, section: Option<(&str, &Range<usize>)>) ->
         (Some((key, known)), Some((name, _))) => Problem {
             line,
             message: format!("unknown key `{key}` in [{name}]"),
-            hint: nearest(&key, &known),
+            hint: Some(nearest(&key, &known)),
         },
-        _ => Problem {
-            line,
-            message: message.trim_end().replace('\n', ", "),
-            hint: None,
-        },
+        _ => Problem { line, message: message.trim_end().replace('\n', ", "), hint: None },
     }
 }
 
 /// Takes serde's sentence apart: "unknown field `a`, expected one of `b`, `c`".
 fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
-    let mut quoted = message
-        .strip_prefix("unknown field ")?
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(String::from);
+    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2).map(String::from);
     Some((quoted.next()?, quoted.collect()))
 }
 
-fn nearest(key: &str, known: &[String]) -> Option<String> {
+fn nearest(key: &str, known: &[String]) -> String {
     let near = known.iter().max_by(|a, b| {
         let likeness = |known: &str| strsim::jaro_winkler(key, known);
         likeness(a).total_cmp(&likeness(b))
     });
     match near.filter(|near| strsim::jaro_winkler(key, near) > 0.75) {
-        Some(near) => Some(format!("did you mean `{near}`?")),
-        None => Some(format!(
-            "known are {}",
-            known
-                .iter()
-                .map(|key| format!("`{key}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        )),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known are `{}`", known.join("`, `")),
     }
 }
 
 fn line(text: &str, span: &Range<usize>) -> usize {
-    text.bytes()
-        .take(span.start)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// The keys of every section, as their types know them.
@@ -188,9 +162,7 @@ fn line(text: &str, span: &Range<usize>) -> usize {
 pub(super) fn known_keys() -> Vec<(&'static str, Vec<String>)> {
     fn keys<T: DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let error = toml::from_str::<T>("no_such_key = 1").unwrap_err();
-        unknown_key(error.message())
-            .expect("the section denies unknown keys")
-            .1
+        unknown_key(error.message()).expect("the section denies unknown keys").1
     }
     vec![
         ("server", keys::<crate::server::Config>()),

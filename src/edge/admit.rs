@@ -19,10 +19,7 @@ pub struct Limits {
 
 impl Limits {
     pub fn new(max_streams: usize) -> Self {
-        Self {
-            max_streams,
-            streams: Arc::default(),
-        }
+        Self { max_streams, streams: Arc::default() }
     }
 }
 
@@ -62,10 +59,7 @@ impl<S> Layer<S> for AdmitLayer {
     type Service = Admit<S>;
 
     fn layer(&self, inner: S) -> Admit<S> {
-        Admit {
-            limits: self.0.clone(),
-            inner,
-        }
+        Admit { limits: self.0.clone(), inner }
     }
 }
 
@@ -74,10 +68,7 @@ const RETRY_AFTER: u32 = 5;
 
 impl<S> Admit<S> {
     fn check(&self, known: &Known) -> Result<Option<Slot>, Refusal> {
-        if !matches!(
-            known.routed.endpoint,
-            Endpoint::Generate(_) | Endpoint::Forward(_)
-        ) {
+        if !matches!(known.routed.endpoint, Endpoint::Generate(_) | Endpoint::Forward(_)) {
             return Ok(None);
         }
         let mut slot = Slot(Vec::with_capacity(2));
@@ -88,10 +79,8 @@ impl<S> Admit<S> {
             return Err(Refusal::new(Code::RateLimited, words).retry_after(RETRY_AFTER));
         }
         if !slot.take(&self.limits.streams, self.limits.max_streams) {
-            return Err(
-                Refusal::new(Code::QueueFull, "the gateway has no room for another stream")
-                    .retry_after(RETRY_AFTER),
-            );
+            return Err(Refusal::new(Code::QueueFull, "the gateway has no room for another stream")
+                .retry_after(RETRY_AFTER));
         }
         Ok(Some(slot))
     }
@@ -108,10 +97,7 @@ impl<S: Service<Admitted, Error = Refusal>> Service<Known> for Admit<S> {
 
     fn call(&mut self, known: Known) -> Self::Future {
         match self.check(&known) {
-            Ok(slot) => Either::Left(self.inner.call(Admitted {
-                slot,
-                routed: known.routed,
-            })),
+            Ok(slot) => Either::Left(self.inner.call(Admitted { slot, routed: known.routed })),
             Err(refusal) => Either::Right(ready(Err(refusal))),
         }
     }

@@ -103,12 +103,7 @@ impl Keys {
                 streams: Arc::default(),
             })))
         };
-        Self(Arc::new(
-            configs
-                .iter()
-                .filter_map(|config| Some((config.digest()?, caller(config))))
-                .collect(),
-        ))
+        Self(Arc::new(configs.iter().filter_map(|config| Some((config.digest()?, caller(config)))).collect()))
     }
 
     /// The same answer for a key that is missing, unknown or of another shape.
@@ -125,13 +120,10 @@ impl Keys {
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 fn key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers
-        .get(AUTHORIZATION)
-        .map(HeaderValue::as_bytes)
-        .and_then(|value| {
-            let (scheme, key) = value.split_at_checked(7)?;
-            scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
-        });
+    let bearer = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| {
+        let (scheme, key) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+    });
     bearer.or_else(|| headers.get(X_API_KEY).map(HeaderValue::as_bytes))
 }
 
@@ -159,10 +151,7 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth {
-            keys: self.0.clone(),
-            inner,
-        }
+        Auth { keys: self.0.clone(), inner }
     }
 }
 
@@ -210,16 +199,8 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        let sha256 = Sha256::digest("secret")
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Keys::new(&[KeyConfig {
-            name: "alice".into(),
-            sha256,
-            scopes: every_scope(),
-            max_streams: None,
-        }])
+        let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b".into(); // of "secret"
+        Keys::new(&[KeyConfig { name: "alice".into(), sha256, scopes: every_scope(), max_streams: None }])
     }
 
     fn caller(name: &'static str, value: &'static str) -> Option<Caller> {
@@ -230,14 +211,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_in_either_header() {
-        assert_eq!(
-            caller("authorization", "Bearer secret").unwrap().name(),
-            Some("alice")
-        );
-        assert_eq!(
-            caller("authorization", "bearer  secret").unwrap().name(),
-            Some("alice")
-        );
+        assert_eq!(caller("authorization", "Bearer secret").unwrap().name(), Some("alice"));
+        assert_eq!(caller("authorization", "bearer  secret").unwrap().name(), Some("alice"));
         assert_eq!(caller("x-api-key", "secret").unwrap().name(), Some("alice"));
         assert!(caller("x-api-key", "Secret").is_none());
         assert!(caller("authorization", "Basic secret").is_none());

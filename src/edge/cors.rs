@@ -32,10 +32,7 @@ impl<S> Layer<S> for CorsLayer {
     type Service = Cors<S>;
 
     fn layer(&self, inner: S) -> Cors<S> {
-        Cors {
-            origins: Arc::clone(&self.0),
-            inner,
-        }
+        Cors { origins: Arc::clone(&self.0), inner }
     }
 }
 
@@ -53,19 +50,9 @@ impl<S> Cors<S> {
             return From::Here;
         };
         let text = origin.to_str().unwrap_or_default();
-        let host = request
-            .headers()
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or_default();
-        let own = text
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-        if self
-            .origins
-            .iter()
-            .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(text))
-        {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let own = text.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
+        if self.origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(text)) {
             From::Allowed(origin.clone())
         } else if own {
             From::Here
@@ -98,7 +85,7 @@ where
                 Box::pin(ready(Err(Refusal::new(Code::Forbidden, words))))
             }
             From::Allowed(origin) if is_preflight(&traced.request) => {
-                Box::pin(ready(Ok(preflight(traced.request.headers(), origin))))
+                Box::pin(ready(Ok(preflight(traced.request.headers(), &origin))))
             }
             From::Allowed(origin) => Box::pin(self.inner.call(traced).map(move |result| match result {
                 Ok(mut response) => {
@@ -125,19 +112,16 @@ fn name(origin: &HeaderValue, headers: &mut HeaderMap) {
     headers.append(VARY, HeaderValue::from_static("origin"));
 }
 
-fn preflight<B: Default>(asked: &HeaderMap, origin: HeaderValue) -> Response<B> {
+fn preflight<B: Default>(asked: &HeaderMap, origin: &HeaderValue) -> Response<B> {
     let mut response = Response::new(B::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, HEAD, POST, DELETE"),
-    );
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, DELETE"));
     // SDKs send a dozen headers of their own (`x-stainless-*`, `openai-beta`): those that are asked for are allowed.
     if let Some(wanted) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
     }
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    name(&origin, headers);
+    name(origin, headers);
     response
 }

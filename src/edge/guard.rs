@@ -37,7 +37,16 @@ impl Names {
         loopback || self.0.iter().any(|name| name == "*" || *name == bare)
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+    fn check<B>(&self, request: &Request<B>, header_bytes: usize) -> Result<(), Refusal> {
+        // The parser stops at a multiple of its buffer; the limit is exact.
+        let size: usize =
+            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if size > header_bytes {
+            let words = format!("the headers are larger than {header_bytes} bytes");
+            let mut refusal = Refusal::new(Code::InvalidRequest, words);
+            refusal.failure = refusal.failure.with_status(431);
+            return Err(refusal);
+        }
         let host = host(request)
             .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the request needs one valid Host"))?;
         if self.allows(&host) {
@@ -65,20 +74,21 @@ fn host<B>(request: &Request<B>) -> Option<String> {
     {
         return None;
     }
-    header
-        .as_ref()
-        .or(authority)
-        .map(|authority| authority.host().to_owned())
+    header.as_ref().or(authority).map(|authority| authority.host().to_owned())
 }
 
-/// Refuses requests for other hosts.
+/// Refuses requests for other hosts, and heads beyond the limit.
 #[derive(Clone, Debug)]
-pub struct GuardLayer(pub Names);
+pub struct GuardLayer {
+    pub names: Names,
+    pub header_bytes: usize,
+}
 
 /// See [`GuardLayer`].
 #[derive(Clone, Debug)]
 pub struct Guard<S> {
     names: Names,
+    header_bytes: usize,
     inner: S,
 }
 
@@ -86,10 +96,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard {
-            names: self.0.clone(),
-            inner,
-        }
+        Guard { names: self.names.clone(), header_bytes: self.header_bytes, inner }
     }
 }
 
@@ -103,7 +110,7 @@ impl<S: Service<Traced, Error = Refusal>> Service<Traced> for Guard<S> {
     }
 
     fn call(&mut self, traced: Traced) -> Self::Future {
-        match self.names.check(&traced.request) {
+        match self.names.check(&traced.request, self.header_bytes) {
             Ok(()) => Either::Left(self.inner.call(traced)),
             Err(refusal) => Either::Right(ready(Err(refusal))),
         }
@@ -117,25 +124,15 @@ mod tests {
     #[test]
     fn loopback_names_are_always_ours_and_others_by_list() {
         let names = Names::new([0, 0, 0, 0].into(), &["chat.example.org".into()]);
-        for host in [
-            "localhost:8080",
-            "127.0.0.1",
-            "[::1]:80",
-            "127.9.9.9:1",
-            "Chat.Example.ORG:443",
-        ] {
+        for host in ["localhost:8080", "127.0.0.1", "[::1]:80", "127.9.9.9:1", "Chat.Example.ORG:443"] {
             let request = Request::builder().header(HOST, host).body(()).unwrap();
-            assert!(names.check(&request).is_ok(), "{host}");
+            assert!(names.check(&request, 1000).is_ok(), "{host}");
         }
         for host in ["evil.test", "localhost.evil.test", "192.0.2.1", "[2001:db8::1]"] {
             let request = Request::builder().header(HOST, host).body(()).unwrap();
-            assert_eq!(names.check(&request).unwrap_err().failure.status(), 421, "{host}");
+            assert_eq!(names.check(&request, 1000).unwrap_err().failure.status(), 421, "{host}");
         }
-        let two = Request::builder()
-            .header(HOST, "localhost")
-            .header(HOST, "localhost")
-            .body(())
-            .unwrap();
-        assert_eq!(names.check(&two).unwrap_err().failure.status(), 400);
+        let two = Request::builder().header(HOST, "localhost").header(HOST, "localhost").body(()).unwrap();
+        assert_eq!(names.check(&two, 1000).unwrap_err().failure.status(), 400);
     }
 }

@@ -57,19 +57,12 @@ impl Refusal {
 
     /// Did a backend work on it for long already? A retry would have it generate twice.
     fn generated_already(&self) -> bool {
-        matches!(
-            self.failure.code,
-            Code::FirstTokenTimeout | Code::UpstreamStalled | Code::MaxDuration
-        )
+        matches!(self.failure.code, Code::FirstTokenTimeout | Code::UpstreamStalled | Code::MaxDuration)
     }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            retry_after: None,
-            headers: Vec::new(),
-        }
+        Self { failure, retry_after: None, headers: Vec::new() }
     }
 }

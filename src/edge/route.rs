@@ -169,8 +169,8 @@ impl Routes {
             let words = format!("{} takes {}, not {method}", shown(path), allowed.join(" and "));
             let mut refusal = Refusal::new(Code::InvalidRequest, words);
             refusal.failure = refusal.failure.with_status(405);
-            let value = HeaderValue::try_from(allowed.join(", "));
-            return Err(value.map_or(refusal.clone(), |value| refusal.header(ALLOW, value)));
+            let allow = HeaderValue::try_from(allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
+            return Err(refusal.header(ALLOW, allow));
         }
         Ok(match (&found.value.endpoint, found.params.get("id")) {
             (Endpoint::Model(_), Some(id)) => Endpoint::Model(percent_decode(id)),
@@ -224,10 +224,7 @@ impl<S> Layer<S> for RouteLayer {
     type Service = Route<S>;
 
     fn layer(&self, inner: S) -> Route<S> {
-        Route {
-            routes: self.0.clone(),
-            inner,
-        }
+        Route { routes: self.0.clone(), inner }
     }
 }
 
@@ -259,14 +256,8 @@ mod tests {
     #[test]
     fn a_models_name_may_hold_slashes_and_colons() {
         let model = |name: &str| Endpoint::Model(name.into());
-        assert_eq!(
-            find("GET", "/v1/models/hf.co/x/y:Q4").unwrap(),
-            model("hf.co/x/y:Q4")
-        );
-        assert_eq!(
-            find("GET", "/v1/models/hf.co%2Fx%2fy%3AQ4").unwrap(),
-            model("hf.co/x/y:Q4")
-        );
+        assert_eq!(find("GET", "/v1/models/hf.co/x/y:Q4").unwrap(), model("hf.co/x/y:Q4"));
+        assert_eq!(find("GET", "/v1/models/hf.co%2Fx%2fy%3AQ4").unwrap(), model("hf.co/x/y:Q4"));
         assert_eq!(find("GET", "/v1/models/100%").unwrap(), model("100%"));
         assert_eq!(find("GET", "/v1/models/a%zz%+1").unwrap(), model("a%zz%+1"));
     }

@@ -37,11 +37,7 @@ pub struct Trace<S, B> {
 /// A derived one would ask for bodies that can be cloned.
 impl<S: Clone, B> Clone for Trace<S, B> {
     fn clone(&self) -> Self {
-        Self {
-            metrics: self.metrics.clone(),
-            whole: self.whole,
-            inner: self.inner.clone(),
-        }
+        Self { metrics: self.metrics.clone(), whole: self.whole, inner: self.inner.clone() }
     }
 }
 
@@ -49,11 +45,7 @@ impl<S, B> Layer<S> for TraceLayer<B> {
     type Service = Trace<S, B>;
 
     fn layer(&self, inner: S) -> Trace<S, B> {
-        Trace {
-            metrics: self.metrics.clone(),
-            whole: self.whole,
-            inner,
-        }
+        Trace { metrics: self.metrics.clone(), whole: self.whole, inner }
     }
 }
 
@@ -96,15 +88,9 @@ where
 
 /// The client's id, if it is one that may stand in a log, else one of ours.
 fn request_id(request: &Request<Incoming>) -> String {
-    let given = request
-        .headers()
-        .get(X_REQUEST_ID)
-        .and_then(|id| id.to_str().ok());
+    let given = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
     let lawful = |id: &&str| {
-        (1..=128).contains(&id.len())
-            && id
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
+        (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
     };
     given.filter(lawful).map_or_else(random_id, String::from)
 }

@@ -23,12 +23,7 @@ pub fn open(bound: usize) -> (Writer, Reader) {
         reader: None,
         writer: None,
     }));
-    (
-        Writer {
-            shared: Arc::clone(&shared),
-        },
-        Reader { shared },
-    )
+    (Writer { shared: Arc::clone(&shared) }, Reader { shared })
 }
 
 /// How a stream ended.
@@ -133,11 +128,7 @@ impl Reader {
                 state.wake_writer();
             }
             let last = state.frames.is_empty() && state.end == Some(End::Failed);
-            return Poll::Ready(if last {
-                Next::LastWords(frame)
-            } else {
-                Next::Frame(frame)
-            });
+            return Poll::Ready(if last { Next::LastWords(frame) } else { Next::Frame(frame) });
         }
         match state.end {
             Some(End::Done) => Poll::Ready(Next::Done),
@@ -197,8 +188,8 @@ mod tests {
     use super::*;
 
     fn next(reader: &mut Reader) -> Option<Next> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match reader.poll_next(&mut cx) {
+        let cx = Context::from_waker(Waker::noop());
+        match reader.poll_next(&cx) {
             Poll::Ready(next) => Some(next),
             Poll::Pending => None,
         }

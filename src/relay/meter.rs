@@ -16,12 +16,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(access: Access) -> Self {
-        Self {
-            access,
-            last: Instant::now(),
-            events: 0,
-            usage: None,
-        }
+        Self { access, last: Instant::now(), events: 0, usage: None }
     }
 
     /// An event of the backend came.

@@ -67,16 +67,7 @@ pub fn now() -> Timestamp {
 
 /// Relays one stream to its end.
 pub async fn run(job: Job) {
-    let Job {
-        pool,
-        plan,
-        client,
-        limits,
-        writer,
-        opened,
-        access,
-        drained,
-    } = job;
+    let Job { pool, plan, client, limits, writer, opened, access, drained } = job;
     let _live = access.metrics().stream();
     let mut timers = Timers::new(access.started(), limits);
     let result = tokio::select! {
@@ -102,13 +93,9 @@ pub async fn run(job: Job) {
     access.first_content();
     let told = opened.send(Ok(()));
     drop(told); // nobody there: the head went out before the content came
-    let Opened {
-        candidate,
-        frames,
-        held,
-    } = stream;
+    let Opened { candidate, frames, held } = stream;
     let mut pump = Pump {
-        rewrite: Rewrite::new(candidate.dialect, &client),
+        rewrite: Rewrite::new(&candidate, &client),
         meter: Meter::new(access.clone()),
         frames,
         out: Vec::with_capacity(4),
@@ -122,11 +109,7 @@ pub async fn run(job: Job) {
 
 /// A failure that no other backend could mend.
 fn refusal(failure: Failure) -> Attempted {
-    Attempted {
-        failure,
-        retryable: false,
-        retry_after: None,
-    }
+    Attempted { failure, retryable: false, retry_after: None }
 }
 
 fn draining() -> Failure {
@@ -258,8 +241,5 @@ fn broken(error: StreamError) -> Failure {
 }
 
 fn truncated() -> Failure {
-    Failure::new(
-        Code::UpstreamTruncated,
-        "the backend's answer broke off before its end",
-    )
+    Failure::new(Code::UpstreamTruncated, "the backend's answer broke off before its end")
 }

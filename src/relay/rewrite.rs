@@ -1,18 +1,21 @@
 //! From a frame of the backend to frames for the client: the same bytes where both speak one dialect, translated where they do
 //! not. In both cases the frame is decoded, for the meter and to know how the answer stands.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::relay::meter::Meter;
 use crate::relay::{Client, now, truncated};
+use crate::upstream::{Backend, Candidate};
 use crate::wire::{
-    Code, Decode as _, DecodeError, Decoder, Dialect, Encode as _, EncodeError, Encoder, Event, Failure,
-    Flow, Frame, Frames, Framing,
+    Code, Decode as _, Decoder, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Framing,
 };
 
 /// How the frames of one answer are rewritten.
 #[derive(Debug)]
 pub(super) struct Rewrite {
+    backend: Arc<Backend>,
     decoder: Decoder,
     to: To,
 }
@@ -38,22 +41,20 @@ pub(super) enum Step {
 }
 
 impl Rewrite {
-    pub(super) fn new(backend: Dialect, client: &Client) -> Self {
-        let decoder = Decoder::new(backend, &client.identity.id);
-        let encoder = (backend != client.dialect)
+    pub(super) fn new(candidate: &Candidate, client: &Client) -> Self {
+        let dialect = candidate.dialect;
+        let encoder = (dialect != client.dialect)
             .then(|| Encoder::new(client.dialect, &client.identity, client.style))
             .flatten();
         let to = match encoder {
-            Some(encoder) => To::Other {
-                encoder: Box::new(encoder),
-                frames: Frames::default(),
-            },
+            Some(encoder) => To::Other { encoder: Box::new(encoder), frames: Frames::default() },
             None => To::Same {
-                framing: backend.framing(),
-                hide_usage: backend.has_stream_options() && !client.style.usage,
+                framing: dialect.framing(),
+                hide_usage: dialect.has_stream_options() && !client.style.usage,
             },
         };
-        Self { decoder, to }
+        let decoder = Decoder::new(dialect, &client.identity.id);
+        Self { backend: Arc::clone(&candidate.backend), decoder, to }
     }
 
     /// Rewrites one frame into `out`.
@@ -61,69 +62,70 @@ impl Rewrite {
         if frame.data.is_empty() {
             return Step::More; // a blank event is somebody's keep-alive, and breaks clients
         }
-        let mut failed = None;
-        match &mut self.to {
-            To::Same { hide_usage, .. } => {
-                let flow = self.decoder.decode(&frame, &mut |event| match event {
-                    Event::Usage(usage) => meter.usage(usage),
-                    Event::Fail(failure) => failed = Some(failure),
-                    Event::Start
-                    | Event::Open { .. }
-                    | Event::Delta { .. }
-                    | Event::Signature { .. }
-                    | Event::Close { .. }
-                    | Event::Finish(_)
-                    | Event::Other => {}
-                });
-                if let Some(failure) = failed {
-                    return Step::FailedSame {
-                        frame: frame.raw,
-                        code: failure.code,
-                    };
-                }
-                if !(*hide_usage && self.decoder.usage_alone()) {
-                    out.push(frame.raw);
-                }
-                // What is not understood is passed on all the same: the client may know it.
-                if matches!(flow, Ok(Flow::Ended)) {
-                    Step::Ended
-                } else {
-                    Step::More
-                }
-            }
-            To::Other { encoder, frames } => {
-                let at = now();
-                let mut refused = None;
-                let flow = self.decoder.decode(&frame, &mut |event| match event {
-                    Event::Fail(failure) => failed = Some(failure),
-                    event => {
-                        if let Event::Usage(usage) = event {
-                            meter.usage(usage);
-                        }
-                        if refused.is_none() {
-                            refused = encoder.encode(&event, at, frames).err();
-                        }
-                    }
-                });
-                let step = settle(failed, refused, flow);
-                if matches!(step, Step::Ended) {
-                    encoder.finish(at, frames);
-                }
-                out.extend(frames.drain());
-                step
-            }
+        match self.to {
+            To::Same { hide_usage, .. } => self.same(frame, hide_usage, meter, out),
+            To::Other { .. } => self.translated(&frame, meter, out),
         }
+    }
+
+    fn same(&mut self, frame: Frame, hide_usage: bool, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
+        let mut failed = None;
+        let flow = self.decoder.decode(&frame, &mut |event| match event {
+            Event::Usage(usage) => meter.usage(usage),
+            Event::Fail(failure) => failed = Some(failure.code),
+            Event::Start
+            | Event::Open { .. }
+            | Event::Delta { .. }
+            | Event::Signature { .. }
+            | Event::Close { .. }
+            | Event::Finish(_)
+            | Event::Other => {}
+        });
+        if let Some(code) = failed {
+            return Step::FailedSame { frame: self.backend.scrub(frame.raw), code };
+        }
+        if !(hide_usage && self.decoder.usage_alone()) {
+            out.push(frame.raw);
+        }
+        // What is not understood is passed on all the same: the client may know it.
+        if matches!(flow, Ok(Flow::Ended)) { Step::Ended } else { Step::More }
+    }
+
+    fn translated(&mut self, frame: &Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
+        let To::Other { encoder, frames } = &mut self.to else {
+            return Step::More;
+        };
+        let at = now();
+        let (mut failed, mut refused) = (None, None);
+        let flow = self.decoder.decode(frame, &mut |event| {
+            if let Event::Usage(usage) = event {
+                meter.usage(usage);
+            }
+            if let Event::Fail(failure) = event {
+                failed = Some(failure);
+            } else if refused.is_none() {
+                refused = encoder.encode(&event, at, frames).err();
+            }
+        });
+        let step = match (failed, refused, flow) {
+            (Some(failure), _, _) => Step::Failed(self.backend.scrub_failure(failure)),
+            (None, Some(error), _) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
+            (None, None, Err(error)) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
+            (None, None, Ok(Flow::More)) => Step::More,
+            (None, None, Ok(Flow::Ended)) => {
+                encoder.finish(at, frames);
+                Step::Ended
+            }
+        };
+        out.extend(frames.drain());
+        step
     }
 
     /// An event that lacks its end: it counts if what it says is complete.
     pub(super) fn tail(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
         let complete = frame.data.trim_ascii() == b"[DONE]"
             || serde_json::from_slice::<&serde_json::value::RawValue>(&frame.data).is_ok();
-        if complete {
-            self.frame(frame, meter, out)
-        } else {
-            Step::More
-        }
+        if complete { self.frame(frame, meter, out) } else { Step::More }
     }
 
     /// The backend's body has ended cleanly, without a terminator.
@@ -132,29 +134,13 @@ impl Rewrite {
             return Step::Failed(truncated());
         }
         match &mut self.to {
-            To::Same {
-                framing: Framing::Sse,
-                ..
-            } => out.push(Bytes::from_static(b"data: [DONE]\n\n")),
-            To::Same {
-                framing: Framing::Ndjson,
-                ..
-            } => {}
+            To::Same { framing: Framing::Sse, .. } => out.push(Bytes::from_static(b"data: [DONE]\n\n")),
+            To::Same { framing: Framing::Ndjson, .. } => {}
             To::Other { encoder, frames } => {
                 encoder.finish(now(), frames);
                 out.extend(frames.drain());
             }
         }
         Step::Ended
-    }
-}
-
-fn settle(failed: Option<Failure>, refused: Option<EncodeError>, flow: Result<Flow, DecodeError>) -> Step {
-    match (failed, refused, flow) {
-        (Some(failure), _, _) => Step::Failed(failure),
-        (None, Some(error), _) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
-        (None, None, Err(error)) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
-        (None, None, Ok(Flow::Ended)) => Step::Ended,
-        (None, None, Ok(Flow::More)) => Step::More,
     }
 }

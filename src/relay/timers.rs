@@ -31,15 +31,11 @@ pub enum OnDisconnect {
 impl<'de> Deserialize<'de> for OnDisconnect {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let drain = text
-            .strip_prefix("drain:")
-            .and_then(|time| humantime::parse_duration(time).ok());
+        let drain = text.strip_prefix("drain:").and_then(|time| humantime::parse_duration(time).ok());
         match (text.as_str(), drain) {
             ("cancel", _) => Ok(Self::Cancel),
             (_, Some(limit)) => Ok(Self::Drain(limit)),
-            _ => Err(D::Error::custom(
-                "expected \"cancel\" or \"drain:TIME\", as in \"drain:10s\"",
-            )),
+            _ => Err(D::Error::custom("expected \"cancel\" or \"drain:TIME\", as in \"drain:10s\"")),
         }
     }
 }
@@ -56,12 +52,7 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn new(started: Instant, limits: Limits) -> Self {
         let end = started + limits.max_duration;
-        Self {
-            limits,
-            end,
-            last_event: Instant::now(),
-            sleep: Box::pin(sleep_until(end)),
-        }
+        Self { limits, end, last_event: Instant::now(), sleep: Box::pin(sleep_until(end)) }
     }
 
     /// Waits for the end of the longest time a stream may take. Cancel safe.
@@ -92,9 +83,7 @@ impl Timers {
             if now >= self.last_event + self.limits.idle_timeout {
                 return Failure::new(Code::UpstreamStalled, "the backend has sent nothing for too long");
             }
-            self.sleep
-                .as_mut()
-                .reset(self.end.min(self.last_event + self.limits.idle_timeout));
+            self.sleep.as_mut().reset(self.end.min(self.last_event + self.limits.idle_timeout));
         }
     }
 }
@@ -133,10 +122,7 @@ mod tests {
     async fn the_longest_time_counts_from_the_request() {
         let began = Instant::now();
         let mut timers = timers(10, 25);
-        while tokio::time::timeout(Duration::from_secs(8), timers.expired())
-            .await
-            .is_err()
-        {
+        while tokio::time::timeout(Duration::from_secs(8), timers.expired()).await.is_err() {
             timers.event(Instant::now());
         }
         assert_eq!(began.elapsed().as_secs(), 25);

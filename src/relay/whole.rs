@@ -1,5 +1,7 @@
 //! A whole answer from a stream: for clients that did not ask for one, where the backend speaks another dialect.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -7,7 +9,7 @@ use crate::relay::meter::Meter;
 use crate::relay::timers::Timers;
 use crate::relay::{Client, Limits, broken, now, refusal, truncated};
 use crate::telemetry::{Access, End};
-use crate::upstream::{Attempted, Next, Opened, Plan, Pool, StreamError};
+use crate::upstream::{Attempted, Backend, Next, Opened, Plan, Pool, StreamError};
 use crate::wire::{Answer, Code, Decode as _, Decoder, Event, Failure, Flow, Frame, whole};
 
 /// The largest answer that is gathered, in bytes.
@@ -27,11 +29,7 @@ pub async fn collect(
         failure = timers.max_duration() => Err(refusal(failure)),
         result = Box::pin(pool.open(plan, access)) => result,
     };
-    let Opened {
-        candidate,
-        mut frames,
-        held,
-    } = match opened {
+    let Opened { candidate, mut frames, held } = match opened {
         Ok(opened) => opened,
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()), 0, false);
@@ -41,6 +39,7 @@ pub async fn collect(
     access.first_content();
     let decoder = Decoder::new(candidate.dialect, &client.identity.id);
     let mut gathering = Gathering {
+        backend: candidate.backend,
         decoder,
         answer: Answer::default(),
         meter: Meter::new(access.clone()),
@@ -59,6 +58,7 @@ pub async fn collect(
 }
 
 struct Gathering {
+    backend: Arc<Backend>,
     decoder: Decoder,
     answer: Answer,
     meter: Meter,
@@ -72,11 +72,7 @@ impl Gathering {
             Ok(Next::End(tail)) => {
                 let ended = tail.and_then(|tail| self.frame(&tail).filter(Result::is_ok));
                 let complete = || {
-                    if self.decoder.complete() {
-                        Ok(())
-                    } else {
-                        Err(truncated())
-                    }
+                    if self.decoder.complete() { Ok(()) } else { Err(truncated()) }
                 };
                 Some(ended.unwrap_or_else(complete))
             }
@@ -98,7 +94,7 @@ impl Gathering {
             answer.add(&event);
         });
         if let Some(failure) = answer.failure.take() {
-            return Some(Err(failure));
+            return Some(Err(self.backend.scrub_failure(failure)));
         }
         if answer.size() > ANSWER_BYTES {
             return Some(Err(Failure::new(
@@ -115,15 +111,9 @@ impl Gathering {
 
     fn end(self, state: Result<(), Failure>, client: &Client) -> Result<Bytes, Attempted> {
         let written = state.and_then(|()| {
-            whole(
-                client.dialect,
-                &self.answer,
-                &client.identity,
-                client.style,
-                now(),
-            )
-            .unwrap_or_else(|| Ok(Bytes::new()))
-            .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
+            whole(client.dialect, &self.answer, &client.identity, client.style, now())
+                .unwrap_or_else(|| Ok(Bytes::new()))
+                .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
         });
         match written {
             Ok(body) => {

@@ -102,8 +102,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the last words of streams may take when the time to drain is over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: application/json\r\n\
-    Content-Length: 128\r\nConnection: close\r\n\r\n\
-    {\"error\":{\"message\":\"the gateway has no room for another connection\",\"type\":\"server_error\",\"param\":null,\"code\":\"queue_full\"}}  ";
+    Content-Length: 125\r\nConnection: close\r\n\r\n\
+    {\"error\":{\"message\":\"the gateway has no room for another connection\",\"type\":\"server_error\",\"param\":null,\"code\":\"queue_full\"}}";
 
 impl Server {
     /// Accepts until the gateway drains, then waits for the connections that are open.
@@ -156,10 +156,7 @@ impl Server {
             .header_read_timeout(self.header_timeout)
             .max_buf_size(self.max_header_bytes)
             .writev(true) // frames are written where they lie; the last words of a stream rely on it
-            .serve_connection(
-                TokioIo::new(stream),
-                service_fn(move |request| service.clone().call(request)),
-            );
+            .serve_connection(TokioIo::new(stream), service_fn(move |request| service.clone().call(request)));
         self.tasks.spawn(async move {
             let _held = (counted, live);
             let mut connection = pin!(connection);
@@ -198,10 +195,6 @@ mod tests {
     fn the_answer_of_a_full_gateway_is_as_long_as_it_says() {
         let text = std::str::from_utf8(FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.contains(&format!("Content-Length: {}", body.len())),
-            "{}",
-            body.len()
-        );
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
     }
 }

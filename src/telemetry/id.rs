@@ -5,20 +5,14 @@ pub fn random_id() -> String {
     let mut bytes = [0_u8; 16];
     if getrandom::fill(&mut bytes).is_err() {
         // No entropy: the ids only name things, so the clock will do.
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         bytes = now.as_nanos().to_be_bytes();
     }
     let mut number = u128::from_be_bytes(bytes);
     let mut id = String::with_capacity(26);
     for _ in 0..26 {
         let digit = u8::try_from(number & 31).unwrap_or_default();
-        id.push(char::from(if digit < 26 {
-            b'a' + digit
-        } else {
-            b'2' + digit - 26
-        }));
+        id.push(char::from(if digit < 26 { b'a' + digit } else { b'2' + digit - 26 }));
         number >>= 5;
     }
     id
@@ -32,10 +26,7 @@ mod tests {
     fn an_id_has_26_characters_and_is_not_given_twice() {
         let (one, other) = (random_id(), random_id());
         assert_eq!(one.len(), 26);
-        assert!(
-            one.chars()
-                .all(|c| c.is_ascii_lowercase() || ('2'..='7').contains(&c))
-        );
+        assert!(one.chars().all(|c| c.is_ascii_lowercase() || ('2'..='7').contains(&c)));
         assert_ne!(one, other);
     }
 }

@@ -23,19 +23,14 @@ pub enum Format {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            level: "info".into(),
-            format: Format::Text,
-        }
+        Self { level: "info".into(), format: Format::Text }
     }
 }
 
 impl Config {
     /// What is wrong with `level`, if anything is.
     pub fn problem(&self) -> Option<String> {
-        EnvFilter::try_new(&self.level)
-            .err()
-            .map(|error| error.to_string())
+        EnvFilter::try_new(&self.level).err().map(|error| error.to_string())
     }
 }
 

@@ -26,6 +26,8 @@ struct Families {
     ends: Family<ReasonLabels, Counter>,
     keep_alives: Counter,
     tokens: Family<KindLabels, Counter>,
+    tokens_in: Counter,
+    tokens_out: Counter,
     bytes: Family<DirectionLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     bytes_in: Counter,
@@ -62,6 +64,8 @@ struct AttemptLabels {
 impl Metrics {
     pub fn new() -> Self {
         let bytes = Family::<DirectionLabels, Counter>::default();
+        let tokens = Family::<KindLabels, Counter>::default();
+        let kind = |kind| tokens.get_or_create(&KindLabels { kind }).clone();
         let counter = |direction| bytes.get_or_create(&DirectionLabels { direction }).clone();
         let mut families = Families {
             registry: Registry::with_prefix("streamgate"),
@@ -72,7 +76,9 @@ impl Metrics {
             gap: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
             ends: Family::default(),
             keep_alives: Counter::default(),
-            tokens: Family::default(),
+            tokens_in: kind("input"),
+            tokens_out: kind("output"),
+            tokens: tokens.clone(),
             attempts: Family::default(),
             bytes_in: counter("in"),
             bytes_out: counter("out"),
@@ -83,10 +89,7 @@ impl Metrics {
     }
 
     pub fn request(&self, door: &'static str, status: u16) {
-        self.0
-            .requests
-            .get_or_create(&RequestLabels { door, status })
-            .inc();
+        self.0.requests.get_or_create(&RequestLabels { door, status }).inc();
     }
 
     /// Counts a connection while the guard lives.
@@ -116,14 +119,8 @@ impl Metrics {
     }
 
     pub fn tokens(&self, input: u64, output: u64) {
-        self.0
-            .tokens
-            .get_or_create(&KindLabels { kind: "input" })
-            .inc_by(input);
-        self.0
-            .tokens
-            .get_or_create(&KindLabels { kind: "output" })
-            .inc_by(output);
+        self.0.tokens_in.inc_by(input);
+        self.0.tokens_out.inc_by(output);
     }
 
     /// Bytes of a backend's answer.
@@ -138,16 +135,10 @@ impl Metrics {
 
     /// A backend was tried; `outcome` is `ok` or a failure's code.
     pub fn attempt(&self, backend: &str, outcome: &'static str) {
-        self.0
-            .attempts
-            .get_or_create(&AttemptLabels {
-                backend: backend.into(),
-                outcome,
-            })
-            .inc();
+        self.0.attempts.get_or_create(&AttemptLabels { backend: backend.into(), outcome }).inc();
     }
 
-    /// All of them as OpenMetrics text.
+    /// All of them as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.0.registry).unwrap_or_else(|_| text.clear());
@@ -158,44 +149,20 @@ impl Metrics {
 impl Families {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register(
-            "requests",
-            "Answers begun, by door and status",
-            self.requests.clone(),
-        );
-        registry.register(
-            "connections_live",
-            "Open client connections",
-            self.connections.clone(),
-        );
+        registry.register("requests", "Answers begun, by door and status", self.requests.clone());
+        registry.register("connections_live", "Open client connections", self.connections.clone());
         registry.register("streams_live", "Streams that are not over", self.streams.clone());
         registry.register(
             "ttft_seconds",
             "From the request to the first content of its answer",
             self.ttft.clone(),
         );
-        registry.register(
-            "event_gap_seconds",
-            "Between two events of a backend",
-            self.gap.clone(),
-        );
+        registry.register("event_gap_seconds", "Between two events of a backend", self.gap.clone());
         registry.register("stream_ends", "Streams ended, by reason", self.ends.clone());
         registry.register("keep_alives", "Keep-alives sent", self.keep_alives.clone());
-        registry.register(
-            "tokens",
-            "Tokens as the backends reported them",
-            self.tokens.clone(),
-        );
-        registry.register(
-            "bytes",
-            "Bytes of answers, from backends and to clients",
-            self.bytes.clone(),
-        );
-        registry.register(
-            "upstream_attempts",
-            "Backends tried, by outcome",
-            self.attempts.clone(),
-        );
+        registry.register("tokens", "Tokens as the backends reported them", self.tokens.clone());
+        registry.register("bytes", "Bytes of answers, from backends and to clients", self.bytes.clone());
+        registry.register("upstream_attempts", "Backends tried, by outcome", self.attempts.clone());
     }
 }
 

@@ -40,11 +40,7 @@ const RETRY_AFTER_CAP: u32 = 300;
 
 impl Attempted {
     pub(super) fn retryable(code: Code, message: &str) -> Self {
-        Self {
-            failure: Failure::new(code, message),
-            retryable: true,
-            retry_after: None,
-        }
+        Self { failure: Failure::new(code, message), retryable: true, retry_after: None }
     }
 }
 
@@ -73,23 +69,13 @@ pub(super) async fn open(candidate: Candidate, limit: usize, metrics: &Metrics) 
     };
     let mut frames = FrameStream::new(body, framing, limit, metrics.clone());
     let held = until_content(&mut frames, &candidate).await?;
-    Ok(Opened {
-        candidate,
-        frames,
-        held,
-    })
+    Ok(Opened { candidate, frames, held })
 }
 
 /// Sends the request; gives the response if its status is one of success.
 pub(super) async fn ask(backend: &Backend, path: &str, body: &bytes::Bytes) -> Result<Response, Attempted> {
-    let request = backend
-        .post(path)
-        .header(CONTENT_TYPE, "application/json")
-        .body(body.clone());
-    let response = request
-        .send()
-        .await
-        .map_err(|error| unreachable(backend, error))?;
+    let request = backend.post(path).header(CONTENT_TYPE, "application/json").body(body.clone());
+    let response = request.send().await.map_err(|error| unreachable(backend, error))?;
     if response.status().is_success() {
         return Ok(response);
     }
@@ -106,57 +92,31 @@ fn unreachable(backend: &Backend, error: reqwest::Error) -> Attempted {
     } else {
         "closed the connection without an answer"
     };
-    Attempted::retryable(
-        Code::UpstreamUnreachable,
-        &format!("the backend `{}` {why}", backend.name),
-    )
+    Attempted::retryable(Code::UpstreamUnreachable, &format!("the backend `{}` {why}", backend.name))
 }
 
 /// Judges an answer whose status says that it failed.
 async fn refused(backend: &Backend, response: Response) -> Attempted {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = read_bounded(response, ERROR_BYTES).await.unwrap_or_default();
-    let said = read_failure(&body);
+    let said = read_failure(&backend.scrub(body));
     let retryable = status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-        );
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     let failure = match status {
         // It is the gateway's key that was refused, and such messages quote it.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::new(
             Code::UpstreamError,
-            format!(
-                "the backend `{}` refused the gateway's credentials ({})",
-                backend.name,
-                status.as_u16()
-            ),
+            format!("the backend `{}` refused the gateway's credentials ({})", backend.name, status.as_u16()),
         ),
-        StatusCode::NOT_FOUND => Failure {
-            code: Code::ModelNotFound,
-            status: Some(404),
-            ..said
-        },
-        _ if status.is_client_error() => Failure {
-            status: Some(status.as_u16()),
-            ..said
-        },
-        StatusCode::SERVICE_UNAVAILABLE => Failure {
-            status: Some(503),
-            ..said
-        },
+        StatusCode::NOT_FOUND => Failure { code: Code::ModelNotFound, status: Some(404), ..said },
+        _ if status.is_client_error() => Failure { status: Some(status.as_u16()), ..said },
+        StatusCode::SERVICE_UNAVAILABLE => Failure { status: Some(503), ..said },
         _ if status.is_server_error() => said,
         _ => Failure::new(
             Code::UpstreamError,
-            format!(
-                "the backend `{}` answered with status {}",
-                backend.name,
-                status.as_u16()
-            ),
+            format!("the backend `{}` answered with status {}", backend.name, status.as_u16()),
         ),
     };
     Attempted {
@@ -180,17 +140,9 @@ pub(super) async fn read_bounded(mut response: Response, bound: usize) -> Option
 
 /// A page of HTML with status 200 is not a stream, and a whole JSON document is none either.
 fn check_media_type(response: &Response, framing: Framing) -> Result<(), Attempted> {
-    let value = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let media_type = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let value =
+        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let wrong = match framing {
         Framing::Sse => media_type == "text/html" || media_type == "application/json",
         Framing::Ndjson => media_type == "text/html",
@@ -223,12 +175,8 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
                 | Event::Close { .. }
                 | Event::Usage(_) => {}
             });
-            if let Some(failure) = failure {
-                return Err(Attempted {
-                    failure,
-                    retryable: true,
-                    retry_after: None,
-                });
+            if let Some(failure) = failure.map(|failure| candidate.backend.scrub_failure(failure)) {
+                return Err(Attempted { failure, retryable: true, retry_after: None });
             }
             content |= matches!(flow, Ok(Flow::Ended));
             if flow.is_err() && !last {

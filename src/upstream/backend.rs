@@ -3,15 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use memchr::memmem;
 use reqwest::{Client, RequestBuilder};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::upstream::secret::Secret;
-use crate::wire::{Dialect, Style};
+use crate::wire::{Dialect, Failure, Style};
 
 /// `[[backend]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,6 +67,7 @@ pub struct Backend {
     pub api: Api,
     origin: String,
     authorization: Option<HeaderValue>,
+    key: Option<SecretString>,
     style: Style,
     stream_options: bool,
     client: Client,
@@ -75,15 +78,11 @@ impl Backend {
     pub fn new(config: &Config, client: Client) -> Self {
         let origin = config.url.trim_end_matches('/');
         let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
-        let bearer = config
-            .api_key
-            .as_ref()
-            .and_then(|key| key.value.as_ref())
-            .and_then(|key| {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
-                value.set_sensitive(true);
-                Some(value)
-            });
+        let bearer = config.api_key.as_ref().and_then(|key| key.value.as_ref()).and_then(|key| {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
         let max_tokens_field = match config.max_tokens_field {
             MaxTokensField::MaxTokens => "max_tokens",
             MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
@@ -99,6 +98,7 @@ impl Backend {
             api: config.api,
             origin,
             authorization: bearer,
+            key: config.api_key.as_ref().and_then(|key| key.value.clone()),
             style,
             stream_options: config.stream_options,
             client,
@@ -130,12 +130,34 @@ impl Backend {
         dialect.has_stream_options() && self.stream_options
     }
 
+    /// Takes the gateway's key out of what this backend says: some quote it in their errors.
+    pub fn scrub(&self, said: Bytes) -> Bytes {
+        let key = self.key.as_ref().map(|key| key.expose_secret().as_bytes()).unwrap_or_default();
+        if key.is_empty() || memmem::find(&said, key).is_none() {
+            return said;
+        }
+        let mut out = BytesMut::with_capacity(said.len());
+        let mut rest = said.as_ref();
+        while let Some((before, after)) =
+            memmem::find(rest, key).and_then(|at| Some((rest.get(..at)?, rest.get(at + key.len()..)?)))
+        {
+            out.extend_from_slice(before);
+            out.extend_from_slice(b"[redacted]");
+            rest = after;
+        }
+        out.extend_from_slice(rest);
+        out.freeze()
+    }
+
+    /// The same for a failure that it reported.
+    pub fn scrub_failure(&self, failure: Failure) -> Failure {
+        let message = self.scrub(failure.message.into_bytes().into());
+        Failure { message: String::from_utf8_lossy(&message).into_owned(), ..failure }
+    }
+
     /// Does anything answer at its address?
     pub async fn answers(&self) -> bool {
-        self.api == Api::Demo
-            || timeout(PROBE, self.get("/").send())
-                .await
-                .is_ok_and(|answer| answer.is_ok())
+        self.api == Api::Demo || timeout(PROBE, self.get("/").send()).await.is_ok_and(|answer| answer.is_ok())
     }
 
     /// A POST to a route of this backend.
@@ -161,9 +183,6 @@ const PROBE: Duration = Duration::from_secs(2);
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend")
-            .field("name", &self.name)
-            .field("api", &self.api)
-            .finish_non_exhaustive()
+        f.debug_struct("Backend").field("name", &self.name).field("api", &self.api).finish_non_exhaustive()
     }
 }

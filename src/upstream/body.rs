@@ -41,11 +41,7 @@ pub enum StreamError {
 
 impl FrameStream {
     pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
-        Self {
-            body,
-            splitter: Splitter::new(framing, limit),
-            metrics,
-        }
+        Self { body, splitter: Splitter::new(framing, limit), metrics }
     }
 
     /// The next frame that has come already. Never waits.

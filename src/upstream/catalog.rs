@@ -31,9 +31,12 @@ pub struct Model {
 #[derive(Debug)]
 pub struct Catalog {
     pool: Pool,
-    models: Mutex<Option<(Instant, Arc<[Model]>)>>,
-    running: Mutex<Option<(Instant, Arc<[Model]>)>>,
+    models: Kept,
+    running: Kept,
 }
+
+/// A list, and when it was made.
+type Kept = Mutex<Option<(Instant, Arc<[Model]>)>>;
 
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(5);
@@ -44,11 +47,7 @@ const LIST_BYTES: usize = 8 << 20;
 
 impl Catalog {
     pub fn new(pool: Pool) -> Self {
-        Self {
-            pool,
-            models: Mutex::default(),
-            running: Mutex::default(),
-        }
+        Self { pool, models: Mutex::default(), running: Mutex::default() }
     }
 
     /// All models, in the order of the backends. A backend that does not answer has none.
@@ -63,12 +62,7 @@ impl Catalog {
 
     /// The version of the first Ollama backend that answers.
     pub async fn version(&self) -> Option<Value> {
-        for backend in self
-            .pool
-            .backends()
-            .iter()
-            .filter(|backend| backend.api == Api::Ollama)
-        {
+        for backend in self.pool.backends().iter().filter(|backend| backend.api == Api::Ollama) {
             if let Some(version) = fetch(backend, "/api/version").await {
                 return Some(version);
             }
@@ -76,7 +70,7 @@ impl Catalog {
         None
     }
 
-    async fn fresh(&self, kept: &Mutex<Option<(Instant, Arc<[Model]>)>>, route: &str) -> Arc<[Model]> {
+    async fn fresh(&self, kept: &Kept, route: &str) -> Arc<[Model]> {
         // Held while the backends are asked, so that a crowd of clients asks them once.
         let mut kept = kept.lock().await;
         if let Some((at, models)) = kept.as_ref()
@@ -99,20 +93,12 @@ async fn list(backend: &Backend, ollama_route: &str) -> Vec<Model> {
         Api::Ollama => {
             let tags = fetch(backend, ollama_route).await.unwrap_or_default();
             let models = tags.get("models").and_then(Value::as_array);
-            models
-                .into_iter()
-                .flatten()
-                .filter_map(|tag| tagged(backend, tag))
-                .collect()
+            models.into_iter().flatten().filter_map(|tag| tagged(backend, tag)).collect()
         }
         Api::OpenAi if ollama_route == "/api/tags" => {
             let list = fetch(backend, "/v1/models").await.unwrap_or_default();
             let models = list.get("data").and_then(Value::as_array);
-            models
-                .into_iter()
-                .flatten()
-                .filter_map(|model| listed(backend, model))
-                .collect()
+            models.into_iter().flatten().filter_map(|model| listed(backend, model)).collect()
         }
         Api::Demo | Api::OpenAi => Vec::new(),
     }
@@ -153,12 +139,7 @@ fn listed(backend: &Backend, model: &Value) -> Option<Model> {
     }
     let listed = Listed::deserialize(model).ok()?;
     let owner = listed.owned_by.as_str().unwrap_or(&backend.name);
-    Some(described(
-        backend,
-        &listed.id,
-        listed.created.as_u64().unwrap_or(0),
-        owner,
-    ))
+    Some(described(backend, &listed.id, listed.created.as_u64().unwrap_or(0), owner))
 }
 
 /// A model of which little is known, in the fields that Ollama's clients need.

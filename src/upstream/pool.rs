@@ -19,10 +19,7 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics) -> Self {
-        Self {
-            backends: backends.into(),
-            metrics,
-        }
+        Self { backends: backends.into(), metrics }
     }
 
     pub fn backends(&self) -> &[Arc<Backend>] {
@@ -51,9 +48,8 @@ impl Pool {
                     Err(Attempted::retryable(Code::FirstTokenTimeout, &words))
                 }
             };
-            match self.judged(name, result, &mut failed) {
-                Some(done) => return done,
-                None => continue,
+            if let Some(done) = self.judged(name, result, &mut failed) {
+                return done;
             }
         }
         Err(failed.unwrap_or_else(no_backend))

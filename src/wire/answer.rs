@@ -70,9 +70,7 @@ impl Answer {
         match event {
             Event::Open { block, .. } => self.blocks.push(AnswerBlock::new(*block)),
             Event::Delta { index, text } => {
-                let block = usize::try_from(*index)
-                    .ok()
-                    .and_then(|at| self.blocks.get_mut(at));
+                let block = usize::try_from(*index).ok().and_then(|at| self.blocks.get_mut(at));
                 if let Some(buffer) = block.and_then(AnswerBlock::buffer) {
                     text.write(buffer);
                 }
@@ -93,7 +91,7 @@ impl Answer {
     pub fn joined(&self, kind: fn(&AnswerBlock) -> bool) -> Option<String> {
         let mut blocks = self.blocks.iter().filter(|block| kind(block)).peekable();
         blocks.peek()?;
-        Some(blocks.map(|block| block.escaped()).collect())
+        Some(blocks.map(AnswerBlock::escaped).collect())
     }
 
     /// The tool calls in order: id, name, arguments as an escaped text.

@@ -21,10 +21,7 @@ pub struct ParseError {
 
 impl ParseError {
     pub fn new(message: impl Into<String>, param: Option<&'static str>) -> Self {
-        Self {
-            message: message.into(),
-            param,
-        }
+        Self { message: message.into(), param }
     }
 }
 
@@ -49,9 +46,7 @@ impl Envelope {
         check_depth(body, max_depth)?;
         let members: Members<'_> = serde_json::from_slice(body)
             .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
-        let model = members
-            .model
-            .ok_or_else(|| ParseError::new("model is required", Some("model")))?;
+        let model = members.model.ok_or_else(|| ParseError::new("model is required", Some("model")))?;
         let name = serde_json::from_str::<String>(model.get())
             .map_err(|_| ParseError::new("`model` must be a string", Some("model")))?;
         if name.is_empty() {
@@ -103,15 +98,11 @@ impl Envelope {
     fn usage_edit(&self, body: &[u8]) -> (Range<usize>, BytesMut) {
         const ASK: &[u8] = b"\"include_usage\":true";
         let mut out = BytesMut::new();
-        let options = self
-            .options_at
-            .clone()
-            .and_then(|range| Some((body.get(range.clone())?, range)));
+        let options = self.options_at.clone().and_then(|range| Some((body.get(range.clone())?, range)));
         match options {
             Some((text, range)) => {
-                let others: Vec<(Cow<'_, str>, &RawValue)> = serde_json::from_slice(text)
-                    .map(|AllMembers(all)| all)
-                    .unwrap_or_default();
+                let others: Vec<(Cow<'_, str>, &RawValue)> =
+                    serde_json::from_slice(text).map(|AllMembers(all)| all).unwrap_or_default();
                 out.put_slice(b"{");
                 out.put_slice(ASK);
                 for (key, value) in others.iter().filter(|(key, _)| key != "include_usage") {
@@ -200,9 +191,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             };
             // Gateway and backend must not read two different ones.
             if slot.replace(value).is_some() {
-                return Err(serde::de::Error::custom(format_args!(
-                    "`{key}` stands there twice"
-                )));
+                return Err(serde::de::Error::custom(format_args!("`{key}` stands there twice")));
             }
         }
         Ok(members)
@@ -278,11 +267,7 @@ mod tests {
             ("{}", "model is required", Some("model")),
             (r#"{"model":""}"#, "model is required", Some("model")),
             (r#"{"model":7}"#, "`model` must be a string", Some("model")),
-            (
-                r#"{"model":"m","stream":1}"#,
-                "`stream` must be true or false",
-                Some("stream"),
-            ),
+            (r#"{"model":"m","stream":1}"#, "`stream` must be true or false", Some("stream")),
             (
                 r#"{"model":"m","model":"n"}"#,
                 "the request is not a JSON object: `model` stands there twice",
@@ -293,16 +278,7 @@ mod tests {
             assert!(error.message.starts_with(words), "{body}: {error}");
             assert_eq!(error.param, param, "{body}");
         }
-        let deep = format!(
-            "{{\"model\":\"m\",\"x\":{}{}}}",
-            "[".repeat(1000),
-            "]".repeat(1000)
-        );
-        assert!(
-            parse(&deep)
-                .unwrap_err()
-                .message
-                .contains("nested deeper than 128")
-        );
+        let deep = format!("{{\"model\":\"m\",\"x\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
+        assert!(parse(&deep).unwrap_err().message.contains("nested deeper than 128"));
     }
 }

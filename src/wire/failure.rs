@@ -85,13 +85,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            status: None,
-            kind: None,
-            param: None,
-        }
+        Self { code, message: message.into(), status: None, kind: None, param: None }
     }
 
     /// Blames a field of the request.
@@ -177,53 +171,14 @@ impl Failure {
 /// Reads an error body or an error in a frame, in any of the shapes that servers use: `{"error": {…}}`, `{"error": "…"}`,
 /// `{"type": "error", "error": {…}}`, `{"detail": …}`, `{"message": …, "object": "error"}`, or no JSON at all.
 pub fn read_failure(body: &[u8]) -> Failure {
-    #[derive(Default, Deserialize)]
-    struct Outer<'a> {
-        #[serde(borrow, default)]
-        error: Field<'a>,
-        #[serde(borrow, default)]
-        detail: Field<'a>,
-        #[serde(borrow, default)]
-        message: Field<'a>,
-    }
-    #[derive(Default, Deserialize)]
-    struct Inner<'a> {
-        #[serde(borrow, default)]
-        error: Field<'a>,
-        #[serde(borrow, default)]
-        message: Field<'a>,
-        #[serde(rename = "type", borrow, default)]
-        kind: Field<'a>,
-        #[serde(borrow, default)]
-        code: Field<'a>,
-        #[serde(borrow, default)]
-        param: Field<'a>,
-    }
     let Ok(outer) = serde_json::from_slice::<Outer<'_>>(body) else {
-        return Failure::new(
-            Code::UpstreamError,
-            "the backend answered with an error that is not JSON",
-        );
+        return Failure::new(Code::UpstreamError, "the backend answered with an error that is not JSON");
     };
     let inner: Inner<'_> = outer.error.read().unwrap_or_default();
-    let words = [
-        outer.error,
-        inner.message,
-        inner.error,
-        outer.message,
-        outer.detail,
-    ];
-    let message = words
-        .into_iter()
-        .find_map(Field::string)
-        .filter(|text| !text.is_empty());
-    let fallback = || {
-        outer
-            .detail
-            .raw()
-            .or_else(|| inner.code.raw())
-            .map(|raw| raw.chars().take(500).collect())
-    };
+    let words = [outer.error, inner.message, inner.error, outer.message, outer.detail];
+    let message = words.into_iter().find_map(Field::string).filter(|text| !text.is_empty());
+    let fallback =
+        || outer.detail.raw().or_else(|| inner.code.raw()).map(|raw| raw.chars().take(500).collect());
     let message = message
         .map(String::from)
         .or_else(fallback)
@@ -234,13 +189,31 @@ pub fn read_failure(body: &[u8]) -> Failure {
         Code::UpstreamError
     };
     let word = |field: Field<'_>| field.string().filter(|text| !text.is_empty()).map(String::from);
-    Failure {
-        code,
-        message,
-        status: None,
-        kind: word(inner.kind),
-        param: word(inner.param),
-    }
+    Failure { code, message, status: None, kind: word(inner.kind), param: word(inner.param) }
+}
+
+#[derive(Default, Deserialize)]
+struct Outer<'a> {
+    #[serde(borrow, default)]
+    error: Field<'a>,
+    #[serde(borrow, default)]
+    detail: Field<'a>,
+    #[serde(borrow, default)]
+    message: Field<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Inner<'a> {
+    #[serde(borrow, default)]
+    error: Field<'a>,
+    #[serde(borrow, default)]
+    message: Field<'a>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Field<'a>,
+    #[serde(borrow, default)]
+    code: Field<'a>,
+    #[serde(borrow, default)]
+    param: Field<'a>,
 }
 
 #[cfg(test)]
@@ -254,10 +227,7 @@ mod tests {
             (r#"{"error":"m2"}"#, "m2"),
             (r#"{"type":"error","error":{"type":"x","message":"m3"}}"#, "m3"),
             (r#"{"detail":"m4"}"#, "m4"),
-            (
-                r#"{"detail":[{"loc":["a"],"msg":"m"}]}"#,
-                r#"[{"loc":["a"],"msg":"m"}]"#,
-            ),
+            (r#"{"detail":[{"loc":["a"],"msg":"m"}]}"#, r#"[{"loc":["a"],"msg":"m"}]"#),
             (r#"{"message":"m5","object":"error"}"#, "m5"),
             (r#"{"error":{"error":"m6"}}"#, "m6"),
             (r#"{"error":{"code":503}}"#, "503"),

@@ -29,9 +29,7 @@ impl Frames {
 
     /// The frame that is being written.
     pub fn unfinished(&self) -> &[u8] {
-        self.buffer
-            .get(self.ends.last().copied().unwrap_or(0)..)
-            .unwrap_or_default()
+        self.buffer.get(self.ends.last().copied().unwrap_or(0)..).unwrap_or_default()
     }
 
     /// Replaces the frame that is being written.

@@ -110,8 +110,7 @@ impl<'a> Field<'a> {
 
     /// A number as it was written.
     pub fn number(self) -> Option<&'a str> {
-        self.raw()
-            .filter(|raw| raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+        self.raw().filter(|raw| raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
     }
 
     /// An array that is not empty, or an object, as it was written.

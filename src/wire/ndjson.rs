@@ -48,9 +48,5 @@ fn read(line: &Bytes) -> Option<Frame> {
         out.put_u8(b'\n');
         out.freeze()
     };
-    Some(Frame {
-        raw,
-        event: None,
-        data,
-    })
+    Some(Frame { raw, event: None, data })
 }

@@ -108,11 +108,7 @@ pub struct Sampling<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Format<'a> {
     Json,
-    Schema {
-        name: Option<Text<'a>>,
-        schema: &'a str,
-        strict: Option<bool>,
-    },
+    Schema { name: Option<Text<'a>>, schema: &'a str, strict: Option<bool> },
 }
 
 /// How much the model should think, from not at all to without a limit.
@@ -146,11 +142,8 @@ impl Dropped {
     /// The value of the header: names that a header may hold, separated by commas; `None` if nothing was dropped.
     pub fn header(&self) -> Option<String> {
         let lawful = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let names: Vec<String> = self
-            .0
-            .iter()
-            .map(|name| name.chars().filter(|&c| lawful(c)).take(64).collect())
-            .collect();
+        let names: Vec<String> =
+            self.0.iter().map(|name| name.chars().filter(|&c| lawful(c)).take(64).collect()).collect();
         (!names.is_empty()).then(|| names.into_iter().take(32).collect::<Vec<_>>().join(", "))
     }
 }
@@ -166,10 +159,7 @@ pub struct Refused {
 impl Refused {
     pub fn new(param: impl Into<String>, why: &str) -> Self {
         let param = param.into();
-        Self {
-            message: format!("`{param}` {why}"),
-            param,
-        }
+        Self { message: format!("`{param}` {why}"), param }
     }
 }
 
@@ -203,10 +193,9 @@ pub fn parse_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, Parse
         Dialect::OpenAiChat => openai_chat::parse(body),
         Dialect::OllamaChat => ollama::parse_chat(body),
         Dialect::OllamaGenerate => ollama::parse_generate(body),
-        Dialect::OpenAiCompletions => Err(ParseError::new(
-            "`/v1/completions` is only passed on to a backend that speaks it",
-            None,
-        )),
+        Dialect::OpenAiCompletions => {
+            Err(ParseError::new("`/v1/completions` is only passed on to a backend that speaks it", None))
+        }
     }
 }
 
@@ -220,10 +209,9 @@ pub fn write_request(
     match dialect {
         Dialect::OpenAiChat => openai_chat::write(request, model, style),
         Dialect::OllamaChat => ollama::write(request, model),
-        Dialect::OpenAiCompletions | Dialect::OllamaGenerate => Err(Refused::new(
-            "model",
-            "is served by a backend that this API is only passed on to",
-        )),
+        Dialect::OpenAiCompletions | Dialect::OllamaGenerate => {
+            Err(Refused::new("model", "is served by a backend that this API is only passed on to"))
+        }
     }
 }
 

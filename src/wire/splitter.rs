@@ -39,12 +39,7 @@ impl Splitter {
             Framing::Sse => Scanner::Sse(Blocks::default()),
             Framing::Ndjson => Scanner::Ndjson(Lines::default()),
         };
-        Self {
-            buffer: BytesMut::new(),
-            at_start: true,
-            limit,
-            scanner,
-        }
+        Self { buffer: BytesMut::new(), at_start: true, limit, scanner }
     }
 
     /// Takes the next bytes of the body, of any length.
@@ -111,10 +106,7 @@ mod tests {
     }
 
     fn payloads(frames: &[Frame]) -> Vec<&str> {
-        frames
-            .iter()
-            .map(|frame| std::str::from_utf8(&frame.data).unwrap())
-            .collect()
+        frames.iter().map(|frame| std::str::from_utf8(&frame.data).unwrap()).collect()
     }
 
     const LAWFUL: &str = "\u{FEFF}: hello\n\ndata: {\"a\":\"wörld 🌍\"}\n\nevent: error\ndata:two\ndata:  lines\nid: 7\n\n\
@@ -123,10 +115,7 @@ mod tests {
     #[test]
     fn every_lawful_form_of_an_event_is_read() {
         let frames = split(Framing::Sse, &[LAWFUL.as_bytes()]);
-        assert_eq!(
-            payloads(&frames),
-            ["{\"a\":\"wörld 🌍\"}", "two\n lines", "crlf", "cr", "", "[DONE]"]
-        );
+        assert_eq!(payloads(&frames), ["{\"a\":\"wörld 🌍\"}", "two\n lines", "crlf", "cr", "", "[DONE]"]);
         assert_eq!(frames[1].event.as_deref(), Some(&b"error"[..]));
         assert_eq!(frames[1].raw, "event: error\ndata: two\ndata:  lines\n\n");
         assert_eq!(frames[2].raw, "data: crlf\n\n");
@@ -134,10 +123,9 @@ mod tests {
 
     #[test]
     fn any_cut_of_the_bytes_gives_the_same_frames() {
-        for (framing, text) in [
-            (Framing::Sse, LAWFUL),
-            (Framing::Ndjson, "{\"a\":1}\n\n \t{\"b\":\"ö\"} \r\n  {\"c\":3}"),
-        ] {
+        for (framing, text) in
+            [(Framing::Sse, LAWFUL), (Framing::Ndjson, "{\"a\":1}\n\n \t{\"b\":\"ö\"} \r\n  {\"c\":3}")]
+        {
             let whole = split(framing, &[text.as_bytes()]);
             for at in 0..=text.len() {
                 let (first, second) = text.as_bytes().split_at(at);
@@ -157,22 +145,10 @@ mod tests {
 
     #[test]
     fn a_last_event_without_its_blank_line_is_offered_at_the_end() {
-        assert_eq!(
-            payloads(&split(Framing::Sse, &[b"data: a\n\ndata: b"])),
-            ["a", "b"]
-        );
-        assert_eq!(
-            payloads(&split(Framing::Sse, &[b"data: a\n\ndata: b\n"])),
-            ["a", "b"]
-        );
-        assert_eq!(
-            payloads(&split(Framing::Sse, &[b"data: a\n\nevent: x\n: y"])),
-            ["a"]
-        );
-        assert_eq!(
-            payloads(&split(Framing::Ndjson, &[b"{\"a\":1}\n{\"b\""])),
-            ["{\"a\":1}", "{\"b\""]
-        );
+        assert_eq!(payloads(&split(Framing::Sse, &[b"data: a\n\ndata: b"])), ["a", "b"]);
+        assert_eq!(payloads(&split(Framing::Sse, &[b"data: a\n\ndata: b\n"])), ["a", "b"]);
+        assert_eq!(payloads(&split(Framing::Sse, &[b"data: a\n\nevent: x\n: y"])), ["a"]);
+        assert_eq!(payloads(&split(Framing::Ndjson, &[b"{\"a\":1}\n{\"b\""])), ["{\"a\":1}", "{\"b\""]);
     }
 
     #[test]
@@ -215,8 +191,11 @@ mod tests {
             use eventsource_stream::Eventsource as _;
             use futures_util::{FutureExt as _, StreamExt as _};
 
-            let text: String =
-                lines.iter().zip(&ends).map(|(line, end)| format!("{line}{}", ["\n", "\r\n", "\n\n"][*end])).collect();
+            let mut text = String::new();
+            for (line, end) in lines.iter().zip(&ends) {
+                text.push_str(line);
+                text.push_str(["\n", "\r\n", "\n\n"][*end]);
+            }
             let frames = split(Framing::Sse, &[text.as_bytes(), b"\n\n"]);
             let passed: Vec<u8> = frames.iter().flat_map(|frame| frame.raw.to_vec()).collect();
             let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(passed)]).eventsource();

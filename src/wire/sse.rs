@@ -66,7 +66,8 @@ impl Blocks {
     /// The body has ended: the block that was not.
     pub(super) fn finish(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
         let line = self.line..buffer.len();
-        if !line.is_empty() && !(self.after_cr && buffer.get(self.line..) == Some(b"\n")) {
+        let line_feed_of_crlf = self.after_cr && buffer.get(self.line..) == Some(b"\n");
+        if !line.is_empty() && !line_feed_of_crlf {
             self.fields.read(buffer, line);
         }
         self.fields.rewrite = true;
@@ -110,12 +111,9 @@ impl Fields {
         let spaced = buffer.get(value.start) == Some(&b' ') && !value.is_empty();
         value.start += usize::from(spaced);
         match name {
-            Some(b"data") => {
-                self.rewrite |= !spaced;
-                self.data.push(value);
-            }
+            Some(b"data") => self.data.push(value),
             Some(b"event") => {
-                self.rewrite |= !spaced || self.event.is_some() || !self.data.is_empty();
+                self.rewrite |= self.event.is_some() || !self.data.is_empty();
                 self.event = Some(value);
             }
             // `id:` would claim a place in our own numbering, `retry:` our own timing; comments are made anew.
@@ -124,26 +122,16 @@ impl Fields {
     }
 
     fn frame(self, block: Bytes) -> Option<Frame> {
-        let event = self
-            .event
-            .filter(|range| !range.is_empty())
-            .map(|range| block.slice(range));
+        let event = self.event.filter(|range| !range.is_empty()).map(|range| block.slice(range));
         let data = match self.data.as_slice() {
             [] => return None,
             [one] => block.slice(one.clone()),
             several => {
-                let lines: Vec<&[u8]> = several
-                    .iter()
-                    .filter_map(|range| block.get(range.clone()))
-                    .collect();
+                let lines: Vec<&[u8]> = several.iter().filter_map(|range| block.get(range.clone())).collect();
                 Bytes::from(lines.join(&b'\n'))
             }
         };
-        let raw = if self.rewrite {
-            plainest(event.as_deref(), &data)
-        } else {
-            block
-        };
+        let raw = if self.rewrite { plainest(event.as_deref(), &data) } else { block };
         Some(Frame { raw, event, data })
     }
 }

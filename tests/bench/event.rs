@@ -48,13 +48,10 @@ impl FromStr for Script {
     fn from_str(name: &str) -> Result<Self> {
         let parts: Vec<&str> = name.split('-').collect();
         Ok(match *parts.as_slice() {
-            ["paced", micros, events] => Self::Paced {
-                interval: Duration::from_micros(micros.parse()?),
-                events: events.parse()?,
-            },
-            ["burst", events] => Self::Burst {
-                events: events.parse()?,
-            },
+            ["paced", micros, events] => {
+                Self::Paced { interval: Duration::from_micros(micros.parse()?), events: events.parse()? }
+            }
+            ["burst", events] => Self::Burst { events: events.parse()? },
             ["idle"] => Self::Idle,
             _ => bail!("no script is called {name}"),
         })
@@ -70,16 +67,9 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new() -> Result<Self> {
-        let (before, after) = CONTENT
-            .split_once(MARK as char)
-            .context("the template holds the mark")?;
+        let (before, after) = CONTENT.split_once(MARK as char).context("the template holds the mark")?;
         let text = EVENT_BYTES.saturating_sub(before.len() + 1 + DIGITS + after.len());
-        let data = format!(
-            "{before}{}{:0DIGITS$}{}{after}",
-            MARK as char,
-            0,
-            " word".repeat(text / 5)
-        );
+        let data = format!("{before}{}{:0DIGITS$}{}{after}", MARK as char, 0, " word".repeat(text / 5));
         let chunk = chunk(&data);
         let stamp_at = memchr::memchr(MARK, &chunk).context("the chunk holds the mark")? + 1;
         Ok(Self { chunk, stamp_at })
@@ -105,11 +95,7 @@ pub(crate) fn scan(bytes: &[u8], mut on_event: impl FnMut(Option<u64>)) -> usize
         let Some(digits) = bytes.get(at + 1..at + 1 + DIGITS) else {
             return at;
         };
-        on_event(
-            std::str::from_utf8(digits)
-                .ok()
-                .and_then(|text| text.parse().ok()),
-        );
+        on_event(std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()));
     }
     bytes.len()
 }

@@ -114,11 +114,7 @@ impl Load {
                 ended??;
                 bail!("a stream ended while others were still being opened");
             }
-            ensure!(
-                Instant::now() < deadline,
-                "only {} streams opened",
-                self.tally.borrow().opened
-            );
+            ensure!(Instant::now() < deadline, "only {} streams opened", self.tally.borrow().opened);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
@@ -175,10 +171,7 @@ async fn stream(target: Target, script: Script, start: Instant, tally: Rc<RefCel
         kept = kept + read - done;
     }
     tally.borrow_mut().ended += 1;
-    ensure!(
-        script.events() == Some(events),
-        "{script} ended after {events} events"
-    );
+    ensure!(script.events() == Some(events), "{script} ended after {events} events");
     ensure!(
         memmem::find(&ending, target.terminator().as_bytes()).is_some(),
         "{script} ended without its terminator"

@@ -86,11 +86,8 @@ enum Role {
 
 impl Arguments {
     fn plan(&self) -> Plan {
-        let (seconds, rounds, idle, burst) = if self.quick {
-            (2, 1, 200, 320_000)
-        } else {
-            (10, 3, 1000, 1_600_000)
-        };
+        let (seconds, rounds, idle, burst) =
+            if self.quick { (2, 1, 200, 320_000) } else { (10, 3, 1000, 1_600_000) };
         Plan {
             streams: self.streams as usize,
             interval: self.interval,
@@ -122,11 +119,7 @@ fn main() -> Result<()> {
             report = run(&arguments, plan, connections) => report,
         }
     })?;
-    let text = if arguments.json {
-        report.json()?
-    } else {
-        report.table()
-    };
+    let text = if arguments.json { report.json()? } else { report.table() };
     writeln!(anstream::stdout(), "{text}")?;
     Ok(())
 }
@@ -141,17 +134,13 @@ async fn run(arguments: &Arguments, plan: Plan, connections: u64) -> Result<Repo
     let mut origin = Command::new(std::env::current_exe()?);
     let origin = Program::start_speaking(origin.arg("origin").stdin(Stdio::piped()), None).await?;
 
-    let mut found: Vec<(Subject, Vec<Figures>)> = subjects
-        .into_iter()
-        .map(|subject| (subject, Vec::new()))
-        .collect();
+    let mut found: Vec<(Subject, Vec<Figures>)> =
+        subjects.into_iter().map(|subject| (subject, Vec::new())).collect();
     for round in 1..=plan.rounds {
         for (subject, rounds) in &mut found {
             writeln!(stderr, "round {round} of {}: {}", plan.rounds, subject.label())?;
             // a fresh process each time: what an earlier round left in its memory is not this one's
-            let running = subject
-                .start(origin.address, &arguments.gateway, connections)
-                .await?;
+            let running = subject.start(origin.address, &arguments.gateway, connections).await?;
             let processes = running.processes()?;
             let figures = measure(running.target, processes.as_ref(), &plan).await;
             rounds.push(figures.with_context(|| format!("round {round}: {}", subject.label()))?);
@@ -172,13 +161,7 @@ async fn subjects(arguments: &Arguments) -> Result<(Vec<Subject>, Vec<String>)> 
     if subjects.contains(&Subject::Nginx) {
         if let Ok(output) = Command::new("nginx").arg("-v").output().await {
             let text = String::from_utf8_lossy(&output.stderr);
-            versions.push(
-                text.rsplit("version: ")
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .to_owned(),
-            );
+            versions.push(text.rsplit("version: ").next().unwrap_or_default().trim().to_owned());
         } else {
             writeln!(anstream::stderr(), "nginx is not installed: its row is left out")?;
             subjects.retain(|subject| *subject != Subject::Nginx);
@@ -207,18 +190,13 @@ fn raise_open_files(needed: u64) -> Result<()> {
     );
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -S -n \"$0\" && exec \"$@\"", &needed.to_string()]);
-    let failure: Result<Infallible, _> = Err(shell
-        .arg(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .exec());
+    let failure: Result<Infallible, _> =
+        Err(shell.arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).exec());
     bail!("cannot raise the limit of open files: {failure:?}")
 }
 
 fn interval(text: &str) -> Result<Duration> {
     let interval = humantime::parse_duration(text)?;
-    ensure!(
-        interval >= Duration::from_millis(1),
-        "less than 1ms is finer than the timer"
-    );
+    ensure!(interval >= Duration::from_millis(1), "less than 1ms is finer than the timer");
     Ok(interval)
 }

@@ -42,9 +42,7 @@ pub(crate) struct Figures {
 pub(crate) async fn measure(target: Target, processes: Option<&Processes>, plan: &Plan) -> Result<Figures> {
     let mut figures = Figures::default();
     // code pages, allocator and connection pools are touched once before anything counts
-    Load::open(target, Script::Burst { events: 100 }, WARM_UP_STREAMS, GAP)?
-        .all_ended()
-        .await?;
+    Load::open(target, Script::Burst { events: 100 }, WARM_UP_STREAMS, GAP)?.all_ended().await?;
     if let Some(processes) = processes {
         figures.idle_stream_kb = Some(idle(target, processes, plan).await?);
     }
@@ -75,15 +73,7 @@ async fn paced(
     // long enough that the first stream lives until the window closes, whenever the last one opens
     let life = GAP * u32::try_from(plan.streams)? + 2 * SETTLE + window + SPARE;
     let events = u64::try_from(life.as_nanos() / plan.interval.as_nanos())?;
-    let mut load = Load::open(
-        target,
-        Script::Paced {
-            interval: plan.interval,
-            events,
-        },
-        plan.streams,
-        GAP,
-    )?;
+    let mut load = Load::open(target, Script::Paced { interval: plan.interval, events }, plan.streams, GAP)?;
     load.all_open().await?;
     tokio::time::sleep(SETTLE).await;
 
@@ -122,14 +112,7 @@ async fn full_speed(
     let total = each * BURST_STREAMS as u64;
     let cpu_before = cpu(processes)?;
     let start = Instant::now();
-    Load::open(
-        target,
-        Script::Burst { events: each },
-        BURST_STREAMS,
-        Duration::ZERO,
-    )?
-    .all_ended()
-    .await?;
+    Load::open(target, Script::Burst { events: each }, BURST_STREAMS, Duration::ZERO)?.all_ended().await?;
     figures.full_speed_events_per_s = Some(float(total) / start.elapsed().as_secs_f64());
     figures.full_speed_cpu_per_event_us = per_event(cpu_before, cpu(processes)?, total);
     Ok(())

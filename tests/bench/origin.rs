@@ -99,8 +99,7 @@ async fn answer(peer: &mut TcpStream, script: Script, number: u32) -> Result<()>
             }
         }
     }
-    peer.write_all(&[chunk(FINISH), chunk(DONE), chunk("")].concat())
-        .await?;
+    peer.write_all(&[chunk(FINISH), chunk(DONE), chunk("")].concat()).await?;
     Ok(())
 }
 
@@ -143,15 +142,9 @@ impl Request {
             }
         }
         let body = String::from_utf8(buffer.drain(..length).collect())?;
-        let script = if head.starts_with("post /v1/chat/completions ") {
-            Some(model(&body)?.parse()?)
-        } else {
-            None
-        };
-        Ok(Some(Self {
-            script,
-            last: header("connection") == Some("close"),
-        }))
+        let script =
+            if head.starts_with("post /v1/chat/completions ") { Some(model(&body)?.parse()?) } else { None };
+        Ok(Some(Self { script, last: header("connection") == Some("close") }))
     }
 }
 

@@ -42,11 +42,7 @@ impl Processes {
         for pid in &self.0 {
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
             for line in rollup.lines().filter(|line| line.starts_with("Private_")) {
-                sum += line
-                    .split_whitespace()
-                    .nth(1)
-                    .context("smaps of a process")?
-                    .parse::<u64>()?;
+                sum += line.split_whitespace().nth(1).context("smaps of a process")?.parse::<u64>()?;
             }
         }
         Ok(sum)
@@ -64,16 +60,12 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn here() -> Result<Self> {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
-        let model = cpuinfo
-            .lines()
-            .find(|line| line.starts_with("model name"))
-            .and_then(|line| line.split_once(':'));
+        let model =
+            cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
         Ok(Self {
             cpu: model.map_or("unknown CPU", |(_, name)| name.trim()).to_owned(),
             cores: std::thread::available_parallelism()?.get(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
-                .trim()
-                .to_owned(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         })
     }
 }
@@ -85,9 +77,7 @@ pub(crate) fn open_file_limits() -> Result<(u64, u64)> {
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"))
         .context("no limit of open files")?;
-    let mut values = line
-        .split_whitespace()
-        .map(|value| value.parse().unwrap_or(u64::MAX));
+    let mut values = line.split_whitespace().map(|value| value.parse().unwrap_or(u64::MAX));
     values.next().zip(values.next()).context("limit of open files")
 }
 

@@ -31,32 +31,20 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a program that says on standard output where it listens, and reads the address there.
     pub(crate) async fn start_speaking(command: &mut Command, directory: Option<TempDir>) -> Result<Self> {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("start of a program")?;
+        let mut child =
+            command.stdout(Stdio::piped()).kill_on_drop(true).spawn().context("start of a program")?;
         let pid = child.id().context("the program ended at once")?;
         let mut lines = BufReader::new(child.stdout.take().context("its output is piped")?).lines();
         let address = timeout(START_WITHIN, async {
             loop {
-                let line = lines
-                    .next_line()
-                    .await?
-                    .context("the program ended before it listened")?;
+                let line = lines.next_line().await?.context("the program ended before it listened")?;
                 if let Some(address) = line.strip_prefix("listening on http://") {
                     break Ok::<SocketAddr, anyhow::Error>(address.parse()?);
                 }
             }
         });
         let address = address.await.context("waited for the line `listening on …`")??;
-        Ok(Self {
-            address,
-            pid,
-            child,
-            _directory: directory,
-            _output: Some(lines),
-        })
+        Ok(Self { address, pid, child, _directory: directory, _output: Some(lines) })
     }
 
     /// Starts a program that was told to listen on `address`, and waits until it does.
@@ -67,13 +55,7 @@ impl Program {
     ) -> Result<Self> {
         let child = command.spawn().context("start of a program")?;
         let pid = child.id().context("the program ended at once")?;
-        let program = Self {
-            address,
-            pid,
-            child,
-            _directory: Some(directory),
-            _output: None,
-        };
+        let program = Self { address, pid, child, _directory: Some(directory), _output: None };
         let listening = timeout(START_WITHIN, async {
             while TcpStream::connect(address).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -85,9 +67,7 @@ impl Program {
 
     pub(crate) async fn stop(mut self) -> Result<()> {
         terminate(self.pid)?;
-        timeout(STOP_WITHIN, self.child.wait())
-            .await
-            .context("the program does not end")??;
+        timeout(STOP_WITHIN, self.child.wait()).await.context("the program does not end")??;
         Ok(())
     }
 }
@@ -102,9 +82,8 @@ impl Drop for Program {
 }
 
 fn terminate(pid: u32) -> Result<()> {
-    let status = std::process::Command::new("sh")
-        .args(["-c", "kill -TERM \"$0\"", &pid.to_string()])
-        .status()?;
+    let status =
+        std::process::Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid.to_string()]).status()?;
     ensure!(status.success(), "cannot end process {pid}");
     Ok(())
 }

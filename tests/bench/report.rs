@@ -39,22 +39,14 @@ impl Report {
         let has_nginx = found.iter().any(|(subject, _)| *subject == Subject::Nginx);
         let rows = found.into_iter().map(|(subject, rounds)| {
             let median = median(&rounds);
-            Row {
-                subject: subject.label(),
-                median,
-                rounds,
-            }
+            Row { subject: subject.label(), median, rounds }
         });
         Ok(Self {
             date: now.split('T').next().unwrap_or_default().to_owned(),
             machine: Machine::here()?,
             versions,
             plan,
-            reference: if has_nginx {
-                Subject::Nginx.label()
-            } else {
-                Subject::Direct.label()
-            },
+            reference: if has_nginx { Subject::Nginx.label() } else { Subject::Direct.label() },
             rows: rows.collect(),
         })
     }
@@ -94,10 +86,7 @@ impl Report {
     /// The figure with its ratio, and, for what adds up along the way, what it adds to the direct one.
     fn cells(&self, row: &Row, column: &Column) -> Vec<String> {
         let of = |name: &str| {
-            self.rows
-                .iter()
-                .find(|row| row.subject == name)
-                .and_then(|row| (column.pick)(&row.median))
+            self.rows.iter().find(|row| row.subject == name).and_then(|row| (column.pick)(&row.median))
         };
         let Some(figure) = (column.pick)(&row.median) else {
             return vec!["-".to_owned(); if column.adds { 2 } else { 1 }];
@@ -110,10 +99,9 @@ impl Report {
         let mut cells = vec![format!("{figure:.decimals$}{ratio}")];
         if column.adds {
             let direct = of(Subject::Direct.label()).filter(|_| row.subject != Subject::Direct.label());
-            cells.push(direct.map_or_else(
-                || "-".to_owned(),
-                |direct| format!("{:+.decimals$}", figure - direct),
-            ));
+            cells.push(
+                direct.map_or_else(|| "-".to_owned(), |direct| format!("{:+.decimals$}", figure - direct)),
+            );
         }
         cells
     }
@@ -129,42 +117,12 @@ struct Column {
 }
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "first token p50, us",
-        decimals: 0,
-        adds: true,
-        pick: |it| it.ttft_p50_us,
-    },
-    Column {
-        title: "event delay p50, us",
-        decimals: 0,
-        adds: true,
-        pick: |it| it.delay_p50_us,
-    },
-    Column {
-        title: "event delay p99, us",
-        decimals: 0,
-        adds: true,
-        pick: |it| it.delay_p99_us,
-    },
-    Column {
-        title: "CPU/event, us",
-        decimals: 1,
-        adds: false,
-        pick: |it| it.cpu_per_event_us,
-    },
-    Column {
-        title: "KB/idle stream",
-        decimals: 1,
-        adds: false,
-        pick: |it| it.idle_stream_kb,
-    },
-    Column {
-        title: "full speed, events/s",
-        decimals: 0,
-        adds: false,
-        pick: |it| it.full_speed_events_per_s,
-    },
+    Column { title: "first token p50, us", decimals: 0, adds: true, pick: |it| it.ttft_p50_us },
+    Column { title: "event delay p50, us", decimals: 0, adds: true, pick: |it| it.delay_p50_us },
+    Column { title: "event delay p99, us", decimals: 0, adds: true, pick: |it| it.delay_p99_us },
+    Column { title: "CPU/event, us", decimals: 1, adds: false, pick: |it| it.cpu_per_event_us },
+    Column { title: "KB/idle stream", decimals: 1, adds: false, pick: |it| it.idle_stream_kb },
+    Column { title: "full speed, events/s", decimals: 0, adds: false, pick: |it| it.full_speed_events_per_s },
     Column {
         title: "CPU/event there, us",
         decimals: 2,
@@ -189,31 +147,18 @@ fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|at| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(at))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
+            lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
     let mut table = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         let cells = line.iter().zip(&widths).enumerate().map(|(at, (cell, &width))| {
-            if at == 0 {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
+            if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         table.push(format!("| {} |\n", cells.collect::<Vec<_>>().join(" | ")));
         if number == 0 {
             let rules = widths.iter().enumerate().map(|(at, &width)| {
-                if at == 0 {
-                    "-".repeat(width)
-                } else {
-                    format!("{}:", "-".repeat(width.saturating_sub(1)))
-                }
+                if at == 0 { "-".repeat(width) } else { format!("{}:", "-".repeat(width.saturating_sub(1))) }
             });
             table.push(format!("| {} |\n", rules.collect::<Vec<_>>().join(" | ")));
         }

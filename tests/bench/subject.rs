@@ -63,13 +63,7 @@ impl Subject {
             Self::AllCores => Some(start_gateway(origin, gateway, 0, connections).await?),
         };
         let address = program.as_ref().map_or(origin, |program| program.address);
-        Ok(Running {
-            target: Target {
-                address,
-                door: self.door(),
-            },
-            program,
-        })
+        Ok(Running { target: Target { address, door: self.door() }, program })
     }
 }
 
@@ -82,10 +76,7 @@ pub(crate) struct Running {
 impl Running {
     /// `None` where there is no process.
     pub(crate) fn processes(&self) -> Result<Option<Processes>> {
-        self.program
-            .as_ref()
-            .map(|program| Processes::of(program.pid))
-            .transpose()
+        self.program.as_ref().map(|program| Processes::of(program.pid)).transpose()
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

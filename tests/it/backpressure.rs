@@ -32,11 +32,7 @@ async fn a_reader_that_does_not_read_stops_its_backend() {
     let (_answer, mut call) = stuck(&gateway, &mut upstream).await;
     let flood = call.flood(&event(), FLOOD).await;
     println!("the backend was stopped after {} KiB", flood.bytes / 1024);
-    assert!(
-        !flood.unsent.is_empty() && flood.bytes < BOUND,
-        "{} bytes",
-        flood.bytes
-    );
+    assert!(!flood.unsent.is_empty() && flood.bytes < BOUND, "{} bytes", flood.bytes);
 }
 
 #[tokio::test]
@@ -85,10 +81,7 @@ async fn a_stuck_reader_does_not_hold_up_another_stream() {
     for _ in 0..20 {
         call.sse(&openai::text("on")).await;
         let event = tokio::time::timeout(Duration::from_secs(2), answer.next_event()).await;
-        assert_eq!(
-            event.expect("an event while others are stuck").json(),
-            openai::text("on")
-        );
+        assert_eq!(event.expect("an event while others are stuck").json(), openai::text("on"));
     }
 }
 

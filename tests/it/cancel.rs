@@ -34,24 +34,14 @@ fn request(door: &str, stream: bool) -> Value {
 }
 
 async fn leave(door: &str, phase: Phase) {
-    let api = if door.starts_with("/api/") {
-        "ollama"
-    } else {
-        "openai"
-    };
+    let api = if door.starts_with("/api/") { "ollama" } else { "openai" };
     leave_over(api, door, phase).await;
 }
 
 async fn leave_over(api: &str, door: &str, phase: Phase) {
-    let commit = if phase == Phase::Committed {
-        "commit_after = \"50ms\""
-    } else {
-        "commit_after = \"60s\""
-    };
+    let commit = if phase == Phase::Committed { "commit_after = \"50ms\"" } else { "commit_after = \"60s\"" };
     let (gateway, mut upstream) = gateway_over(api, &[commit]).await;
-    let asked = gateway
-        .ask_post(door, &request(door, phase != Phase::Whole))
-        .await;
+    let asked = gateway.ask_post(door, &request(door, phase != Phase::Whole)).await;
     let mut call = upstream.call().await;
     match phase {
         Phase::Connect => {}
@@ -72,19 +62,13 @@ async fn leave_over(api: &str, door: &str, phase: Phase) {
     }
     let left = Instant::now();
     assert_dropped(&format!("{door} over {api}, {phase:?}"), left, call).await;
-    until("no stream to be live", async || {
-        gateway.metric("streamgate_streams_live", &[]).await < 0.5
-    })
-    .await;
+    until("no stream to be live", async || gateway.metric("streamgate_streams_live", &[]).await < 0.5).await;
 }
 
 /// The promise is 100 ms. A busy machine gets a second, and the figure is printed.
 async fn assert_dropped(what: &str, left: Instant, mut call: Call) {
     let took = call.closed().await.duration_since(left);
-    println!(
-        "{what}: the backend was dropped {:.1} ms after the client left",
-        took.as_secs_f64() * 1e3
-    );
+    println!("{what}: the backend was dropped {:.1} ms after the client left", took.as_secs_f64() * 1e3);
     assert!(took.as_secs_f64() < 1.0, "{took:?}");
 }
 
@@ -161,18 +145,14 @@ async fn a_client_that_leaves_is_counted_as_gone() {
     gateway.metric_reaches("streamgate_streams_live", &[], 1.0).await;
     drop(answer);
     call.closed().await;
-    gateway
-        .metric_reaches("streamgate_stream_ends_total", &["reason=\"client_gone\""], 1.0)
-        .await;
+    gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"client_gone\""], 1.0).await;
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_during_failover_leaves_no_backend_running() {
     let (mut first, mut second) = (Upstream::start().await, Upstream::start().await);
     let setup =
-        Setup::new()
-            .backend("first", "openai", &first.url())
-            .backend("second", "openai", &second.url());
+        Setup::new().backend("first", "openai", &first.url()).backend("second", "openai", &second.url());
     let gateway = setup.start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     first.call().await.answer(503, &openai::error("full")).await;
@@ -184,18 +164,12 @@ async fn a_client_that_leaves_during_failover_leaves_no_backend_running() {
 #[tokio::test]
 async fn a_client_that_leaves_while_a_connect_hangs_ends_the_attempt() {
     let (_kept, url) = deaf_address();
-    let gateway = Setup::new()
-        .stream("connect_timeout = \"60s\"")
-        .backend("one", "openai", &url)
-        .start()
-        .await;
+    let gateway =
+        Setup::new().stream("connect_timeout = \"60s\"").backend("one", "openai", &url).start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     gateway.metric_reaches("streamgate_streams_live", &[], 1.0).await;
     drop(asked);
-    until("no stream to be live", async || {
-        gateway.metric("streamgate_streams_live", &[]).await < 0.5
-    })
-    .await;
+    until("no stream to be live", async || gateway.metric("streamgate_streams_live", &[]).await < 0.5).await;
 }
 
 /// A stream whose client has left, with this choice of what happens then.
@@ -214,12 +188,8 @@ async fn with_drain_the_backend_is_read_on_for_its_usage() {
     call.sse(&openai::finish("stop")).await;
     call.sse(&openai::usage(31, 21)).await;
     call.done().await;
-    gateway
-        .metric_reaches("streamgate_tokens_total", &["kind=\"input\""], 31.0)
-        .await;
-    gateway
-        .metric_reaches("streamgate_tokens_total", &["kind=\"output\""], 21.0)
-        .await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"input\""], 31.0).await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"output\""], 21.0).await;
 }
 
 #[tokio::test]

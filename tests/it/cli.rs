@@ -15,11 +15,7 @@ async fn check(config: &str) -> Run {
 
 /// The words in which a place in the file is named, whatever follows.
 fn place(config: &str, text: &str) -> String {
-    let line = config
-        .lines()
-        .position(|line| line.contains(text))
-        .expect("a line of the file")
-        + 1;
+    let line = config.lines().position(|line| line.contains(text)).expect("a line of the file") + 1;
     format!("proxy.toml:{line}")
 }
 
@@ -42,11 +38,7 @@ async fn a_good_file_passes() {
 
 #[tokio::test]
 async fn the_file_of_the_repository_passes() {
-    let run = run(
-        Path::new(env!("CARGO_MANIFEST_DIR")),
-        &["check", "--config", "proxy.toml"],
-    )
-    .await;
+    let run = run(Path::new(env!("CARGO_MANIFEST_DIR")), &["check", "--config", "proxy.toml"]).await;
     assert_eq!(run.code, Some(0), "{}", run.all);
 }
 
@@ -68,12 +60,7 @@ async fn every_problem_is_told_at_once_with_its_place() {
     assert_eq!(run.code, Some(2), "{}", run.all);
     for wrong in ["not a url", "nobody", "noone"] {
         assert!(run.all.contains(wrong), "{wrong} in\n{}", run.all);
-        assert!(
-            run.all.contains(&place(&config, wrong)),
-            "{} in\n{}",
-            place(&config, wrong),
-            run.all
-        );
+        assert!(run.all.contains(&place(&config, wrong)), "{} in\n{}", place(&config, wrong), run.all);
     }
 }
 
@@ -90,11 +77,7 @@ async fn an_unknown_key_is_told_with_the_nearest_known_one() {
     let config = format!("[stream]\nkeep_alvie = \"10s\"\n{GOOD}");
     let run = check(&config).await;
     assert_eq!(run.code, Some(2), "{}", run.all);
-    assert!(
-        run.all.contains("keep_alvie") && run.all.contains("`keep_alive`"),
-        "{}",
-        run.all
-    );
+    assert!(run.all.contains("keep_alvie") && run.all.contains("`keep_alive`"), "{}", run.all);
     assert!(run.all.contains(&place(&config, "keep_alvie")), "{}", run.all);
 }
 
@@ -102,20 +85,12 @@ async fn an_unknown_key_is_told_with_the_nearest_known_one() {
 async fn an_unknown_table_is_told_with_the_nearest_known_one() {
     let run = check(&format!("[steam]\nkeep_alive = \"10s\"\n{GOOD}")).await;
     assert_eq!(run.code, Some(2), "{}", run.all);
-    assert!(
-        run.all.contains("steam") && run.all.contains("`stream`"),
-        "{}",
-        run.all
-    );
+    assert!(run.all.contains("steam") && run.all.contains("`stream`"), "{}", run.all);
 }
 
 #[tokio::test]
 async fn a_value_of_the_wrong_kind_is_told_with_its_place() {
-    for line in [
-        "keep_alive = \"10 parsecs\"",
-        "keep_alive = true",
-        "on_disconnect = \"sometimes\"",
-    ] {
+    for line in ["keep_alive = \"10 parsecs\"", "keep_alive = true", "on_disconnect = \"sometimes\""] {
         let config = format!("[stream]\n{line}\n{GOOD}");
         let run = check(&config).await;
         assert_eq!(run.code, Some(2), "{line}: {}", run.all);
@@ -143,11 +118,7 @@ async fn a_file_that_is_not_there_is_told_by_its_name() {
 #[tokio::test]
 async fn serve_refuses_what_check_refuses() {
     let folder = TempDir::new().unwrap();
-    std::fs::write(
-        folder.path().join("proxy.toml"),
-        GOOD.replace("[\"one\"]", "[\"nobody\"]"),
-    )
-    .unwrap();
+    std::fs::write(folder.path().join("proxy.toml"), GOOD.replace("[\"one\"]", "[\"nobody\"]")).unwrap();
     let run = run(folder.path(), &["serve", "--config", "proxy.toml"]).await;
     assert_eq!(run.code, Some(2), "{}", run.all);
     assert!(run.all.contains("nobody"), "{}", run.all);
@@ -155,10 +126,7 @@ async fn serve_refuses_what_check_refuses() {
 
 #[tokio::test]
 async fn a_key_that_the_environment_lacks_is_told_by_its_name() {
-    let config = GOOD.replace(
-        "api = \"openai\"",
-        "api = \"openai\"\napi_key = { env = \"IT_NOT_THERE\" }",
-    );
+    let config = GOOD.replace("api = \"openai\"", "api = \"openai\"\napi_key = { env = \"IT_NOT_THERE\" }");
     let run = check(&config).await;
     assert_eq!(run.code, Some(2), "{}", run.all);
     assert!(run.all.contains("IT_NOT_THERE"), "{}", run.all);
@@ -167,21 +135,14 @@ async fn a_key_that_the_environment_lacks_is_told_by_its_name() {
 #[tokio::test]
 async fn the_version_is_told() {
     let run = run(Path::new("/"), &["--version"]).await;
-    assert_eq!(
-        (run.code, run.stdout.trim()),
-        (Some(0), concat!("streamgate ", env!("CARGO_PKG_VERSION")))
-    );
+    assert_eq!((run.code, run.stdout.trim()), (Some(0), concat!("streamgate ", env!("CARGO_PKG_VERSION"))));
 }
 
 #[tokio::test]
 async fn completions_are_written_for_the_shell() {
     let run = run(Path::new("/"), &["completions", "bash"]).await;
     assert_eq!(run.code, Some(0), "{}", run.all);
-    assert!(
-        run.stdout.contains("complete") && run.stdout.contains("streamgate"),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.contains("complete") && run.stdout.contains("streamgate"), "{}", run.stdout);
 }
 
 #[tokio::test]
@@ -195,10 +156,7 @@ async fn a_port_that_is_taken_is_told_by_its_address() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
     let folder = TempDir::new().unwrap();
-    let config = Setup::new()
-        .server(&format!("listen = \"{address}\""))
-        .demo()
-        .toml();
+    let config = Setup::new().server(&format!("listen = \"{address}\"")).demo().toml();
     std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
     let run = run(folder.path(), &["serve", "--config", "proxy.toml"]).await;
     assert_eq!(run.code, Some(1), "{}", run.all);
@@ -211,11 +169,7 @@ async fn a_port_that_another_gateway_has_is_taken_too() {
     let address = first.public.to_string();
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("proxy.toml"), Setup::new().demo().toml()).unwrap();
-    let run = run(
-        folder.path(),
-        &["serve", "--config", "proxy.toml", "--listen", &address],
-    )
-    .await;
+    let run = run(folder.path(), &["serve", "--config", "proxy.toml", "--listen", &address]).await;
     assert_eq!(run.code, Some(1), "{}", run.all);
     assert!(run.all.contains(&address), "{}", run.all);
 }
@@ -225,14 +179,8 @@ async fn the_start_says_what_runs_and_what_to_try() {
     let config = Setup::new().demo().toml();
     let gateway = Gateway::start(&config).await;
     let said = gateway.said();
-    assert!(
-        said.starts_with(concat!("streamgate ", env!("CARGO_PKG_VERSION"), "\n")),
-        "{said}"
-    );
-    assert!(
-        said.contains(&format!("listening on http://{}\n", gateway.public)),
-        "{said}"
-    );
+    assert!(said.starts_with(concat!("streamgate ", env!("CARGO_PKG_VERSION"), "\n")), "{said}");
+    assert!(said.contains(&format!("listening on http://{}\n", gateway.public)), "{said}");
 }
 
 #[tokio::test]
@@ -242,11 +190,7 @@ async fn the_listener_of_the_command_line_goes_before_the_files() {
     std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
-    let run = run(
-        folder.path(),
-        &["serve", "--config", "proxy.toml", "--listen", &address],
-    )
-    .await;
+    let run = run(folder.path(), &["serve", "--config", "proxy.toml", "--listen", &address]).await;
     assert_eq!(run.code, Some(1), "the port is taken: {}", run.all);
     assert!(run.all.contains(&address), "{}", run.all);
 }

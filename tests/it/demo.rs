@@ -7,20 +7,11 @@ use crate::support::{Gateway, Heard, Item, Setup, prompt};
 /// What is heard of the built-in model with these options.
 async fn heard(door: &str, options: &str) -> Heard {
     let gateway = gateway().await;
-    Heard::of(
-        &mut gateway
-            .post(door, &prompt(&format!("demo:{options}"), true))
-            .await,
-    )
-    .await
+    Heard::of(&mut gateway.post(door, &prompt(&format!("demo:{options}"), true)).await).await
 }
 
 async fn gateway() -> Gateway {
-    Setup::new()
-        .stream("keep_alive = \"200ms\"\ncommit_after = \"100ms\"")
-        .demo()
-        .start()
-        .await
+    Setup::new().stream("keep_alive = \"200ms\"\ncommit_after = \"100ms\"").demo().start().await
 }
 
 #[tokio::test]
@@ -28,22 +19,14 @@ async fn it_speaks_at_both_doors() {
     for door in ["/v1/chat/completions", "/api/chat"] {
         let heard = heard(door, "words=12,pace=1ms").await;
         assert!(heard.succeeded(), "{door}: {heard:?}");
-        assert_eq!(
-            heard.text.split_whitespace().count(),
-            12,
-            "{door}: {:?}",
-            heard.text
-        );
+        assert_eq!(heard.text.split_whitespace().count(), 12, "{door}: {:?}", heard.text);
     }
 }
 
 #[tokio::test]
 async fn it_thinks_where_that_is_asked() {
     let heard = heard("/v1/chat/completions", "words=5,pace=1ms,think").await;
-    assert!(
-        heard.succeeded() && !heard.thought.is_empty() && !heard.text.is_empty(),
-        "{heard:?}"
-    );
+    assert!(heard.succeeded() && !heard.thought.is_empty() && !heard.text.is_empty(), "{heard:?}");
 }
 
 #[tokio::test]
@@ -56,21 +39,9 @@ async fn it_calls_every_tool_it_is_offered() {
     request["tools"] = json!(tools);
     let heard = Heard::of(&mut gateway.post("/v1/chat/completions", &request).await).await;
     assert!(heard.succeeded(), "{heard:?}");
-    assert_eq!(
-        heard
-            .tools
-            .iter()
-            .map(|tool| tool.name.as_str())
-            .collect::<Vec<_>>(),
-        ["depth", "width"]
-    );
+    assert_eq!(heard.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["depth", "width"]);
     for tool in &heard.tools {
-        assert!(
-            serde_json::from_str::<serde_json::Value>(&tool.arguments)
-                .unwrap()
-                .is_object(),
-            "{tool:?}"
-        );
+        assert!(serde_json::from_str::<serde_json::Value>(&tool.arguments).unwrap().is_object(), "{tool:?}");
     }
     assert_eq!(heard.finish, ["tool_calls"]);
 }
@@ -78,12 +49,8 @@ async fn it_calls_every_tool_it_is_offered() {
 #[tokio::test]
 async fn its_silence_is_filled_with_comments() {
     let gateway = gateway().await;
-    let mut answer = gateway
-        .post(
-            "/v1/chat/completions",
-            &prompt("demo:words=3,pace=1ms,silence=1s", true),
-        )
-        .await;
+    let mut answer =
+        gateway.post("/v1/chat/completions", &prompt("demo:words=3,pace=1ms,silence=1s", true)).await;
     assert!(matches!(answer.next_item().await, Item::Quiet(_)));
     assert!(matches!(answer.next_item().await, Item::Quiet(_)));
     assert!(Heard::of(&mut answer).await.succeeded());
@@ -91,23 +58,12 @@ async fn its_silence_is_filled_with_comments() {
 
 #[tokio::test]
 async fn its_faults_are_told_as_a_backends_would_be() {
-    for (fault, code) in [
-        ("cut", "upstream_truncated"),
-        ("truncated", "upstream_truncated"),
-        ("error", "upstream_error"),
-    ] {
-        let heard = heard(
-            "/v1/chat/completions",
-            &format!("words=9,pace=1ms,after=3,{fault}"),
-        )
-        .await;
+    for (fault, code) in
+        [("cut", "upstream_truncated"), ("truncated", "upstream_truncated"), ("error", "upstream_error")]
+    {
+        let heard = heard("/v1/chat/completions", &format!("words=9,pace=1ms,after=3,{fault}")).await;
         assert!(heard.failed(), "{fault}: {heard:?}");
-        assert_eq!(
-            heard.text.split_whitespace().count(),
-            3,
-            "{fault}: {:?}",
-            heard.text
-        );
+        assert_eq!(heard.text.split_whitespace().count(), 3, "{fault}: {:?}", heard.text);
         if fault != "error" {
             assert_eq!(heard.code(), Some(code), "{fault}");
         }
@@ -117,8 +73,6 @@ async fn its_faults_are_told_as_a_backends_would_be() {
 #[tokio::test]
 async fn its_status_is_passed_on() {
     let gateway = gateway().await;
-    let answer = gateway
-        .post("/v1/chat/completions", &prompt("demo:status=503", true))
-        .await;
+    let answer = gateway.post("/v1/chat/completions", &prompt("demo:status=503", true)).await;
     assert!(answer.status >= 500, "{}", answer.status);
 }

@@ -4,9 +4,7 @@ use crate::support::{Client, Ending, Gateway, Heard, Request, Setup, Upstream, b
 
 async fn gateway(drain: &str, api: &str) -> (Gateway, Upstream) {
     let upstream = Upstream::start().await;
-    let setup = Setup::new()
-        .server(&format!("drain = \"{drain}\""))
-        .backend("one", api, &upstream.url());
+    let setup = Setup::new().server(&format!("drain = \"{drain}\"")).backend("one", api, &upstream.url());
     (setup.start().await, upstream)
 }
 
@@ -50,10 +48,7 @@ async fn assert_draining(gateway: &Gateway) {
             return true;
         };
         !client.try_ask(&Request::get("/readyz")).await
-            || client
-                .answer_or_close()
-                .await
-                .is_none_or(|answer| answer.status == 503)
+            || client.answer_or_close().await.is_none_or(|answer| answer.status == 503)
     })
     .await;
 }
@@ -93,10 +88,7 @@ async fn an_ollama_stream_over_the_limit_is_told_in_its_words() {
     let (mut answer, _call) = begin(&gateway, &mut upstream, "ollama").await;
     gateway.signal("TERM");
     let heard = Heard::of(&mut answer).await;
-    assert!(
-        heard.failed() && heard.error.as_ref().unwrap().is_string(),
-        "{heard:?}"
-    );
+    assert!(heard.failed() && heard.error.as_ref().unwrap().is_string(), "{heard:?}");
     gateway.exit().await;
 }
 

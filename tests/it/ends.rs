@@ -23,10 +23,7 @@ fn assert_truncated(heard: &Heard) {
 /// Broken off, told in Ollama's words, after everything that came.
 #[track_caller]
 fn assert_ollama_failure(heard: &Heard) {
-    assert!(
-        heard.failed() && heard.error.as_ref().unwrap().is_string(),
-        "{heard:?}"
-    );
+    assert!(heard.failed() && heard.error.as_ref().unwrap().is_string(), "{heard:?}");
     assert_eq!(heard.text, "Rhine");
 }
 
@@ -37,9 +34,7 @@ async fn a_normal_end_has_its_terminator_once() {
     let heard = Heard::of(&mut answer).await;
     assert!(heard.succeeded(), "{heard:?}");
     assert_eq!(heard.finish, ["stop"]);
-    gateway
-        .metric_reaches("streamgate_stream_ends_total", &["reason=\"done\""], 1.0)
-        .await;
+    gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"done\""], 1.0).await;
 }
 
 #[tokio::test]
@@ -87,10 +82,7 @@ async fn a_connection_serves_on_after_a_stream_that_went_well() {
     client.ask(&Request::post("/v1/chat/completions", &chat())).await;
     let mut call = upstream.call().await;
     call.say(&["Meuse"]).await;
-    assert_eq!(
-        client.answer().await.next_event().await.json(),
-        openai::text("Meuse")
-    );
+    assert_eq!(client.answer().await.next_event().await.json(), openai::text("Meuse"));
 }
 
 #[tokio::test]
@@ -98,13 +90,7 @@ async fn a_clean_end_without_terminator_is_an_error() {
     let (gateway, _upstream, mut answer, call) = begun("openai", &[]).await;
     call.finish().await;
     assert_truncated(&Heard::of(&mut answer).await);
-    gateway
-        .metric_reaches(
-            "streamgate_stream_ends_total",
-            &["reason=\"upstream_truncated\""],
-            1.0,
-        )
-        .await;
+    gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"upstream_truncated\""], 1.0).await;
 }
 
 #[tokio::test]
@@ -112,10 +98,7 @@ async fn a_clean_end_without_done_is_an_error_at_ollamas_door() {
     let (_gateway, _upstream, mut answer, call) = begun("ollama", &[]).await;
     call.finish().await;
     let heard = Heard::of(&mut answer).await;
-    assert!(
-        heard.failed() && heard.error.as_ref().unwrap().is_string(),
-        "{heard:?}"
-    );
+    assert!(heard.failed() && heard.error.as_ref().unwrap().is_string(), "{heard:?}");
 }
 
 #[tokio::test]
@@ -164,8 +147,7 @@ async fn a_reset_connection_is_an_error() {
 #[tokio::test]
 async fn a_cut_in_the_middle_of_an_event_passes_no_half_event_on() {
     let (_gateway, _upstream, mut answer, mut call) = begun("openai", &[]).await;
-    call.chunk("data: {\"id\":\"chatcmpl-it7\",\"choices\":[{\"ind")
-        .await;
+    call.chunk("data: {\"id\":\"chatcmpl-it7\",\"choices\":[{\"ind").await;
     call.cut().await;
     let heard = Heard::of(&mut answer).await;
     assert_truncated(&heard);
@@ -179,12 +161,7 @@ async fn an_error_inside_a_frame_ends_the_stream_without_done() {
     call.done().await;
     let heard = Heard::of(&mut answer).await;
     assert!(heard.failed(), "{heard:?}");
-    assert!(
-        heard.error.unwrap()["message"]
-            .as_str()
-            .unwrap()
-            .contains("the model ran away")
-    );
+    assert!(heard.error.unwrap()["message"].as_str().unwrap().contains("the model ran away"));
 }
 
 #[tokio::test]
@@ -194,14 +171,7 @@ async fn an_error_inside_a_frame_is_told_in_ollamas_words() {
     call.finish().await;
     let heard = Heard::of(&mut answer).await;
     assert_ollama_failure(&heard);
-    assert!(
-        heard
-            .error
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .contains("the model ran away")
-    );
+    assert!(heard.error.unwrap().as_str().unwrap().contains("the model ran away"));
 }
 
 #[tokio::test]
@@ -222,12 +192,7 @@ async fn an_error_line_of_ollama_is_an_openai_error() {
     let heard = Heard::of(&mut answer).await;
     assert!(heard.failed(), "{heard:?}");
     assert_eq!(heard.code(), Some("upstream_error"));
-    assert!(
-        heard.error.unwrap()["message"]
-            .as_str()
-            .unwrap()
-            .contains("the runner died")
-    );
+    assert!(heard.error.unwrap()["message"].as_str().unwrap().contains("the runner died"));
 }
 
 #[tokio::test]
@@ -244,18 +209,11 @@ async fn two_dones_are_one() {
 async fn nothing_behind_done_is_passed_on() {
     let (_gateway, _upstream, mut answer, mut call) = begun("openai", &[]).await;
     call.sse(&openai::finish("stop")).await;
-    call.chunk(format!(
-        "data: [DONE]\n\ndata: {}\n\nrubbish",
-        openai::text("late")
-    ))
-    .await;
+    call.chunk(format!("data: [DONE]\n\ndata: {}\n\nrubbish", openai::text("late"))).await;
     call.finish().await;
     let heard = Heard::of(&mut answer).await;
     assert!(heard.succeeded(), "{heard:?}");
-    assert_eq!(
-        heard.text, "",
-        "nothing came after the text that was read at the beginning"
-    );
+    assert_eq!(heard.text, "", "nothing came after the text that was read at the beginning");
 }
 
 #[tokio::test]
@@ -267,10 +225,7 @@ async fn an_event_over_the_limit_is_told_and_what_came_before_is_kept() {
     call.sse(&openai::text(&"x".repeat(16 * 1024))).await;
     let heard = Heard::of(&mut asked.answer().await).await;
     assert!(heard.failed(), "{heard:?}");
-    assert_eq!(
-        (heard.code(), heard.text.as_str()),
-        (Some("frame_too_large"), "Rhine")
-    );
+    assert_eq!((heard.code(), heard.text.as_str()), (Some("frame_too_large"), "Rhine"));
     call.closed().await;
 }
 
@@ -296,19 +251,13 @@ async fn a_second_finish_reason_makes_no_second_end() {
 #[tokio::test]
 async fn a_whole_answer_that_is_cut_is_an_error_with_a_status() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
-    let asked = gateway
-        .ask_post("/v1/chat/completions", &prompt("m", false))
-        .await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
     let mut call = upstream.call().await;
     call.head(200, "application/json").await;
     call.chunk("{\"id\": \"chatcmpl-it7\", \"cho").await;
     call.cut().await;
     if let Some(mut answer) = asked.answer_or_close().await {
         let (_, ending) = answer.rest().await;
-        assert!(
-            answer.status == 502 || ending == Ending::Aborted,
-            "{} {ending:?}",
-            answer.status
-        );
+        assert!(answer.status == 502 || ending == Ending::Aborted, "{} {ending:?}", answer.status);
     }
 }

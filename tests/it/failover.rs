@@ -10,14 +10,8 @@ use crate::support::{
 /// A gateway before two backends of one dialect, `first` and `second`.
 async fn two(stream: &[&str]) -> (Gateway, Upstream, Upstream) {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
-    let setup = Setup::new()
-        .lines(stream)
-        .backend("first", "openai", &first.url());
-    (
-        setup.backend("second", "openai", &second.url()).start().await,
-        first,
-        second,
-    )
+    let setup = Setup::new().lines(stream).backend("first", "openai", &first.url());
+    (setup.backend("second", "openai", &second.url()).start().await, first, second)
 }
 
 /// What the first backend does in place of an answer.
@@ -108,9 +102,7 @@ promises! {
 async fn a_refused_connection_passes_on_to_the_next_backend() {
     let (_kept, url) = refusing_address();
     let mut second = Upstream::start().await;
-    let setup = Setup::new()
-        .backend("first", "openai", &url)
-        .backend("second", "openai", &second.url());
+    let setup = Setup::new().backend("first", "openai", &url).backend("second", "openai", &second.url());
     let gateway = setup.start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     assert_served_by(&mut second, asked).await;
@@ -119,16 +111,11 @@ async fn a_refused_connection_passes_on_to_the_next_backend() {
 #[tokio::test]
 async fn a_whole_answer_fails_over_too() {
     let (gateway, mut first, mut second) = two(&[]).await;
-    let asked = gateway
-        .ask_post("/v1/chat/completions", &prompt("m", false))
-        .await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
     first.call().await.answer(500, &openai::error("not me")).await;
     second.call().await.answer(200, &openai::whole("Douro")).await;
     let mut answer = asked.answer().await;
-    assert_eq!(
-        (answer.status, answer.json().await),
-        (200, openai::whole("Douro"))
-    );
+    assert_eq!((answer.status, answer.json().await), (200, openai::whole("Douro")));
 }
 
 #[tokio::test]
@@ -160,17 +147,10 @@ async fn a_committed_head_does_not_hinder_failover() {
 
 #[tokio::test]
 async fn three_backends_are_tried_in_the_order_of_the_route() {
-    let (mut a, mut b, mut c) = (
-        Upstream::start().await,
-        Upstream::start().await,
-        Upstream::start().await,
-    );
-    let setup = Setup::new()
-        .backend("a", "openai", &a.url())
-        .backend("b", "openai", &b.url());
-    let setup = setup
-        .backend("c", "openai", &c.url())
-        .route("model = \"*\"\nbackends = [\"c\", \"a\", \"b\"]");
+    let (mut a, mut b, mut c) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
+    let setup = Setup::new().backend("a", "openai", &a.url()).backend("b", "openai", &b.url());
+    let setup =
+        setup.backend("c", "openai", &c.url()).route("model = \"*\"\nbackends = [\"c\", \"a\", \"b\"]");
     let gateway = setup.start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     fail(c.call().await, Failure::Status(503)).await;
@@ -178,30 +158,20 @@ async fn three_backends_are_tried_in_the_order_of_the_route() {
     assert_eq!(b.calls_seen(), 0);
     fail(call, Failure::Status(503)).await;
     assert_served_by(&mut b, asked).await;
-    assert!(
-        gateway
-            .metric("streamgate_upstream_attempts_total", &["backend=\"c\""])
-            .await
-            > 0.5
-    );
+    assert!(gateway.metric("streamgate_upstream_attempts_total", &["backend=\"c\""]).await > 0.5);
 }
 
 #[tokio::test]
 async fn the_next_backend_may_speak_the_other_dialect() {
     let (mut first, mut second) = (Upstream::start().await, Upstream::start().await);
     let setup =
-        Setup::new()
-            .backend("first", "openai", &first.url())
-            .backend("second", "ollama", &second.url());
+        Setup::new().backend("first", "openai", &first.url()).backend("second", "ollama", &second.url());
     let route = "model = \"*\"\nbackends = [\"first\", { name = \"second\", model = \"river:2b\" }]";
     let gateway = setup.route(route).start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     fail(first.call().await, Failure::Status(500)).await;
     let mut call = second.call().await;
-    assert_eq!(
-        (call.path.as_str(), &call.json()["model"]),
-        ("/api/chat", &json!("river:2b"))
-    );
+    assert_eq!((call.path.as_str(), &call.json()["model"]), ("/api/chat", &json!("river:2b")));
     call.say(&["Douro"]).await;
     call.end().await;
     let heard = Heard::of(&mut asked.answer().await).await;
@@ -239,10 +209,7 @@ async fn a_400_is_the_clients_and_nobody_else_is_asked() {
     let mut answer = asked.answer().await;
     assert_eq!(answer.status, 400);
     let body = answer.json().await;
-    assert!(
-        body["error"]["message"].as_str().unwrap().contains("not me"),
-        "{body}"
-    );
+    assert!(body["error"]["message"].as_str().unwrap().contains("not me"), "{body}");
     assert_eq!(second.calls_seen(), 0);
 }
 
@@ -273,11 +240,7 @@ async fn a_429_with_retry_after_is_passed_on_when_nobody_is_left() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     let words = openai::error("slow down").to_string();
-    upstream
-        .call()
-        .await
-        .answer_with(429, &[("retry-after", "7")], &words)
-        .await;
+    upstream.call().await.answer_with(429, &[("retry-after", "7")], &words).await;
     let mut answer = asked.answer().await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("7")));
     assert!(answer.text().await.contains("slow down"));
@@ -289,11 +252,7 @@ async fn a_redirect_of_the_backend_is_never_followed() {
     let other = Upstream::start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     let target = format!("{}/v1/chat/completions", other.url());
-    upstream
-        .call()
-        .await
-        .answer_with(307, &[("location", &target)], "{}")
-        .await;
+    upstream.call().await.answer_with(307, &[("location", &target)], "{}").await;
     assert_eq!(asked.answer().await.status, 502);
     assert_eq!(other.calls_seen(), 0);
 }

@@ -37,11 +37,7 @@ async fn heard_whole(stream: &str) -> Vec<String> {
 }
 
 fn plain() -> String {
-    format!(
-        "data: {}\n\ndata: {}\n\ndata: [DONE]\n\n",
-        openai::text("Sava"),
-        openai::finish("stop")
-    )
+    format!("data: {}\n\ndata: {}\n\ndata: [DONE]\n\n", openai::text("Sava"), openai::finish("stop"))
 }
 
 #[tokio::test]
@@ -51,11 +47,7 @@ async fn any_cut_gives_the_same_events() {
     assert_eq!(wanted.len(), 4);
     for at in 1..AWKWARD.len() {
         let (first, second) = AWKWARD.as_bytes().split_at(at);
-        assert_eq!(
-            heard(&gateway, &mut upstream, &[first, second]).await,
-            wanted,
-            "cut at {at}"
-        );
+        assert_eq!(heard(&gateway, &mut upstream, &[first, second]).await, wanted, "cut at {at}");
     }
 }
 
@@ -63,40 +55,22 @@ async fn any_cut_gives_the_same_events() {
 async fn a_byte_at_a_time_gives_the_same_events() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
     let pieces: Vec<&[u8]> = AWKWARD.as_bytes().chunks(1).collect();
-    assert_eq!(
-        heard(&gateway, &mut upstream, &pieces).await,
-        data_of(AWKWARD.as_bytes())
-    );
+    assert_eq!(heard(&gateway, &mut upstream, &pieces).await, data_of(AWKWARD.as_bytes()));
 }
 
 #[test]
 fn any_cuts_of_any_texts_give_the_same_events() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (gateway, upstream) = runtime.block_on(gateway_over("openai", &[]));
     let upstream = RefCell::new(upstream);
-    let cases = (
-        prop::collection::vec(".{1,20}", 1..6),
-        prop::collection::vec(0.0..1.0_f64, 0..8),
-        line_ends(),
-    );
-    let mut runner = TestRunner::new(Config {
-        cases: 64,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let cases =
+        (prop::collection::vec(".{1,20}", 1..6), prop::collection::vec(0.0..1.0_f64, 0..8), line_ends());
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
     let result = runner.run(&cases, |(texts, cuts, end)| {
         let mut events: Vec<String> = texts.iter().map(|text| openai::text(text).to_string()).collect();
         events.extend([openai::finish("stop").to_string(), "[DONE]".to_owned()]);
-        let stream: String = events
-            .iter()
-            .flat_map(|event| ["data: ", event, end, end])
-            .collect();
-        let pieces: Vec<&[u8]> = pieces(stream.len(), &cuts)
-            .map(|range| &stream.as_bytes()[range])
-            .collect();
+        let stream: String = events.iter().flat_map(|event| ["data: ", event, end, end]).collect();
+        let pieces: Vec<&[u8]> = pieces(stream.len(), &cuts).map(|range| &stream.as_bytes()[range]).collect();
         let got = runtime.block_on(heard(&gateway, &mut upstream.borrow_mut(), &pieces));
         proptest::prop_assert_eq!(got, events);
         Ok(())
@@ -110,9 +84,8 @@ fn line_ends() -> impl Strategy<Value = &'static str> {
 
 /// The pieces that these cuts, as parts of the whole, make; none is empty.
 fn pieces(length: usize, cuts: &[f64]) -> impl Iterator<Item = Range<usize>> {
-    let mut places: Vec<usize> = (0..length)
-        .filter(|&at| cuts.iter().any(|cut| at == scale(*cut, length)))
-        .collect();
+    let mut places: Vec<usize> =
+        (0..length).filter(|&at| cuts.iter().any(|cut| at == scale(*cut, length))).collect();
     places.push(length);
     let mut start = 0;
     places.into_iter().filter_map(move |end| {
@@ -136,26 +109,17 @@ fn scale(part: f64, length: usize) -> usize {
 
 #[tokio::test]
 async fn crlf_gives_the_same_events() {
-    assert_eq!(
-        heard_whole(&plain().replace('\n', "\r\n")).await,
-        data_of(plain().as_bytes())
-    );
+    assert_eq!(heard_whole(&plain().replace('\n', "\r\n")).await, data_of(plain().as_bytes()));
 }
 
 #[tokio::test]
 async fn bare_cr_gives_the_same_events() {
-    assert_eq!(
-        heard_whole(&plain().replace('\n', "\r")).await,
-        data_of(plain().as_bytes())
-    );
+    assert_eq!(heard_whole(&plain().replace('\n', "\r")).await, data_of(plain().as_bytes()));
 }
 
 #[tokio::test]
 async fn a_byte_order_mark_gives_the_same_events() {
-    assert_eq!(
-        heard_whole(&format!("\u{feff}{}", plain())).await,
-        data_of(plain().as_bytes())
-    );
+    assert_eq!(heard_whole(&format!("\u{feff}{}", plain())).await, data_of(plain().as_bytes()));
 }
 
 #[tokio::test]
@@ -166,10 +130,7 @@ async fn comments_and_blank_lines_give_the_same_events() {
 
 #[tokio::test]
 async fn no_space_after_the_colon_gives_the_same_events() {
-    assert_eq!(
-        heard_whole(&plain().replace("data: ", "data:")).await,
-        data_of(plain().as_bytes())
-    );
+    assert_eq!(heard_whole(&plain().replace("data: ", "data:")).await, data_of(plain().as_bytes()));
 }
 
 #[tokio::test]
@@ -200,10 +161,7 @@ async fn any_cut_of_ndjson_gives_the_same_lines() {
         call.chunk(&lines.as_bytes()[at..]).await;
         call.finish().await;
         let heard = Heard::of(&mut asked.answer().await).await;
-        assert!(
-            heard.succeeded() && heard.text == "S\u{e1}va",
-            "cut at {at}: {heard:?}"
-        );
+        assert!(heard.succeeded() && heard.text == "S\u{e1}va", "cut at {at}: {heard:?}");
     }
 }
 
@@ -213,8 +171,7 @@ async fn a_last_line_without_its_newline_is_an_end() {
     let asked = gateway.ask_post("/api/chat", &chat()).await;
     let mut call = upstream.call().await;
     call.lines().await;
-    call.chunk(format!("{}\n{}", ollama::text("Sava"), ollama::done("stop")))
-        .await;
+    call.chunk(format!("{}\n{}", ollama::text("Sava"), ollama::done("stop"))).await;
     call.finish().await;
     let heard = Heard::of(&mut asked.answer().await).await;
     assert!(heard.succeeded() && heard.text == "Sava", "{heard:?}");

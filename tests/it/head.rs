@@ -19,10 +19,7 @@ async fn the_head_of_an_openai_stream_keeps_hops_from_buffering() {
     let answer = asked.answer().await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
-    assert_eq!(
-        answer.header("cache-control"),
-        Some("no-cache, no-store, no-transform")
-    );
+    assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, no-transform"));
     assert_eq!(answer.header("x-accel-buffering"), Some("no"));
     assert_eq!(answer.header("incremental"), Some("?1"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
@@ -39,10 +36,7 @@ async fn the_head_of_an_ollama_stream_differs_only_in_its_type() {
     let answer = asked.answer().await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
-    assert_eq!(
-        answer.header("cache-control"),
-        Some("no-cache, no-store, no-transform")
-    );
+    assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, no-transform"));
     assert_eq!(answer.header("x-accel-buffering"), Some("no"));
     assert_eq!(answer.header("incremental"), Some("?1"));
 }
@@ -122,47 +116,25 @@ async fn a_role_chunk_does_not_commit() {
 async fn a_failure_before_content_has_its_status_and_the_openai_error() {
     let (gateway, mut upstream) = gateway_over("openai", &[LATE]).await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
-    upstream
-        .call()
-        .await
-        .answer(500, &openai::error("out of memory"))
-        .await;
+    upstream.call().await.answer(500, &openai::error("out of memory")).await;
     let mut answer = asked.answer().await;
     assert!(answer.status >= 500, "{}", answer.status);
-    assert!(
-        answer
-            .header("content-type")
-            .unwrap()
-            .starts_with("application/json")
-    );
+    assert!(answer.header("content-type").unwrap().starts_with("application/json"));
     let error = answer.json().await["error"].clone();
-    assert!(
-        error["message"].as_str().unwrap().contains("out of memory"),
-        "{error}"
-    );
+    assert!(error["message"].as_str().unwrap().contains("out of memory"), "{error}");
     assert_eq!(error["code"], "upstream_error");
-    assert!(
-        error["type"].is_string() && error.get("param").is_some(),
-        "{error}"
-    );
+    assert!(error["type"].is_string() && error.get("param").is_some(), "{error}");
 }
 
 #[tokio::test]
 async fn a_failure_before_content_has_its_status_and_the_ollama_error() {
     let (gateway, mut upstream) = gateway_over("ollama", &[LATE]).await;
     let asked = gateway.ask_post("/api/chat", &chat()).await;
-    upstream
-        .call()
-        .await
-        .answer(500, &json!({"error": "out of memory"}))
-        .await;
+    upstream.call().await.answer(500, &json!({"error": "out of memory"})).await;
     let mut answer = asked.answer().await;
     assert!(answer.status >= 500, "{}", answer.status);
     let body = answer.json().await;
-    assert!(
-        body["error"].as_str().unwrap().contains("out of memory"),
-        "{body}"
-    );
+    assert!(body["error"].as_str().unwrap().contains("out of memory"), "{body}");
 }
 
 #[tokio::test]
@@ -176,13 +148,7 @@ async fn an_error_as_the_first_event_is_a_status_not_a_stream() {
     let mut answer = asked.answer().await;
     assert!(answer.status >= 500, "{}", answer.status);
     let body = answer.json().await;
-    assert!(
-        body["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("out of memory"),
-        "{body}"
-    );
+    assert!(body["error"]["message"].as_str().unwrap().contains("out of memory"), "{body}");
 }
 
 #[tokio::test]
@@ -192,13 +158,8 @@ async fn after_commit_after_the_head_and_one_comment_are_one_write() {
     let _silent = upstream.call().await;
     let mut answer = asked.answer().await;
     assert_eq!(answer.status, 200);
-    assert!(
-        !answer.early.is_empty(),
-        "the comment came in a later write than the head"
-    );
-    let Item::Quiet(comment) = answer.next_item().await else {
-        panic!("a comment first")
-    };
+    assert!(!answer.early.is_empty(), "the comment came in a later write than the head");
+    let Item::Quiet(comment) = answer.next_item().await else { panic!("a comment first") };
     assert!(comment.starts_with(b":"), "{comment:?}");
 }
 
@@ -224,12 +185,7 @@ async fn a_failure_after_the_commit_is_told_in_the_stream() {
     call.answer(500, &openai::error("out of memory")).await;
     let heard = Heard::of(&mut answer).await;
     assert!(heard.failed(), "{heard:?}");
-    assert!(
-        heard.error.unwrap()["message"]
-            .as_str()
-            .unwrap()
-            .contains("out of memory")
-    );
+    assert!(heard.error.unwrap()["message"].as_str().unwrap().contains("out of memory"));
 }
 
 #[tokio::test]
@@ -241,10 +197,7 @@ async fn an_event_that_arrived_is_passed_on_before_the_next_one_comes() {
     call.sse(&openai::text("0")).await;
     let mut answer = asked.answer().await;
     for n in 1..50 {
-        assert_eq!(
-            answer.next_event().await.json(),
-            openai::text(&(n - 1).to_string())
-        );
+        assert_eq!(answer.next_event().await.json(), openai::text(&(n - 1).to_string()));
         call.sse(&openai::text(&n.to_string())).await;
     }
 }
@@ -268,9 +221,7 @@ async fn half_an_event_is_never_passed_on() {
 #[tokio::test]
 async fn an_http_1_0_client_gets_its_stream_to_the_end() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
-    let asked = gateway
-        .ask(&Request::post("/v1/chat/completions", &chat()).http_1_0())
-        .await;
+    let asked = gateway.ask(&Request::post("/v1/chat/completions", &chat()).http_1_0()).await;
     let mut call = upstream.call().await;
     call.stream().await;
     call.sse(&openai::text("Loire")).await;

@@ -9,15 +9,9 @@ const QUICK: &[&str] = &["keep_alive = \"150ms\"", "commit_after = \"50ms\""];
 
 #[track_caller]
 fn assert_comment(item: &Item) {
-    let Item::Quiet(raw) = item else {
-        panic!("{item:?} where a comment was awaited")
-    };
+    let Item::Quiet(raw) = item else { panic!("{item:?} where a comment was awaited") };
     assert!(raw.starts_with(b":") && raw.ends_with(b"\n"), "{raw:?}");
-    assert_eq!(
-        raw.split(|&byte| byte == b'\n').count(),
-        2,
-        "one newline, at the end: {raw:?}"
-    );
+    assert_eq!(raw.split(|&byte| byte == b'\n').count(), 2, "one newline, at the end: {raw:?}");
 }
 
 #[tokio::test]
@@ -43,11 +37,7 @@ async fn a_silent_ollama_stream_gets_one_space_and_no_newline() {
     for _ in 0..2 {
         assert!(matches!(answer.next_item().await, Item::Quiet(raw) if &raw[..] == b" "));
     }
-    assert!(
-        answer.pieces.iter().any(|piece| &piece[..] == b" "),
-        "{:?}",
-        answer.pieces
-    );
+    assert!(answer.pieces.iter().any(|piece| &piece[..] == b" "), "{:?}", answer.pieces);
     call.line(&ollama::done("stop")).await;
     call.finish().await;
     let heard = Heard::of(&mut answer).await;
@@ -114,17 +104,10 @@ async fn a_stream_full_of_comments_parses_to_its_events() {
     let pieces = answer.pieces.clone();
     assert!(pieces.iter().any(|piece| piece.starts_with(b":")));
     let body = futures_util::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
-    let data: Vec<String> = body
-        .eventsource()
-        .map(|event| event.unwrap().data)
-        .collect()
-        .await;
+    let data: Vec<String> = body.eventsource().map(|event| event.unwrap().data).collect().await;
     let texts = ["Rhine", "Adige", "Piave"].map(|text| openai::text(text).to_string());
     assert_eq!(data[..3], texts);
-    assert_eq!(
-        data[3..],
-        [openai::finish("stop").to_string(), "[DONE]".to_owned()]
-    );
+    assert_eq!(data[3..], [openai::finish("stop").to_string(), "[DONE]".to_owned()]);
 }
 
 #[tokio::test]
@@ -139,11 +122,7 @@ async fn comments_do_not_feed_the_idle_timer_of_the_backend() {
 
 #[tokio::test]
 async fn a_comment_is_no_first_token() {
-    let lines = [
-        "keep_alive = \"100ms\"",
-        "commit_after = \"50ms\"",
-        "first_token_timeout = \"600ms\"",
-    ];
+    let lines = ["keep_alive = \"100ms\"", "commit_after = \"50ms\"", "first_token_timeout = \"600ms\""];
     let (gateway, mut upstream) = gateway_over("openai", &lines).await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     let _silent = upstream.call().await;
@@ -159,13 +138,8 @@ async fn the_comments_of_a_backend_are_swallowed() {
     let (_gateway, _upstream, mut answer, mut call) = begun("openai", &["keep_alive = \"30s\""]).await;
     call.chunk(": PROCESSING\n\n:\n\n").await;
     call.sse(&openai::text("Adige")).await;
-    let Item::Event(event) = answer.next_item().await else {
-        panic!("the next thing is an event")
-    };
-    assert_eq!(
-        event.raw,
-        format!("data: {}\n\n", openai::text("Adige")).as_bytes()
-    );
+    let Item::Event(event) = answer.next_item().await else { panic!("the next thing is an event") };
+    assert_eq!(event.raw, format!("data: {}\n\n", openai::text("Adige")).as_bytes());
 }
 
 #[tokio::test]
@@ -182,7 +156,5 @@ async fn keep_alives_are_counted() {
     let (gateway, _upstream, mut answer, _call) = begun("openai", QUICK).await;
     assert_comment(&answer.next_item().await);
     assert_comment(&answer.next_item().await);
-    gateway
-        .metric_reaches("streamgate_keep_alives_total", &[], 2.0)
-        .await;
+    gateway.metric_reaches("streamgate_keep_alives_total", &[], 2.0).await;
 }

@@ -13,20 +13,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("relay", &["journal", "telemetry", "upstream", "wire"]),
     ("downstream", &["journal", "telemetry", "wire"]),
     ("api", LOWER),
-    (
-        "config",
-        &[
-            "api",
-            "downstream",
-            "edge",
-            "journal",
-            "relay",
-            "server",
-            "telemetry",
-            "upstream",
-            "wire",
-        ],
-    ),
+    ("config", &["api", "downstream", "edge", "journal", "relay", "server", "telemetry", "upstream", "wire"]),
     ("doctor", &["wire"]),
     (
         "app",
@@ -49,16 +36,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
-const LOWER: &[&str] = &[
-    "downstream",
-    "edge",
-    "journal",
-    "relay",
-    "server",
-    "telemetry",
-    "upstream",
-    "wire",
-];
+const LOWER: &[&str] = &["downstream", "edge", "journal", "relay", "server", "telemetry", "upstream", "wire"];
 
 /// Lines of code that a file may have, tests not counted.
 const LIMIT: usize = 350;
@@ -77,28 +55,19 @@ impl Source {
 
     /// What is compiled outside tests: no comments, nothing from the first `#[cfg(test)]` on.
     fn code(&self) -> impl Iterator<Item = &str> {
-        let lines = self
-            .text
-            .lines()
-            .map(str::trim)
-            .take_while(|line| *line != "#[cfg(test)]");
+        let lines = self.text.lines().map(str::trim).take_while(|line| *line != "#[cfg(test)]");
         lines.filter(|line| !line.is_empty() && !line.starts_with("//"))
     }
 
     /// The modules of the crate's root that are named anywhere outside comments, tests included.
     fn named(&self) -> impl Iterator<Item = &str> {
-        let lines = self
-            .text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with("//"));
+        let lines = self.text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
         let names = lines.flat_map(|line| {
             let own = line.split("crate::").skip(1);
             own.chain(line.split("streamgate::").skip(1))
         });
         names.filter_map(|rest| {
-            rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_')
-                .next()
+            rest.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_').next()
         })
     }
 }
@@ -132,10 +101,7 @@ fn modules_name_only_what_stands_below_them() {
     for source in sources() {
         let module = source.module();
         let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == module) else {
-            breaches.push(format!(
-                "{}: the module `{module}` has no place in the layers",
-                source.name
-            ));
+            breaches.push(format!("{}: the module `{module}` has no place in the layers", source.name));
             continue;
         };
         for named in source.named() {
@@ -200,25 +166,18 @@ fn every_file_says_first_what_stands_in_it() {
 
 #[test]
 fn no_file_is_too_long() {
-    let counted = sources()
-        .into_iter()
-        .map(|source| (source.code().count(), source.name));
+    let counted = sources().into_iter().map(|source| (source.code().count(), source.name));
     let long: Vec<(usize, String)> = counted.filter(|(lines, _)| *lines > LIMIT).collect();
     assert!(long.is_empty(), "{long:#?}");
 }
 
 #[test]
 fn every_module_has_a_noun() {
-    let nameless = [
-        "util", "utils", "common", "helper", "helpers", "misc", "manager", "handler", "handlers",
-    ];
+    let nameless = ["util", "utils", "common", "helper", "helpers", "misc", "manager", "handler", "handlers"];
     let found: Vec<String> = sources()
         .into_iter()
         .map(|source| source.name)
-        .filter(|name| {
-            name.split('/')
-                .any(|part| nameless.contains(&part.trim_end_matches(".rs")))
-        })
+        .filter(|name| name.split('/').any(|part| nameless.contains(&part.trim_end_matches(".rs"))))
         .collect();
     assert!(found.is_empty(), "{found:#?}");
 }

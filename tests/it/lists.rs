@@ -27,24 +27,14 @@ async fn three() -> (Gateway, Vec<Upstream>, socket2::Socket) {
     ollama.page("/v1/models", &models(&["river:2b"]));
     openai.page("/v1/models", &models(&["org/lake:Q4"]));
     let (kept, dead) = refusing_address();
-    let setup = Setup::new()
-        .backend("dead", "openai", &dead)
-        .backend("ollama", "ollama", &ollama.url());
-    (
-        setup.backend("openai", "openai", &openai.url()).start().await,
-        vec![ollama, openai],
-        kept,
-    )
+    let setup = Setup::new().backend("dead", "openai", &dead).backend("ollama", "ollama", &ollama.url());
+    (setup.backend("openai", "openai", &openai.url()).start().await, vec![ollama, openai], kept)
 }
 
 /// The strings at this key of the members of a list.
 fn names(list: &Value, key: &str) -> Vec<String> {
-    let mut names: Vec<String> = list
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| entry[key].as_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        list.as_array().unwrap().iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
@@ -57,10 +47,7 @@ async fn the_models_of_all_backends_are_one_list_whoever_is_down() {
     let list = answer.json().await;
     assert_eq!(list["object"], "list");
     assert_eq!(names(&list["data"], "id"), ["org/lake:Q4", "river:2b"]);
-    assert!(
-        list["data"][0]["object"] == "model" && list["data"][0]["created"].is_number(),
-        "{list}"
-    );
+    assert!(list["data"][0]["object"] == "model" && list["data"][0]["created"].is_number(), "{list}");
 }
 
 #[tokio::test]
@@ -75,12 +62,7 @@ async fn the_tags_of_all_backends_are_one_list_whoever_is_down() {
 async fn a_tag_of_an_ollama_backend_keeps_its_details() {
     let (gateway, _upstreams, _kept) = three().await;
     let list = gateway.get("/api/tags").await.json().await;
-    let entry = list["models"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|entry| entry["name"] == "river:2b")
-        .unwrap();
+    let entry = list["models"].as_array().unwrap().iter().find(|entry| entry["name"] == "river:2b").unwrap();
     assert_eq!(entry["details"]["parameter_size"], "2B");
     assert_eq!(entry["size"], 1234);
 }
@@ -92,11 +74,7 @@ async fn a_model_is_found_by_an_id_with_slash_and_colon() {
         let mut answer = gateway.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
         let model = answer.json().await;
-        assert_eq!(
-            (&model["id"], &model["object"]),
-            (&json!("org/lake:Q4"), &json!("model")),
-            "{path}"
-        );
+        assert_eq!((&model["id"], &model["object"]), (&json!("org/lake:Q4"), &json!("model")), "{path}");
     }
 }
 
@@ -111,9 +89,8 @@ async fn a_model_that_nobody_has_is_a_404() {
 #[tokio::test]
 async fn an_anthropic_client_gets_the_list_in_its_shape() {
     let (gateway, _upstreams, _kept) = three().await;
-    let mut answer = gateway
-        .send(&Request::get("/v1/models").header("anthropic-version", "2023-06-01"))
-        .await;
+    let mut answer =
+        gateway.send(&Request::get("/v1/models").header("anthropic-version", "2023-06-01")).await;
     let list = answer.json().await;
     assert_eq!(names(&list["data"], "id"), ["org/lake:Q4", "river:2b"]);
     let first = &list["data"][0];
@@ -121,10 +98,7 @@ async fn an_anthropic_client_gets_the_list_in_its_shape() {
         first["type"] == "model" && first["display_name"].is_string() && first["created_at"].is_string(),
         "{list}"
     );
-    assert_eq!(
-        (&list["has_more"], &list["first_id"]),
-        (&json!(false), &first["id"])
-    );
+    assert_eq!((&list["has_more"], &list["first_id"]), (&json!(false), &first["id"]));
 }
 
 #[tokio::test]
@@ -139,20 +113,14 @@ async fn the_list_is_empty_not_an_error_when_all_are_down() {
     let (_kept, url) = refusing_address();
     let gateway = Setup::new().backend("one", "openai", &url).start().await;
     let mut answer = gateway.get("/v1/models").await;
-    assert_eq!(
-        (answer.status, answer.json().await["data"].clone()),
-        (200, json!([]))
-    );
+    assert_eq!((answer.status, answer.json().await["data"].clone()), (200, json!([])));
 }
 
 #[tokio::test]
 async fn the_root_says_what_ollama_clients_look_for() {
     let (gateway, _upstream) = gateway_over("openai", &[]).await;
     let mut answer = gateway.get("/").await;
-    assert_eq!(
-        (answer.status, answer.text().await.as_str()),
-        (200, "Ollama is running")
-    );
+    assert_eq!((answer.status, answer.text().await.as_str()), (200, "Ollama is running"));
 }
 
 #[tokio::test]
@@ -177,10 +145,7 @@ async fn show_is_passed_on_to_ollama() {
     let (gateway, mut upstream) = gateway_over("ollama", &[]).await;
     let asked = gateway.ask_post("/api/show", &json!({"model": "river:2b"})).await;
     let call = upstream.call().await;
-    assert_eq!(
-        (call.path.as_str(), call.json()["model"].clone()),
-        ("/api/show", json!("river:2b"))
-    );
+    assert_eq!((call.path.as_str(), call.json()["model"].clone()), ("/api/show", json!("river:2b")));
     let shown = json!({"capabilities": ["completion"], "model_info": {"general.architecture": "river"}});
     call.answer(200, &shown).await;
     assert_eq!(asked.answer().await.json().await, shown);

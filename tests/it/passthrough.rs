@@ -24,10 +24,7 @@ async fn an_ollama_request_goes_up_byte_for_byte() {
 
 #[tokio::test]
 async fn a_request_that_asks_for_usage_goes_up_byte_for_byte() {
-    let asking = ODD.replace(
-        " , \"model\"",
-        ",\"stream_options\":{\"include_usage\" : true} , \"model\"",
-    );
+    let asking = ODD.replace(" , \"model\"", ",\"stream_options\":{\"include_usage\" : true} , \"model\"");
     assert_eq!(sent("openai", "/v1/chat/completions", &asking).await, asking);
 }
 
@@ -64,9 +61,7 @@ async fn usage_is_not_asked_of_a_backend_that_cannot_tell() {
     let mut upstream = Upstream::start().await;
     let setup = Setup::new().backend_with("one", "openai", &upstream.url(), "stream_options = false");
     let gateway = setup.start().await;
-    let _asked = gateway
-        .ask(&Request::raw("/v1/chat/completions", ODD.as_bytes()))
-        .await;
+    let _asked = gateway.ask(&Request::raw("/v1/chat/completions", ODD.as_bytes())).await;
     assert_eq!(upstream.call().await.body, ODD.as_bytes());
 }
 
@@ -76,10 +71,7 @@ async fn the_other_stream_options_of_the_client_stay() {
     request["stream_options"] = json!({"include_usage": false, "include_obfuscation": false});
     let sent = sent("openai", "/v1/chat/completions", &request.to_string()).await;
     let sent: serde_json::Value = serde_json::from_str(&sent).unwrap();
-    assert_eq!(
-        sent["stream_options"],
-        json!({"include_usage": true, "include_obfuscation": false})
-    );
+    assert_eq!(sent["stream_options"], json!({"include_usage": true, "include_obfuscation": false}));
 }
 
 #[tokio::test]
@@ -107,19 +99,14 @@ async fn openai_frames_come_down_byte_for_byte() {
     call.chunk(FRAMES).await;
     call.done().await;
     let (body, ending) = asked.answer().await.rest().await;
-    assert_eq!(
-        String::from_utf8(body.to_vec()).unwrap(),
-        format!("{FRAMES}data: [DONE]\n\n")
-    );
+    assert_eq!(String::from_utf8(body.to_vec()).unwrap(), format!("{FRAMES}data: [DONE]\n\n"));
     assert_eq!(ending, Ending::Clean);
 }
 
 #[tokio::test]
 async fn ollama_lines_come_down_byte_for_byte() {
     let (gateway, mut upstream) = gateway_over("ollama", &[]).await;
-    let asked = gateway
-        .ask_post("/api/generate", &json!({"model": "m", "prompt": "Hi"}))
-        .await;
+    let asked = gateway.ask_post("/api/generate", &json!({"model": "m", "prompt": "Hi"})).await;
     let mut call = upstream.call().await;
     call.lines().await;
     // The token context of a long talk is the longest line there is.
@@ -137,25 +124,18 @@ async fn ollama_lines_come_down_byte_for_byte() {
 #[tokio::test]
 async fn a_whole_answer_comes_down_byte_for_byte() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
-    let asked = gateway
-        .ask_post("/v1/chat/completions", &prompt("m", false))
-        .await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
     let body = "{ \"x\":1.50,\"id\":\"c\", \"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"b\"},\"finish_reason\":\"stop\"}]}\n";
     upstream.call().await.answer_with(200, &[], body).await;
     let mut answer = asked.answer().await;
-    assert_eq!(
-        (answer.status, answer.header("content-type")),
-        (200, Some("application/json"))
-    );
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     assert_eq!(answer.text().await, body);
 }
 
 #[tokio::test]
 async fn base64_embeddings_come_down_byte_for_byte() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
-    let asked = gateway
-        .ask_post("/v1/embeddings", &json!({"model": "m", "input": "a"}))
-        .await;
+    let asked = gateway.ask_post("/v1/embeddings", &json!({"model": "m", "input": "a"})).await;
     let body = "{\"object\":\"list\", \"data\":[{\"index\":0,\"embedding\":\"AAAAPwAAgL4=\"}],\"usage\":{\"prompt_tokens\":2}}";
     upstream.call().await.answer_with(200, &[], body).await;
     assert_eq!(asked.answer().await.text().await, body);
@@ -191,9 +171,7 @@ async fn heard(request: &serde_json::Value) -> (Gateway, Heard) {
 async fn the_usage_chunk_is_hidden_from_a_client_that_did_not_ask_but_counted() {
     let (gateway, heard) = heard(&chat()).await;
     assert_eq!(heard.events, [openai::text("Neva"), openai::finish("stop")]);
-    gateway
-        .metric_reaches("streamgate_tokens_total", &["kind=\"input\""], 13.0)
-        .await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"input\""], 13.0).await;
 }
 
 #[tokio::test]

@@ -36,9 +36,7 @@ async fn begun() -> (Upstream, Answer, Call) {
 async fn a_call_shows_the_request_as_it_was_sent() {
     let mut upstream = Upstream::start().await;
     let mut client = Client::connect(address(&upstream.url())).await;
-    client
-        .ask(&Request::raw("/api/chat", b"{\"model\" : \"m\"}").header("X-Mark", "7"))
-        .await;
+    client.ask(&Request::raw("/api/chat", b"{\"model\" : \"m\"}").header("X-Mark", "7")).await;
     let call = upstream.call().await;
     assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/api/chat"));
     assert_eq!(call.header("x-mark"), Some("7"));
@@ -57,10 +55,7 @@ async fn a_clean_end_is_told_and_the_connection_serves_again() {
     let mut answer = client.answer().await;
     let heard = Heard::of(&mut answer).await;
     assert!(heard.succeeded());
-    assert_eq!(
-        (heard.text.as_str(), heard.finish),
-        ("Rhine", vec!["stop".to_owned()])
-    );
+    assert_eq!((heard.text.as_str(), heard.finish), ("Rhine", vec!["stop".to_owned()]));
     let mut client = answer.reuse();
     client.ask(&Request::post("/v1/embeddings", &json!({}))).await;
     let call = upstream.call().await;
@@ -133,11 +128,7 @@ async fn a_page_is_served_without_the_test() {
 async fn a_reader_that_does_not_read_stops_a_flood() {
     let (_upstream, _answer, mut call) = begun().await;
     let flood = call.flood(&[b'x'; 4096], 64 << 20).await;
-    assert!(
-        !flood.unsent.is_empty() && flood.chunks * 4096 == flood.bytes,
-        "{} bytes",
-        flood.bytes
-    );
+    assert!(!flood.unsent.is_empty() && flood.chunks * 4096 == flood.bytes, "{} bytes", flood.bytes);
 }
 
 #[tokio::test]
@@ -147,11 +138,7 @@ async fn nobody_answers_at_the_addresses_of_nobody() {
     assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     let (_kept, url) = deaf_address();
     let hanging = tokio::net::TcpStream::connect(address(&url));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), hanging)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(300), hanging).await.is_err());
 }
 
 #[test]

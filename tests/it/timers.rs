@@ -30,11 +30,8 @@ async fn a_backend_that_refuses_is_told_in_ollamas_words() {
 #[tokio::test]
 async fn a_connect_that_hangs_ends_at_connect_timeout() {
     let (_kept, url) = deaf_address();
-    let gateway = Setup::new()
-        .stream("connect_timeout = \"200ms\"")
-        .backend("one", "openai", &url)
-        .start()
-        .await;
+    let gateway =
+        Setup::new().stream("connect_timeout = \"200ms\"").backend("one", "openai", &url).start().await;
     let mut answer = gateway.post("/v1/chat/completions", &prompt("m", false)).await;
     assert_eq!(answer.status, 502);
     assert_eq!(answer.json().await["error"]["code"], "upstream_unreachable");
@@ -44,9 +41,7 @@ async fn a_connect_that_hangs_ends_at_connect_timeout() {
 async fn a_connect_that_hangs_passes_on_to_the_next_backend() {
     let (_kept, url) = deaf_address();
     let mut upstream = Upstream::start().await;
-    let setup = Setup::new()
-        .stream("connect_timeout = \"200ms\"")
-        .backend("deaf", "openai", &url);
+    let setup = Setup::new().stream("connect_timeout = \"200ms\"").backend("deaf", "openai", &url);
     let gateway = setup.backend("next", "openai", &upstream.url()).start().await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     let mut call = upstream.call().await;
@@ -57,11 +52,8 @@ async fn a_connect_that_hangs_passes_on_to_the_next_backend() {
 
 #[tokio::test]
 async fn no_first_token_before_the_commit_is_a_504() {
-    let (gateway, mut upstream) = gateway_over(
-        "openai",
-        &["commit_after = \"30s\"", "first_token_timeout = \"200ms\""],
-    )
-    .await;
+    let (gateway, mut upstream) =
+        gateway_over("openai", &["commit_after = \"30s\"", "first_token_timeout = \"200ms\""]).await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     let mut call = upstream.call().await;
     let mut answer = asked.answer().await;
@@ -72,11 +64,8 @@ async fn no_first_token_before_the_commit_is_a_504() {
 
 #[tokio::test]
 async fn only_content_is_a_first_token() {
-    let (gateway, mut upstream) = gateway_over(
-        "openai",
-        &["commit_after = \"30s\"", "first_token_timeout = \"400ms\""],
-    )
-    .await;
+    let (gateway, mut upstream) =
+        gateway_over("openai", &["commit_after = \"30s\"", "first_token_timeout = \"400ms\""]).await;
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
     let mut call = upstream.call().await;
     call.stream().await;
@@ -87,28 +76,20 @@ async fn only_content_is_a_first_token() {
 
 #[tokio::test]
 async fn no_first_token_after_the_commit_is_told_in_the_stream() {
-    let (gateway, mut upstream) = gateway_over(
-        "ollama",
-        &["commit_after = \"50ms\"", "first_token_timeout = \"300ms\""],
-    )
-    .await;
+    let (gateway, mut upstream) =
+        gateway_over("ollama", &["commit_after = \"50ms\"", "first_token_timeout = \"300ms\""]).await;
     let asked = gateway.ask_post("/api/chat", &chat()).await;
     let mut call = upstream.call().await;
     call.lines().await;
     let heard = Heard::of(&mut asked.answer().await).await;
-    assert!(
-        heard.failed() && heard.error.as_ref().unwrap().is_string(),
-        "{heard:?}"
-    );
+    assert!(heard.failed() && heard.error.as_ref().unwrap().is_string(), "{heard:?}");
     call.closed().await;
 }
 
 #[tokio::test]
 async fn a_whole_answer_that_does_not_come_is_a_504() {
-    let (gateway, mut upstream) = gateway_over("openai", &["first_token_timeout = \"200ms\""]).await;
-    let asked = gateway
-        .ask_post("/v1/chat/completions", &prompt("m", false))
-        .await;
+    let (gateway, mut upstream) = gateway_over("openai", &["max_duration = \"200ms\""]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
     let mut call = upstream.call().await;
     assert_eq!(asked.answer().await.status, 504);
     call.closed().await;
@@ -127,10 +108,7 @@ async fn a_backend_that_stalls_ends_the_stream_with_upstream_stalled() {
 async fn a_stall_is_told_in_ollamas_words() {
     let (_gateway, _upstream, mut answer, _call) = begun("ollama", &["idle_timeout = \"300ms\""]).await;
     let heard = Heard::of(&mut answer).await;
-    assert!(
-        heard.failed() && heard.error.as_ref().unwrap().is_string(),
-        "{heard:?}"
-    );
+    assert!(heard.failed() && heard.error.as_ref().unwrap().is_string(), "{heard:?}");
 }
 
 #[tokio::test]
@@ -158,14 +136,10 @@ async fn a_stream_ends_at_max_duration() {
 #[tokio::test]
 async fn a_route_has_timers_of_its_own() {
     let mut upstream = Upstream::start().await;
-    let setup = Setup::new()
-        .stream("idle_timeout = \"60s\"")
-        .backend("one", "openai", &upstream.url());
+    let setup = Setup::new().stream("idle_timeout = \"60s\"").backend("one", "openai", &upstream.url());
     let setup = setup.route("model = \"quick\"\nbackends = [\"one\"]\nidle_timeout = \"300ms\"");
     let gateway = setup.route("model = \"*\"\nbackends = [\"one\"]").start().await;
-    let asked = gateway
-        .ask_post("/v1/chat/completions", &prompt("quick", true))
-        .await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("quick", true)).await;
     let mut call = upstream.call().await;
     call.stream().await;
     call.sse(&openai::text("Tagus")).await;
@@ -175,10 +149,8 @@ async fn a_route_has_timers_of_its_own() {
 
 #[tokio::test]
 async fn an_embedding_that_does_not_come_is_a_504() {
-    let (gateway, mut upstream) = gateway_over("openai", &["first_token_timeout = \"200ms\""]).await;
-    let asked = gateway
-        .ask_post("/v1/embeddings", &json!({"model": "m", "input": "Tagus"}))
-        .await;
+    let (gateway, mut upstream) = gateway_over("openai", &["max_duration = \"200ms\""]).await;
+    let asked = gateway.ask_post("/v1/embeddings", &json!({"model": "m", "input": "Tagus"})).await;
     let mut call = upstream.call().await;
     assert_eq!(asked.answer().await.status, 504);
     call.closed().await;

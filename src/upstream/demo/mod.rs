@@ -34,11 +34,7 @@ pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
             format!("the demo model was asked to answer with status {status}"),
         );
         let retryable = status >= 500 || status == 429 || status == 408;
-        return Err(Attempted {
-            failure: failure.with_status(status),
-            retryable,
-            retry_after: None,
-        });
+        return Err(Attempted { failure: failure.with_status(status), retryable, retry_after: None });
     }
     let request =
         parse_request(crate::wire::Dialect::OpenAiChat, body).map_err(|error| invalid(error.to_string()))?;
@@ -50,11 +46,7 @@ pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
 }
 
 fn invalid(message: String) -> Attempted {
-    Attempted {
-        failure: Failure::new(Code::InvalidRequest, message),
-        retryable: false,
-        retry_after: None,
-    }
+    Attempted { failure: Failure::new(Code::InvalidRequest, message), retryable: false, retry_after: None }
 }
 
 impl Answer {

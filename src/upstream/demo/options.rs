@@ -53,10 +53,7 @@ impl FromStr for Options {
             status: None,
         };
         let list = model.split_once(':').map_or("", |(_, list)| list);
-        for option in list
-            .split(',')
-            .filter(|option| !option.is_empty() && *option != "latest")
-        {
+        for option in list.split(',').filter(|option| !option.is_empty() && *option != "latest") {
             options
                 .set(option)
                 .ok_or_else(|| format!("the demo model does not know `{option}`; it knows {KNOWN}"))?;
@@ -73,7 +70,7 @@ impl Options {
             ("silence", time) => self.silence = humantime::parse_duration(time).ok()?,
             ("after", count) => self.after = count.parse().ok()?,
             ("status", status) => {
-                self.status = Some(status.parse().ok().filter(|status| (400..600).contains(status))?)
+                self.status = Some(status.parse().ok().filter(|status| (400..600).contains(status))?);
             }
             ("think", "") => self.think = true,
             ("tools", "") => self.tools = true,
@@ -93,24 +90,11 @@ mod tests {
 
     #[test]
     fn a_name_with_options_is_read_and_a_wrong_one_is_named() {
-        let options: Options = "demo:words=20,pace=5ms,silence=1s,think,after=3,cut"
-            .parse()
-            .unwrap();
-        assert_eq!(
-            (options.words, options.after, options.fault),
-            (Some(20), 3, Some(Fault::Cut))
-        );
-        assert_eq!(
-            (options.pace, options.silence),
-            (Duration::from_millis(5), Duration::from_secs(1))
-        );
+        let options: Options = "demo:words=20,pace=5ms,silence=1s,think,after=3,cut".parse().unwrap();
+        assert_eq!((options.words, options.after, options.fault), (Some(20), 3, Some(Fault::Cut)));
+        assert_eq!((options.pace, options.silence), (Duration::from_millis(5), Duration::from_secs(1)));
         assert!("demo:latest".parse::<Options>().is_ok());
-        assert!(
-            "demo:pace=fast"
-                .parse::<Options>()
-                .unwrap_err()
-                .contains("`pace=fast`")
-        );
+        assert!("demo:pace=fast".parse::<Options>().unwrap_err().contains("`pace=fast`"));
         assert!("demo:status=200".parse::<Options>().is_err());
     }
 }

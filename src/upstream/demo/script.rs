@@ -60,15 +60,8 @@ impl Script {
     pub(super) fn new(options: &Options, request: &Request<'_>, envelope: &Envelope, size: usize) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        let identity = Identity {
-            id: random_id(),
-            model: envelope.model.clone(),
-            started,
-        };
-        let style = Style {
-            usage: envelope.usage,
-            ..Style::default()
-        };
+        let identity = Identity { id: random_id(), model: envelope.model.clone(), started };
+        let style = Style { usage: envelope.usage, ..Style::default() };
         let Some(encoder) = Encoder::new(Dialect::OpenAiChat, &identity, style) else {
             return Self { steps: Vec::new() };
         };
@@ -100,34 +93,19 @@ impl Writer {
             for (number, tool) in request.tools.iter().enumerate() {
                 let id = format!("call_demo_{number}");
                 let arguments = arguments(tool);
-                let halves = arguments
-                    .split_at_checked(arguments.len() / 2)
-                    .unwrap_or((&arguments, ""));
+                let halves = arguments.split_at_checked(arguments.len() / 2).unwrap_or((&arguments, ""));
                 self.speak(
-                    Block::ToolCall {
-                        id: Text::Plain(&id),
-                        name: tool.name,
-                    },
+                    Block::ToolCall { id: Text::Plain(&id), name: tool.name },
                     &mut [halves.0, halves.1].into_iter(),
                 )?;
             }
             return Some(Finish::ToolCalls);
         }
-        let asked = request
-            .sampling
-            .max_tokens
-            .and_then(|tokens| tokens.parse::<usize>().ok());
+        let asked = request.sampling.max_tokens.and_then(|tokens| tokens.parse::<usize>().ok());
         let words = options.words.unwrap_or_else(|| ANSWER.split(' ').count());
         let said = words.min(asked.unwrap_or(usize::MAX));
-        self.speak(
-            Block::Text,
-            &mut ANSWER.split_inclusive(' ').chain([" "]).cycle().take(said),
-        )?;
-        Some(if said < words {
-            Finish::Length
-        } else {
-            Finish::Stop
-        })
+        self.speak(Block::Text, &mut ANSWER.split_inclusive(' ').chain([" "]).cycle().take(said))?;
+        Some(if said < words { Finish::Length } else { Finish::Stop })
     }
 
     /// One block, a word at a time.
@@ -139,13 +117,7 @@ impl Writer {
         for word in words {
             self.left = self.left.checked_sub(1)?;
             self.words += 1;
-            self.emit(
-                &Event::Delta {
-                    index,
-                    text: Text::Plain(word),
-                },
-                &mut frames,
-            );
+            self.emit(&Event::Delta { index, text: Text::Plain(word) }, &mut frames);
             let wait = std::mem::replace(&mut self.wait, self.pace);
             self.say(wait, &mut frames);
         }
@@ -157,14 +129,7 @@ impl Writer {
     fn end(&mut self, finish: Finish, input: u64) {
         let mut frames = Frames::default();
         self.emit(&Event::Finish(finish), &mut frames);
-        self.emit(
-            &Event::Usage(Usage {
-                input,
-                output: self.words,
-                ..Usage::default()
-            }),
-            &mut frames,
-        );
+        self.emit(&Event::Usage(Usage { input, output: self.words, ..Usage::default() }), &mut frames);
         self.encoder.finish(Timestamp::default(), &mut frames);
         self.say(Duration::ZERO, &mut frames);
     }
@@ -175,10 +140,7 @@ impl Writer {
             Fault::Stall => self.steps.push(Step::Stall),
             Fault::Error => {
                 let failure = Failure::new(Code::UpstreamError, "the demo model was asked to fail");
-                self.steps.push(Step::Say {
-                    after: self.pace,
-                    bytes: failure.frame(Dialect::OpenAiChat),
-                });
+                self.steps.push(Step::Say { after: self.pace, bytes: failure.frame(Dialect::OpenAiChat) });
             }
             Fault::Truncated => {}
         }
@@ -194,10 +156,7 @@ impl Writer {
         let mut bytes = BytesMut::new();
         frames.drain().for_each(|frame| bytes.put_slice(&frame));
         if !bytes.is_empty() {
-            self.steps.push(Step::Say {
-                after,
-                bytes: bytes.freeze(),
-            });
+            self.steps.push(Step::Say { after, bytes: bytes.freeze() });
         }
     }
 }
@@ -211,19 +170,14 @@ fn arguments(tool: &Tool<'_>) -> String {
         #[serde(borrow, default)]
         properties: Field<'a>,
     }
-    let schema: Schema<'_> = tool
-        .parameters
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+    let schema: Schema<'_> =
+        tool.parameters.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let properties: serde_json::Value = schema.properties.read().unwrap_or_default();
     let required: Vec<String> = schema.required.read().unwrap_or_default();
     let members: Vec<String> = required
         .iter()
         .map(|name| {
-            let value = match properties
-                .get(name)
-                .and_then(|property| property.get("type")?.as_str())
-            {
+            let value = match properties.get(name).and_then(|property| property.get("type")?.as_str()) {
                 Some("integer" | "number") => "1",
                 Some("boolean") => "true",
                 Some("array") => "[]",

@@ -77,13 +77,7 @@ struct Function<'a> {
 
 impl Decoder {
     pub fn new(seed: &str) -> Self {
-        Self {
-            seed: seed.into(),
-            started: false,
-            next: 0,
-            open: None,
-            called: false,
-        }
+        Self { seed: seed.into(), started: false, next: 0, open: None, called: false }
     }
 
     fn say(&mut self, kind: Kind, text: Option<Text<'_>>, emit: &mut dyn FnMut(Event<'_>)) {
@@ -122,12 +116,9 @@ impl Decoder {
                     Text::Plain(&made)
                 }
             };
-            emit(Event::Open {
-                index,
-                block: Block::ToolCall { id, name },
-            });
+            emit(Event::Open { index, block: Block::ToolCall { id, name } });
             let arguments = call.function.arguments;
-            if let Some(text) = arguments.object().map(Text::Plain).or(arguments.some_text()) {
+            if let Some(text) = arguments.object().map(Text::Plain).or_else(|| arguments.some_text()) {
                 emit(Event::Delta { index, text });
             }
             emit(Event::Close { index });

@@ -57,11 +57,7 @@ impl Encoder {
         Self {
             shape,
             model: identity.model.clone(),
-            times: Times {
-                started: identity.started,
-                loaded: None,
-                first: None,
-            },
+            times: Times { started: identity.started, loaded: None, first: None },
             usage: None,
             finish: Finish::Stop,
             blocks: Vec::new(),
@@ -105,7 +101,7 @@ impl Encoder {
         match object(&Text::Escaped(&arguments).plain()) {
             Some(arguments) => {
                 self.line(at, out, |shape, line| {
-                    write_call(shape, &id, &name, arguments, line)
+                    write_call(shape, &id, &name, arguments, line);
                 });
             }
             None => self.broken = Some(name),
@@ -124,16 +120,10 @@ impl Encoder {
 
 /// Ends a line. Python's clients split at every line end that Unicode knows, so those inside text are escaped.
 fn end_line(out: &mut Frames) {
-    const UNSAFE: [(&str, &str); 3] = [
-        ("\u{85}", "\\u0085"),
-        ("\u{2028}", "\\u2028"),
-        ("\u{2029}", "\\u2029"),
-    ];
+    const UNSAFE: [(&str, &str); 3] =
+        [("\u{85}", "\\u0085"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")];
     let line = out.unfinished();
-    if UNSAFE
-        .iter()
-        .any(|(character, _)| memchr::memmem::find(line, character.as_bytes()).is_some())
-    {
+    if UNSAFE.iter().any(|(character, _)| memchr::memmem::find(line, character.as_bytes()).is_some()) {
         let mut text = String::from_utf8_lossy(line).into_owned();
         for (character, escaped) in UNSAFE {
             text = text.replace(character, escaped);
@@ -189,18 +179,13 @@ pub(super) fn object(arguments: &str) -> Option<&str> {
 pub(super) fn write_head(model: &str, at: Timestamp, line: &mut Object<'_>) {
     line.text("model", Text::Plain(model));
     let time = UNIX_EPOCH + Duration::from_nanos(at.0);
-    line.text(
-        "created_at",
-        Text::Plain(&humantime::format_rfc3339_nanos(time).to_string()),
-    );
+    line.text("created_at", Text::Plain(&humantime::format_rfc3339_nanos(time).to_string()));
 }
 
 fn write_text(shape: Shape, text: Text<'_>, line: &mut Object<'_>) {
     match shape {
         Shape::Chat => line.object("message", |message| {
-            message
-                .text("role", Text::Plain("assistant"))
-                .text("content", text);
+            message.text("role", Text::Plain("assistant")).text("content", text);
         }),
         Shape::Generate => line.text("response", text),
     };
@@ -209,10 +194,7 @@ fn write_text(shape: Shape, text: Text<'_>, line: &mut Object<'_>) {
 fn write_thinking(shape: Shape, text: Text<'_>, line: &mut Object<'_>) {
     match shape {
         Shape::Chat => line.object("message", |message| {
-            message
-                .text("role", Text::Plain("assistant"))
-                .raw("content", "\"\"")
-                .text("thinking", text);
+            message.text("role", Text::Plain("assistant")).raw("content", "\"\"").text("thinking", text);
         }),
         Shape::Generate => line.raw("response", "\"\"").text("thinking", text),
     };
@@ -228,9 +210,7 @@ fn write_call(shape: Shape, id: &str, name: &str, arguments: &str, line: &mut Ob
     match shape {
         Shape::Chat => {
             line.object("message", |message| {
-                message
-                    .text("role", Text::Plain("assistant"))
-                    .raw("content", "\"\"");
+                message.text("role", Text::Plain("assistant")).raw("content", "\"\"");
                 calls(message);
             });
         }
@@ -244,9 +224,7 @@ fn write_call(shape: Shape, id: &str, name: &str, arguments: &str, line: &mut Ob
 pub(super) fn write_tool_call(id: &str, name: &str, arguments: &str, out: &mut BytesMut) {
     let mut call = Object::new(out);
     call.text("id", Text::Plain(id)).object("function", |function| {
-        function
-            .text("name", Text::Plain(name))
-            .raw("arguments", arguments);
+        function.text("name", Text::Plain(name)).raw("arguments", arguments);
     });
     call.end();
 }
@@ -267,14 +245,11 @@ pub(super) fn write_end(
     };
     let loaded = times.loaded.unwrap_or(at);
     let first = times.first.unwrap_or(at);
-    line.boolean("done", true)
-        .text("done_reason", Text::Plain(reason));
+    line.boolean("done", true).text("done_reason", Text::Plain(reason));
     line.number("total_duration", at.since(times.started))
         .number("load_duration", loaded.since(times.started));
     if let Some(usage) = usage {
-        line.number("prompt_eval_count", usage.input)
-            .number("prompt_eval_duration", first.since(loaded));
-        line.number("eval_count", usage.output)
-            .number("eval_duration", at.since(first));
+        line.number("prompt_eval_count", usage.input).number("prompt_eval_duration", first.since(loaded));
+        line.number("eval_count", usage.output).number("eval_duration", at.since(first));
     }
 }

@@ -20,7 +20,7 @@ pub fn parse_chat(body: &[u8]) -> Result<Request<'_>, ParseError> {
             }
             "tools" => {
                 let tools: Vec<WireTool<'_>> = list(field, "tools")?;
-                request.tools = tools.into_iter().map(tool).collect::<Result<_, _>>()?;
+                request.tools = tools.iter().map(tool).collect::<Result<_, _>>()?;
             }
             _ => read_shared(&mut request, &key, field)?,
         }
@@ -42,27 +42,19 @@ pub fn parse_generate(body: &[u8]) -> Result<Request<'_>, ParseError> {
             "suffix" | "template" | "raw" | "context" => {
                 return Err(ParseError::new(
                     format!("`{key}` cannot be carried to the backend of this model: only Ollama knows it"),
-                    ["suffix", "template", "raw", "context"]
-                        .into_iter()
-                        .find(|known| *known == key),
+                    ["suffix", "template", "raw", "context"].into_iter().find(|known| *known == key),
                 ));
             }
             _ => read_shared(&mut request, &key, field)?,
         }
     }
     if let Some(text) = system {
-        request.messages.push(Message {
-            role: Role::System,
-            parts: vec![Part::Text(text)],
-        });
+        request.messages.push(Message { role: Role::System, parts: vec![Part::Text(text)] });
     }
     if let Some(text) = prompt {
         let mut parts = vec![Part::Text(text)];
         parts.append(&mut images);
-        request.messages.push(Message {
-            role: Role::User,
-            parts,
-        });
+        request.messages.push(Message { role: Role::User, parts });
     }
     Ok(request)
 }
@@ -72,10 +64,7 @@ fn members(body: &[u8]) -> Result<impl Iterator<Item = (Cow<'_, str>, Field<'_>)
     let AllMembers(all) = serde_json::from_slice(body)
         .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
     let field = |value: &'_ RawValue| {
-        serde_json::from_str::<Field<'_>>(value.get())
-            .unwrap_or_default()
-            .raw()
-            .is_some()
+        serde_json::from_str::<Field<'_>>(value.get()).unwrap_or_default().raw().is_some()
     };
     Ok(all
         .into_iter()
@@ -95,11 +84,7 @@ fn read_shared<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
             request.format = match (field.string().as_deref(), field.object()) {
                 (Some(""), _) => None,
                 (Some("json"), _) => Some(Format::Json),
-                (_, Some(schema)) => Some(Format::Schema {
-                    name: None,
-                    schema,
-                    strict: None,
-                }),
+                (_, Some(schema)) => Some(Format::Schema { name: None, schema, strict: None }),
                 _ => {
                     return Err(ParseError::new(
                         "`format` must be \"json\" or a JSON Schema",
@@ -140,10 +125,9 @@ fn read_options<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), P
             "stop" => {
                 sampling.stop = match value.text() {
                     Some(one) => vec![one],
-                    None => list::<Field<'a>>(value, "options")?
-                        .into_iter()
-                        .filter_map(Field::text)
-                        .collect(),
+                    None => {
+                        list::<Field<'a>>(value, "options")?.into_iter().filter_map(Field::text).collect()
+                    }
                 };
                 continue;
             }
@@ -162,10 +146,7 @@ fn read_options<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), P
         };
         let number = value.number();
         *slot = Some(number.ok_or_else(|| {
-            ParseError::new(
-                format!("option \"{key}\" must be of type number"),
-                Some("options"),
-            )
+            ParseError::new(format!("option \"{key}\" must be of type number"), Some("options"))
         })?);
     }
     Ok(())
@@ -236,10 +217,7 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         "assistant" => Role::Assistant,
         "tool" => Role::Tool,
         other => {
-            return Err(ParseError::new(
-                format!("invalid role: `{other}`"),
-                Some("messages"),
-            ));
+            return Err(ParseError::new(format!("invalid role: `{other}`"), Some("messages")));
         }
     };
     if !wire.content.is_absent() && wire.content.text().is_none() {
@@ -251,10 +229,7 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
             tool: wire.tool_name.some_text(),
             text: wire.content.some_text().into_iter().collect(),
         };
-        return Ok(Message {
-            role,
-            parts: vec![result],
-        });
+        return Ok(Message { role, parts: vec![result] });
     }
     let mut parts = Vec::new();
     parts.extend(wire.thinking.some_text().map(Part::Reasoning));
@@ -264,11 +239,7 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         let name = call.function.name.some_text();
         let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
         let arguments = Text::Plain(call.function.arguments.object().unwrap_or("{}"));
-        parts.push(Part::ToolCall(ToolCall {
-            id: call.id.some_text(),
-            name,
-            arguments,
-        }));
+        parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     Ok(Message { role, parts })
 }
@@ -279,15 +250,12 @@ fn read_images<'a>(field: Field<'a>) -> Result<Vec<Part<'a>>, ParseError> {
         let base64 = image
             .some_text()
             .ok_or_else(|| ParseError::new("`images` must hold base64 strings", Some("images")))?;
-        Ok(Part::Image(Image::Data {
-            media_type: None,
-            base64,
-        }))
+        Ok(Part::Image(Image::Data { media_type: None, base64 }))
     };
     images.into_iter().map(data).collect()
 }
 
-fn tool(wire: WireTool<'_>) -> Result<Tool<'_>, ParseError> {
+fn tool<'a>(wire: &WireTool<'a>) -> Result<Tool<'a>, ParseError> {
     let name = wire.function.name.some_text();
     Ok(Tool {
         name: name.ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?,

@@ -24,9 +24,7 @@ pub fn whole(
             Some(arguments) => calls.push((id, name, arguments.to_owned())),
             None if finish == Finish::Length => {} // the token limit cut it
             None => {
-                return Err(EncodeError::Arguments {
-                    name: name.to_owned(),
-                });
+                return Err(EncodeError::Arguments { name: name.to_owned() });
             }
         }
     }
@@ -55,11 +53,7 @@ pub fn whole(
         }
         Shape::Generate => write("response", &mut body),
     }
-    let times = Times {
-        started: identity.started,
-        loaded: None,
-        first: None,
-    };
+    let times = Times { started: identity.started, loaded: None, first: None };
     write_end(finish, answer.usage, times, at, &mut body);
     body.end();
     Ok(out.freeze())

@@ -56,17 +56,11 @@ fn write_tools(request: &Request<'_>, body: &mut Object<'_>, dropped: &mut Dropp
 
 fn write_tool(tool: &Tool<'_>, out: &mut BytesMut) {
     let mut object = Object::new(out);
-    object
-        .text("type", Text::Plain("function"))
-        .object("function", |function| {
-            function.text("name", tool.name);
-            function.text("description", tool.description.unwrap_or(Text::Plain("")));
-            function.raw(
-                "parameters",
-                tool.parameters
-                    .unwrap_or("{\"type\":\"object\",\"properties\":{}}"),
-            );
-        });
+    object.text("type", Text::Plain("function")).object("function", |function| {
+        function.text("name", tool.name);
+        function.text("description", tool.description.unwrap_or(Text::Plain("")));
+        function.raw("parameters", tool.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}"));
+    });
     object.end();
 }
 
@@ -149,27 +143,18 @@ fn arguments(text: &str) -> Result<String, Refused> {
     if object {
         return Ok(trimmed.to_owned());
     }
-    Err(Refused::new(
-        "messages",
-        "hold a tool call whose arguments are not a JSON object",
-    ))
+    Err(Refused::new("messages", "hold a tool call whose arguments are not a JSON object"))
 }
 
 /// The name of the tool that the call `id` named, looked up in the history.
 fn tool_of<'a>(id: Text<'_>, history: &[Message<'a>]) -> Option<Text<'a>> {
     let id = id.plain();
-    history
-        .iter()
-        .rev()
-        .flat_map(|message| &message.parts)
-        .find_map(|part| match part {
-            Part::ToolCall(call) if call.id.is_some_and(|known| known.plain() == id) => Some(call.name),
-            Part::ToolCall(_)
-            | Part::Text(_)
-            | Part::Image(_)
-            | Part::Reasoning(_)
-            | Part::ToolResult { .. } => None,
-        })
+    history.iter().rev().flat_map(|message| &message.parts).find_map(|part| match part {
+        Part::ToolCall(call) if call.id.is_some_and(|known| known.plain() == id) => Some(call.name),
+        Part::ToolCall(_) | Part::Text(_) | Part::Image(_) | Part::Reasoning(_) | Part::ToolResult { .. } => {
+            None
+        }
+    })
 }
 
 /// Ollama's own table of efforts: levels below `low` are `low`, levels above `high` are `max`.
@@ -200,7 +185,7 @@ fn write_options(sampling: &Sampling<'_>, options: &mut Object<'_>) {
         .maybe("repeat_penalty", sampling.repeat_penalty);
     if !sampling.stop.is_empty() {
         write_list(&sampling.stop, options.key("stop"), |stop, out| {
-            stop.write_quoted(out)
+            stop.write_quoted(out);
         });
     }
 }

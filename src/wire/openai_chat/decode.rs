@@ -124,31 +124,20 @@ impl Decoder {
 
     fn delta(&mut self, delta: &Delta<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
         // Servers that send both fields send the same text in both.
-        if let Some(text) = delta
-            .reasoning_content
-            .some_text()
-            .or(delta.reasoning.some_text())
-        {
+        if let Some(text) = delta.reasoning_content.some_text().or_else(|| delta.reasoning.some_text()) {
             self.say(Kind::Reasoning, text, emit);
         }
         if let Some(text) = delta.content.some_text() {
             self.say(Kind::Text, text, emit);
         } else if delta.content.raw().is_some_and(|raw| raw.starts_with('[')) {
-            for part in delta
-                .content
-                .read::<SmallVec<[Part<'_>; 1]>>()
-                .unwrap_or_default()
-            {
+            for part in delta.content.read::<SmallVec<[Part<'_>; 1]>>().unwrap_or_default() {
                 self.part(&part, emit);
             }
         }
         if let Some(text) = delta.refusal.some_text() {
             self.say(Kind::Refusal, text, emit);
         }
-        let calls = delta
-            .tool_calls
-            .read::<SmallVec<[Call<'_>; 1]>>()
-            .unwrap_or_default();
+        let calls = delta.tool_calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default();
         if !calls.is_empty() {
             self.close_text(emit);
         }
@@ -265,30 +254,26 @@ mod tests {
         let mut seen = Vec::new();
         for chunk in chunks {
             let data = Bytes::copy_from_slice(chunk.as_bytes());
-            let frame = Frame {
-                raw: data.clone(),
-                event: None,
-                data,
-            };
-            decoder
-                .decode(&frame, &mut |event| seen.push(short(&event)))
-                .unwrap();
+            let frame = Frame { raw: data.clone(), event: None, data };
+            decoder.decode(&frame, &mut |event| seen.push(short(&event))).unwrap();
         }
         seen
     }
 
     fn short(event: &Event<'_>) -> String {
         match event {
-            Event::Open {
-                index,
-                block: Block::ToolCall { id, name },
-            } => {
+            Event::Open { index, block: Block::ToolCall { id, name } } => {
                 format!("{index} call {} {}", id.plain(), name.plain())
             }
             Event::Open { index, block } => format!("{index} {block:?}"),
             Event::Delta { index, text } => format!("{index} +{}", text.plain()),
             Event::Close { index } => format!("{index} close"),
-            other => format!("{other:?}"),
+            Event::Start
+            | Event::Signature { .. }
+            | Event::Usage(_)
+            | Event::Finish(_)
+            | Event::Fail(_)
+            | Event::Other => format!("{event:?}"),
         }
     }
 
@@ -302,17 +287,7 @@ mod tests {
             {"id":"x","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
         assert_eq!(
             decode(&[chunk])[..9],
-            [
-                "Start",
-                "0 Reasoning",
-                "0 +a",
-                "0 close",
-                "1 Text",
-                "1 +b",
-                "1 close",
-                "2 call x f",
-                "2 +{}"
-            ]
+            ["Start", "0 Reasoning", "0 +a", "0 close", "1 Text", "1 +b", "1 close", "2 call x f", "2 +{}"]
         );
         assert_eq!(decode(&[chunk])[9..11], ["2 close", "Finish(ToolCalls)"]);
     }
@@ -358,9 +333,6 @@ mod tests {
         let end = |reason: &str| {
             format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]}}"#)
         };
-        assert_eq!(
-            decode(&[&end("length"), &end("stop"), "[DONE]"])[1..],
-            ["Finish(Length)"]
-        );
+        assert_eq!(decode(&[&end("length"), &end("stop"), "[DONE]"])[1..], ["Finish(Length)"]);
     }
 }

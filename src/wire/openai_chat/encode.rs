@@ -48,14 +48,7 @@ impl Encoder {
         head.put_slice(b",\"model\":");
         Text::Plain(&identity.model).write_quoted(&mut head);
         head.put_slice(b",\"choices\":[");
-        Self {
-            head: head.to_vec(),
-            style,
-            role_sent: false,
-            usage: None,
-            blocks: Vec::new(),
-            tool_calls: 0,
-        }
+        Self { head: head.to_vec(), style, role_sent: false, usage: None, blocks: Vec::new(), tool_calls: 0 }
     }
 
     /// One chunk whose delta is written by `delta`.
@@ -82,11 +75,7 @@ impl Encoder {
             Some(finish) => Text::Plain(finish_reason(finish)).write_quoted(buffer),
             None => buffer.put_slice(b"null"),
         }
-        buffer.put_slice(if self.style.usage {
-            b"}],\"usage\":null}\n\n"
-        } else {
-            b"}]}\n\n"
-        });
+        buffer.put_slice(if self.style.usage { b"}],\"usage\":null}\n\n" } else { b"}]}\n\n" });
         out.end();
     }
 
@@ -108,10 +97,7 @@ impl Encoder {
                     name.write_quoted(out);
                     out.put_slice(b",\"arguments\":\"\"}}]");
                 });
-                Kind::ToolCall {
-                    number,
-                    has_arguments: false,
-                }
+                Kind::ToolCall { number, has_arguments: false }
             }
         };
         self.blocks.push(Open { index, kind });
@@ -125,10 +111,7 @@ impl Encoder {
             Kind::Text => "content",
             Kind::Reasoning => self.style.reasoning_field,
             Kind::Refusal => "refusal",
-            Kind::ToolCall {
-                number,
-                has_arguments,
-            } => {
+            Kind::ToolCall { number, has_arguments } => {
                 *has_arguments = true;
                 let number = *number;
                 return self.chunk(out, None, |out| write_arguments(number, text, out));
@@ -147,11 +130,7 @@ impl Encoder {
             return;
         };
         // An empty string is no JSON, and clients parse what they are given.
-        if let Kind::ToolCall {
-            number,
-            has_arguments: false,
-        } = self.blocks.swap_remove(at).kind
-        {
+        if let Kind::ToolCall { number, has_arguments: false } = self.blocks.swap_remove(at).kind {
             self.chunk(out, None, |out| write_arguments(number, Text::Plain("{}"), out));
         }
     }

@@ -48,8 +48,7 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) ->
             sampling.stop = match field.text() {
                 Some(one) => vec![one],
                 None => list::<Field<'a>>(value, "stop")?.try_map(|stop| {
-                    stop.text()
-                        .ok_or_else(|| ParseError::new("`stop` must hold strings", Some("stop")))
+                    stop.text().ok_or_else(|| ParseError::new("`stop` must hold strings", Some("stop")))
                 })?,
             }
         }
@@ -72,15 +71,8 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) ->
 }
 
 /// Fields without which the answer would be another one.
-const KNOWN_LOSSES: [&str; 7] = [
-    "n",
-    "logprobs",
-    "modalities",
-    "audio",
-    "functions",
-    "function_call",
-    "web_search_options",
-];
+const KNOWN_LOSSES: [&str; 7] =
+    ["n", "logprobs", "modalities", "audio", "functions", "function_call", "web_search_options"];
 
 fn field_of(value: &RawValue) -> Field<'_> {
     serde_json::from_str(value.get()).unwrap_or_default()
@@ -88,9 +80,7 @@ fn field_of(value: &RawValue) -> Field<'_> {
 
 fn number<'a>(field: Field<'a>, name: &'static str) -> Result<Option<&'a str>, ParseError> {
     let number = field.number();
-    number
-        .map(Some)
-        .ok_or_else(|| ParseError::new(format!("`{name}` must be a number"), Some(name)))
+    number.map(Some).ok_or_else(|| ParseError::new(format!("`{name}` must be a number"), Some(name)))
 }
 
 /// A list of a type, with the name of the field in the error.
@@ -168,7 +158,7 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         }
     };
     let mut parts = Vec::new();
-    if let Some(text) = wire.reasoning_content.some_text().or(wire.reasoning.some_text()) {
+    if let Some(text) = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text()) {
         parts.push(Part::Reasoning(text));
     }
     read_content(wire.content, &mut parts)?;
@@ -179,24 +169,13 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         let name = call.function.name.some_text();
         let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
         let arguments = call.function.arguments;
-        let arguments = arguments
-            .text()
-            .or(arguments.raw().map(Text::Plain))
-            .unwrap_or(Text::Plain(""));
-        parts.push(Part::ToolCall(ToolCall {
-            id: call.id.some_text(),
-            name,
-            arguments,
-        }));
+        let arguments =
+            arguments.text().or_else(|| arguments.raw().map(Text::Plain)).unwrap_or(Text::Plain(""));
+        parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     if role == Role::Tool {
-        let text = parts.iter().filter_map(|part| {
-            if let Part::Text(text) = part {
-                Some(*text)
-            } else {
-                None
-            }
-        });
+        let text =
+            parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
         let result = Part::ToolResult {
             call_id: wire.tool_call_id.some_text(),
             tool: wire.name.some_text(),
@@ -223,12 +202,7 @@ fn read_content<'a>(content: Field<'a>, parts: &mut Vec<Part<'a>>) -> Result<(),
 }
 
 fn read_part<'a>(part: &WirePart<'a>) -> Result<Part<'a>, ParseError> {
-    let incomplete = || {
-        ParseError::new(
-            format!("a `{}` part is not complete", part.kind),
-            Some("messages"),
-        )
-    };
+    let incomplete = || ParseError::new(format!("a `{}` part is not complete", part.kind), Some("messages"));
     match part.kind.as_ref() {
         "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
         "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),
@@ -240,10 +214,7 @@ fn read_part<'a>(part: &WirePart<'a>) -> Result<Part<'a>, ParseError> {
             }
             let url = match part.image_url.text() {
                 Some(url) => Some(url), // some clients leave the object out
-                None => part
-                    .image_url
-                    .read::<ImageUrl<'a>>()
-                    .and_then(|image| image.url.text()),
+                None => part.image_url.read::<ImageUrl<'a>>().and_then(|image| image.url.text()),
             };
             Ok(Part::Image(image(url.ok_or_else(incomplete)?)))
         }
@@ -257,15 +228,12 @@ fn read_part<'a>(part: &WirePart<'a>) -> Result<Part<'a>, ParseError> {
 /// A data URL (RFC 2397) gives its base64, any other URL stays one.
 fn image(url: Text<'_>) -> Image<'_> {
     let (Text::Escaped(text) | Text::Plain(text)) = url;
-    let data = text
-        .strip_prefix("data:")
-        .and_then(|rest| rest.split_once(";base64,"));
+    let data = text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
     match data {
         // JSON may write `/` as `\/`
-        Some((media_type, base64)) => Image::Data {
-            media_type: Some(media_type.replace('\\', "")),
-            base64: Text::Escaped(base64),
-        },
+        Some((media_type, base64)) => {
+            Image::Data { media_type: Some(media_type.replace('\\', "")), base64: Text::Escaped(base64) }
+        }
         None => Image::Url(url),
     }
 }
@@ -298,10 +266,8 @@ fn tool(wire: WireTool<'_>) -> Result<Tool<'_>, ParseError> {
             Some("tools"),
         )
     })?;
-    let name = function
-        .name
-        .some_text()
-        .ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
+    let name =
+        function.name.some_text().ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
     Ok(Tool {
         name,
         description: function.description.text(),
@@ -334,10 +300,10 @@ fn format(field: Field<'_>) -> Result<Option<Format<'_>>, ParseError> {
         #[serde(rename = "type", borrow)]
         kind: Cow<'a, str>,
         #[serde(borrow, default)]
-        json_schema: Option<Schema<'a>>,
+        json_schema: Option<Named<'a>>,
     }
     #[derive(Deserialize)]
-    struct Schema<'a> {
+    struct Named<'a> {
         #[serde(borrow, default)]
         name: Field<'a>,
         #[serde(borrow, default)]
@@ -350,7 +316,7 @@ fn format(field: Field<'_>) -> Result<Option<Format<'_>>, ParseError> {
     match (wire.kind.as_ref(), wire.json_schema) {
         ("text", _) => Ok(None),
         ("json_object", _) => Ok(Some(Format::Json)),
-        ("json_schema", Some(Schema { name, schema, strict })) => Ok(Some(Format::Schema {
+        ("json_schema", Some(Named { name, schema, strict })) => Ok(Some(Format::Schema {
             name: name.some_text(),
             schema: schema.object().ok_or_else(wrong)?,
             strict: strict.boolean(),
@@ -368,9 +334,6 @@ fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
         Some("high") => Ok(Effort::High),
         Some("xhigh") => Ok(Effort::XHigh),
         Some("max") => Ok(Effort::Max),
-        _ => Err(ParseError::new(
-            "`reasoning_effort` is none that is known",
-            Some("reasoning_effort"),
-        )),
+        _ => Err(ParseError::new("`reasoning_effort` is none that is known", Some("reasoning_effort"))),
     }
 }

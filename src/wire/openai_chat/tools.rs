@@ -53,10 +53,7 @@ enum State {
 
 impl Tools {
     pub(super) fn new(seed: &str) -> Self {
-        Self {
-            seed: seed.into(),
-            slots: Vec::new(),
-        }
+        Self { seed: seed.into(), slots: Vec::new() }
     }
 
     /// Was there a call at all?
@@ -82,10 +79,8 @@ impl Tools {
         }
         let arguments = function.arguments;
         // Some servers send an object where a string belongs.
-        let arguments = arguments
-            .text()
-            .or(arguments.object().map(Text::Plain))
-            .filter(|text| !text.is_empty());
+        let arguments =
+            arguments.text().or_else(|| arguments.object().map(Text::Plain)).filter(|text| !text.is_empty());
         if slot.state == State::Unnamed {
             let Some(name) = function.name.some_text() else {
                 if let Some(text) = arguments {
@@ -93,33 +88,19 @@ impl Tools {
                 }
                 return Ok(());
             };
-            let id = slot
-                .id
-                .clone()
-                .unwrap_or_else(|| format!("call_{}_{at}", self.seed));
-            emit(Event::Open {
-                index: *next,
-                block: Block::ToolCall {
-                    id: Text::Plain(&id),
-                    name,
-                },
-            });
+            let id = slot.id.clone().unwrap_or_else(|| format!("call_{}_{at}", self.seed));
+            emit(Event::Open { index: *next, block: Block::ToolCall { id: Text::Plain(&id), name } });
             slot.state = State::Open(*next);
             let early = std::mem::take(&mut slot.early);
             if let (false, Ok(text)) = (early.is_empty(), std::str::from_utf8(&early)) {
-                emit(Event::Delta {
-                    index: *next,
-                    text: Text::Escaped(text),
-                });
+                emit(Event::Delta { index: *next, text: Text::Escaped(text) });
             }
             *next += 1;
         }
         match (slot.state, arguments) {
             (State::Open(index), Some(text)) => emit(Event::Delta { index, text }),
             (State::Closed, Some(_)) => {
-                return Err(DecodeError::Order(
-                    "arguments came for a tool call that was complete",
-                ));
+                return Err(DecodeError::Order("arguments came for a tool call that was complete"));
             }
             (State::Open(_) | State::Closed | State::Unnamed, _) => {}
         }
@@ -153,10 +134,7 @@ impl Tools {
             (None, None) => self.last(|_| true),
         };
         found.unwrap_or_else(|| {
-            self.slots.push(Slot {
-                index,
-                ..Slot::default()
-            });
+            self.slots.push(Slot { index, ..Slot::default() });
             self.slots.len() - 1
         })
     }

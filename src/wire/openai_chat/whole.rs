@@ -20,13 +20,9 @@ pub fn whole(answer: &Answer, identity: &Identity, style: Style) -> Bytes {
         .text("model", Text::Plain(&identity.model));
     write_list([answer], body.key("choices"), |answer, out| {
         let mut choice = Object::new(out);
-        choice
-            .number("index", 0)
-            .object("message", |message| write_message(answer, style, message));
+        choice.number("index", 0).object("message", |message| write_message(answer, style, message));
         let finish = finish_reason(answer.finish.unwrap_or(Finish::Stop));
-        choice
-            .raw("logprobs", "null")
-            .text("finish_reason", Text::Plain(finish));
+        choice.raw("logprobs", "null").text("finish_reason", Text::Plain(finish));
         choice.end();
     });
     if let Some(usage) = &answer.usage {
@@ -46,14 +42,8 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
             message.raw(key, "null");
         }
     };
-    said(
-        "content",
-        answer.joined(|block| matches!(block, AnswerBlock::Text(_))),
-    );
-    said(
-        "refusal",
-        answer.joined(|block| matches!(block, AnswerBlock::Refusal(_))),
-    );
+    said("content", answer.joined(|block| matches!(block, AnswerBlock::Text(_))));
+    said("refusal", answer.joined(|block| matches!(block, AnswerBlock::Refusal(_))));
     if let Some(text) = answer.joined(|block| matches!(block, AnswerBlock::Reasoning(_))) {
         message.text(style.reasoning_field, Text::Escaped(&text));
     }
@@ -61,17 +51,10 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
     if calls.peek().is_some() {
         write_list(calls, message.key("tool_calls"), |(id, name, arguments), out| {
             let mut call = Object::new(out);
-            call.text("id", Text::Plain(id))
-                .text("type", Text::Plain("function"));
+            call.text("id", Text::Plain(id)).text("type", Text::Plain("function"));
             call.object("function", |function| {
-                let arguments = if arguments.is_empty() {
-                    Text::Plain("{}")
-                } else {
-                    arguments
-                };
-                function
-                    .text("name", Text::Plain(name))
-                    .text("arguments", arguments);
+                let arguments = if arguments.is_empty() { Text::Plain("{}") } else { arguments };
+                function.text("name", Text::Plain(name)).text("arguments", arguments);
             });
             call.end();
         });
@@ -154,7 +137,7 @@ pub(super) fn usage_of(usage: Field<'_>, x_groq: Field<'_>) -> Option<Usage> {
         cache_read: inside
             .cached_tokens
             .whole()
-            .or(wire.prompt_cache_hit_tokens.whole())
+            .or_else(|| wire.prompt_cache_hit_tokens.whole())
             .unwrap_or(0),
         cache_write: 0,
         output: output.max(apart),

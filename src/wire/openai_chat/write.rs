@@ -20,13 +20,9 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<(Bytes,
         body.raw("stream_options", "{\"include_usage\":true}");
     }
     let mut calls = Calls::default();
-    write_list(
-        request.messages.iter().enumerate(),
-        body.key("messages"),
-        |(at, message), out| {
-            write_message(message, at, style, &mut calls, out);
-        },
-    );
+    write_list(request.messages.iter().enumerate(), body.key("messages"), |(at, message), out| {
+        write_message(message, at, style, &mut calls, out);
+    });
     if !request.tools.is_empty() {
         write_list(&request.tools, body.key("tools"), write_tool);
         if let Some(choice) = request.tool_choice {
@@ -54,9 +50,7 @@ struct Calls<'a>(VecDeque<(String, Text<'a>)>);
 impl<'a> Calls<'a> {
     /// The id of a call, made from its place if it has none, so that the same history always has the same ids.
     fn open(&mut self, call: &ToolCall<'a>, message: usize, part: usize) -> String {
-        let id = call
-            .id
-            .map_or_else(|| format!("call_{message}_{part}"), |id| id.plain().into_owned());
+        let id = call.id.map_or_else(|| format!("call_{message}_{part}"), |id| id.plain().into_owned());
         self.0.push_back((id.clone(), call.name));
         id
     }
@@ -70,9 +64,7 @@ impl<'a> Calls<'a> {
         }
         let named = |name: Text<'a>| self.0.iter().position(|(_, open)| open.plain() == name.plain());
         let at = tool.and_then(named).unwrap_or(0);
-        self.0
-            .remove(at)
-            .map_or_else(|| "call_unknown".into(), |(id, _)| id)
+        self.0.remove(at).map_or_else(|| "call_unknown".into(), |(id, _)| id)
     }
 }
 
@@ -96,27 +88,15 @@ fn write_message<'a>(
         .parts
         .iter()
         .enumerate()
-        .filter_map(|(part, call)| {
-            if let Part::ToolCall(call) = call {
-                Some((part, call))
-            } else {
-                None
-            }
-        })
+        .filter_map(|(part, call)| if let Part::ToolCall(call) = call { Some((part, call)) } else { None })
         .collect();
     if !tool_calls.is_empty() {
         write_list(tool_calls, object.key("tool_calls"), |(part, call), out| {
             let id = calls.open(call, at, part);
             let mut object = Object::new(out);
-            object
-                .text("id", Text::Plain(&id))
-                .text("type", Text::Plain("function"));
+            object.text("id", Text::Plain(&id)).text("type", Text::Plain("function"));
             object.object("function", |function| {
-                let arguments = if call.arguments.is_empty() {
-                    Text::Plain("{}")
-                } else {
-                    call.arguments
-                };
+                let arguments = if call.arguments.is_empty() { Text::Plain("{}") } else { call.arguments };
                 function.text("name", call.name).text("arguments", arguments);
             });
             object.end();
@@ -155,9 +135,7 @@ fn write_content(parts: &[Part<'_>], out: &mut BytesMut) {
         out.put_u8(b'"');
         return;
     }
-    let shown = parts
-        .iter()
-        .filter(|part| matches!(part, Part::Text(_) | Part::Image(_)));
+    let shown = parts.iter().filter(|part| matches!(part, Part::Text(_) | Part::Image(_)));
     write_list(shown, out, |part, out| {
         let mut object = Object::new(out);
         match part {
@@ -195,32 +173,23 @@ fn write_url(image: &Image<'_>, object: &mut Object<'_>) {
 
 /// The media type by the first bytes of the image, in base64.
 fn sniff(base64: &str) -> &'static str {
-    const KNOWN: [(&str, &str); 4] = [
-        ("iVBOR", "image/png"),
-        ("/9j/", "image/jpeg"),
-        ("R0lGOD", "image/gif"),
-        ("UklGR", "image/webp"),
-    ];
-    KNOWN
-        .iter()
-        .find(|(start, _)| base64.starts_with(start))
-        .map_or("image/jpeg", |(_, name)| name)
+    const KNOWN: [(&str, &str); 4] =
+        [("iVBOR", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
+    KNOWN.iter().find(|(start, _)| base64.starts_with(start)).map_or("image/jpeg", |(_, name)| name)
 }
 
 fn write_tool(tool: &Tool<'_>, out: &mut BytesMut) {
     let mut object = Object::new(out);
-    object
-        .text("type", Text::Plain("function"))
-        .object("function", |function| {
-            function.text("name", tool.name);
-            if let Some(description) = tool.description {
-                function.text("description", description);
-            }
-            function.maybe("parameters", tool.parameters);
-            if let Some(strict) = tool.strict {
-                function.boolean("strict", strict);
-            }
-        });
+    object.text("type", Text::Plain("function")).object("function", |function| {
+        function.text("name", tool.name);
+        if let Some(description) = tool.description {
+            function.text("description", description);
+        }
+        function.maybe("parameters", tool.parameters);
+        if let Some(strict) = tool.strict {
+            function.boolean("strict", strict);
+        }
+    });
     object.end();
 }
 
@@ -231,11 +200,9 @@ fn write_choice(choice: ToolChoice<'_>, out: &mut BytesMut) {
         ToolChoice::Required => Text::Plain("required").write_quoted(out),
         ToolChoice::Named(name) => {
             let mut object = Object::new(out);
-            object
-                .text("type", Text::Plain("function"))
-                .object("function", |function| {
-                    function.text("name", name);
-                });
+            object.text("type", Text::Plain("function")).object("function", |function| {
+                function.text("name", name);
+            });
             object.end();
         }
     }
@@ -248,15 +215,9 @@ fn write_sampling(sampling: &Sampling<'_>, style: Style, body: &mut Object<'_>, 
         .maybe("seed", sampling.seed)
         .maybe("frequency_penalty", sampling.frequency_penalty)
         .maybe("presence_penalty", sampling.presence_penalty);
-    let extensions = [
-        ("top_k", sampling.top_k),
-        ("min_p", sampling.min_p),
-        ("repeat_penalty", sampling.repeat_penalty),
-    ];
-    for (name, value) in extensions
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-    {
+    let extensions =
+        [("top_k", sampling.top_k), ("min_p", sampling.min_p), ("repeat_penalty", sampling.repeat_penalty)];
+    for (name, value) in extensions.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         if !style.sampling_extensions {
             dropped.add(name);
             continue;
@@ -268,7 +229,7 @@ fn write_sampling(sampling: &Sampling<'_>, style: Style, body: &mut Object<'_>, 
     }
     if !sampling.stop.is_empty() {
         write_list(&sampling.stop, body.key("stop"), |stop, out| {
-            stop.write_quoted(out)
+            stop.write_quoted(out);
         });
     }
 }
@@ -280,16 +241,12 @@ fn write_format(format: &Format<'_>, out: &mut BytesMut) {
             object.text("type", Text::Plain("json_object"));
         }
         Format::Schema { name, schema, strict } => {
-            object
-                .text("type", Text::Plain("json_schema"))
-                .object("json_schema", |inner| {
-                    inner
-                        .text("name", name.unwrap_or(Text::Plain("structured_output")))
-                        .raw("schema", schema);
-                    if let Some(strict) = strict {
-                        inner.boolean("strict", *strict);
-                    }
-                });
+            object.text("type", Text::Plain("json_schema")).object("json_schema", |inner| {
+                inner.text("name", name.unwrap_or(Text::Plain("structured_output"))).raw("schema", schema);
+                if let Some(strict) = strict {
+                    inner.boolean("strict", *strict);
+                }
+            });
         }
     }
     object.end();

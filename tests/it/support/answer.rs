@@ -23,29 +23,14 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(super) fn new(status: u16, headers: Vec<(String, String)>, client: Client) -> Self {
-        let (early, payload, pieces) = (
-            Bytes::copy_from_slice(&client.buffer),
-            BytesMut::new(),
-            Vec::new(),
-        );
-        let mut answer = Self {
-            status,
-            headers,
-            body: Body::Nothing,
-            client,
-            early,
-            payload,
-            pieces,
-        };
+        let (early, payload, pieces) = (Bytes::copy_from_slice(&client.buffer), BytesMut::new(), Vec::new());
+        let mut answer = Self { status, headers, body: Body::Nothing, client, early, payload, pieces };
         answer.body = answer.framing();
         answer
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The next event, comment or end.
@@ -109,11 +94,7 @@ impl Answer {
             matches!(self.body, Body::Nothing | Body::Done(Ending::Clean)),
             "the body was not read to its end"
         );
-        assert_ne!(
-            self.header("connection"),
-            Some("close"),
-            "the connection is not kept"
-        );
+        assert_ne!(self.header("connection"), Some("close"), "the connection is not kept");
         self.client
     }
 
@@ -126,10 +107,7 @@ impl Answer {
         if self.client.bodyless || self.status == 204 || self.status == 304 {
             return Body::Nothing;
         }
-        if self
-            .header("transfer-encoding")
-            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-        {
+        if self.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             return Body::Chunked;
         }
         match self.header("content-length") {
@@ -174,19 +152,9 @@ impl Answer {
             if moved {
                 return None;
             }
-            if self
-                .client
-                .stream
-                .read_buf(&mut self.client.buffer)
-                .await
-                .unwrap_or(0)
-                == 0
-            {
-                let ending = if matches!(self.body, Body::UntilClose) {
-                    Ending::Closed
-                } else {
-                    Ending::Aborted
-                };
+            if self.client.stream.read_buf(&mut self.client.buffer).await.unwrap_or(0) == 0 {
+                let ending =
+                    if matches!(self.body, Body::UntilClose) { Ending::Closed } else { Ending::Aborted };
                 self.body = Body::Done(ending);
             }
         }

@@ -28,10 +28,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -40,12 +37,9 @@ impl Call {
 
     /// Raw bytes, as they are.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        within(
-            "the gateway to read from its backend",
-            self.stream.write_all(bytes),
-        )
-        .await
-        .expect("the gateway closed the backend's connection");
+        within("the gateway to read from its backend", self.stream.write_all(bytes))
+            .await
+            .expect("the gateway closed the backend's connection");
     }
 
     /// A head with a chunked body to come.
@@ -163,9 +157,7 @@ impl Call {
     /// Tells how many bytes went out in whole chunks, and keeps what is left of the last one to be sent next.
     pub(crate) async fn flood(&mut self, chunk: &[u8], limit: usize) -> Flood {
         // A small send buffer, so that what the kernel takes on this side says little.
-        SockRef::from(&self.stream)
-            .set_send_buffer_size(64 * 1024)
-            .unwrap();
+        SockRef::from(&self.stream).set_send_buffer_size(64 * 1024).unwrap();
         let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
         framed.extend_from_slice(chunk);
         framed.extend_from_slice(b"\r\n");
@@ -176,21 +168,13 @@ impl Call {
                 match tokio::time::timeout(Duration::from_secs(1), self.stream.write_buf(&mut left)).await {
                     Ok(written) => assert!(written.expect("the gateway closed the backend's connection") > 0),
                     Err(_) => {
-                        return Flood {
-                            chunks: sent / chunk.len(),
-                            bytes: sent,
-                            unsent: left,
-                        };
+                        return Flood { chunks: sent / chunk.len(), bytes: sent, unsent: left };
                     }
                 }
             }
             sent += chunk.len();
         }
-        Flood {
-            chunks: sent / chunk.len(),
-            bytes: sent,
-            unsent: Bytes::new(),
-        }
+        Flood { chunks: sent / chunk.len(), bytes: sent, unsent: Bytes::new() }
     }
 
     fn keep(self) {
@@ -210,10 +194,7 @@ pub(crate) struct Flood {
 
 /// A whole answer in JSON.
 pub(super) fn whole(status: u16, headers: &[(&str, &str)], body: &str) -> String {
-    let headers: String = headers
-        .iter()
-        .flat_map(|(name, value)| [name, ": ", value, "\r\n"])
-        .collect();
+    let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let length = body.len();
     format!(
         "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"

@@ -44,18 +44,11 @@ impl Client {
         }
         let stream = within("a connection to the gateway", socket.connect(address)).await?;
         stream.set_nodelay(true).unwrap();
-        Ok(Self {
-            stream,
-            buffer: BytesMut::new(),
-            host: address.to_string(),
-            bodyless: false,
-        })
+        Ok(Self { stream, buffer: BytesMut::new(), host: address.to_string(), bodyless: false })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        within("the gateway to take request bytes", self.stream.write_all(bytes))
-            .await
-            .unwrap();
+        within("the gateway to take request bytes", self.stream.write_all(bytes)).await.unwrap();
     }
 
     /// Writes a request; the answer is read with [`Client::answer`].
@@ -67,21 +60,13 @@ impl Client {
     /// Writes a request; false if the connection is closed already.
     pub(crate) async fn try_ask(&mut self, request: &Request) -> bool {
         let bytes = request.to_bytes(&self.host);
-        within("the gateway to take request bytes", self.stream.write_all(&bytes))
-            .await
-            .is_ok()
+        within("the gateway to take request bytes", self.stream.write_all(&bytes)).await.is_ok()
     }
 
     /// Writes a body that the gateway need not take, and reads the answer; `None` if it closed without one.
     pub(crate) async fn send_all_and_answer(mut self, body: &[u8]) -> Option<Answer> {
         // What is refused early may be answered, or closed upon, before all is written.
-        drop(
-            within(
-                "the gateway to take or refuse a body",
-                self.stream.write_all(body),
-            )
-            .await,
-        );
+        drop(within("the gateway to take or refuse a body", self.stream.write_all(body)).await);
         self.answer_or_close().await
     }
 

@@ -38,10 +38,7 @@ impl Gateway {
         let file = folder.path().join("proxy.toml");
         std::fs::write(&file, config).unwrap();
         let mut command = command(folder.path());
-        command
-            .args(["serve", "--config"])
-            .arg(&file)
-            .envs(environment.iter().cloned());
+        command.args(["serve", "--config"]).arg(&file).envs(environment.iter().cloned());
         let mut process = command.spawn().expect("the built binary");
         let (log, said) = (Lines::default(), Lines::default());
         let mut readers = JoinSet::new();
@@ -57,19 +54,8 @@ impl Gateway {
             said.address("admin on").is_some() && said.address("listening on").is_some()
         })
         .await;
-        let (public, admin) = (
-            said.address("listening on").unwrap(),
-            said.address("admin on").unwrap(),
-        );
-        Self {
-            public,
-            admin,
-            process,
-            log,
-            said,
-            _readers: readers,
-            _folder: folder,
-        }
+        let (public, admin) = (said.address("listening on").unwrap(), said.address("admin on").unwrap());
+        Self { public, admin, process, log, said, _readers: readers, _folder: folder }
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -114,35 +100,21 @@ impl Gateway {
     pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let page = self.metrics().await;
         let samples = page.lines().filter(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
                 && labels.iter().all(|label| line.contains(label))
         });
-        samples
-            .map(|line| {
-                line.split_whitespace()
-                    .nth_back(0)
-                    .unwrap()
-                    .parse::<f64>()
-                    .unwrap()
-            })
-            .sum()
+        samples.map(|line| line.split_whitespace().nth_back(0).unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// Waits until such a sum is at least this much.
     pub(crate) async fn metric_reaches(&self, name: &str, labels: &[&str], least: f64) {
-        until(&format!("{name}{labels:?} to be {least}"), async || {
-            self.metric(name, labels).await >= least
-        })
-        .await;
+        until(&format!("{name}{labels:?} to be {least}"), async || self.metric(name, labels).await >= least)
+            .await;
     }
 
     /// Waits until the log has this text.
     pub(crate) async fn logged(&self, text: &str) {
-        until(&format!("{text:?} in the log"), async || {
-            self.log.text().contains(text)
-        })
-        .await;
+        until(&format!("{text:?} in the log"), async || self.log.text().contains(text)).await;
     }
 
     pub(crate) fn log(&self) -> String {
@@ -160,10 +132,8 @@ impl Gateway {
 
     /// Sends a signal (`TERM`).
     pub(crate) fn signal(&self, name: &str) {
-        let kill = std::process::Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.id().to_string())
-            .status();
+        let kill =
+            std::process::Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
         assert!(kill.expect("the command `kill`").success());
     }
 
@@ -198,35 +168,18 @@ pub(crate) struct Run {
 /// Runs the binary in this folder to its end.
 pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> Run {
     let output = within("the program to end", command(folder).args(arguments).output()).await;
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = output.expect("the built binary");
+    let Output { status, stdout, stderr } = output.expect("the built binary");
     let stdout = String::from_utf8(stdout).expect("output in UTF-8");
     let stderr = String::from_utf8(stderr).expect("output in UTF-8");
-    Run {
-        code: status.code(),
-        all: format!("{stdout}{stderr}"),
-        stdout,
-    }
+    Run { code: status.code(), all: format!("{stdout}{stderr}"), stdout }
 }
 
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
-    command
-        .current_dir(folder)
-        .env_remove("RUST_LOG")
-        .env("NO_COLOR", "1")
-        .kill_on_drop(true);
+    command.current_dir(folder).env_remove("RUST_LOG").env("NO_COLOR", "1").kill_on_drop(true);
     // A proxy in the environment must make no difference: nobody listens there.
-    command
-        .env("HTTP_PROXY", "http://127.0.0.1:9")
-        .env("http_proxy", "http://127.0.0.1:9");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.env("HTTP_PROXY", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -243,11 +196,7 @@ impl Lines {
     fn address(&self, words: &str) -> Option<SocketAddr> {
         let text = self.text();
         let line = text.lines().find_map(|line| line.strip_prefix(words))?;
-        line.trim()
-            .strip_prefix("http://")?
-            .trim_end_matches('/')
-            .parse()
-            .ok()
+        line.trim().strip_prefix("http://")?.trim_end_matches('/').parse().ok()
     }
 
     async fn fill(self, output: impl AsyncRead + Unpin) {

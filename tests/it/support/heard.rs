@@ -36,10 +36,7 @@ impl Heard {
     pub(crate) async fn of(answer: &mut Answer) -> Self {
         assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.early));
         let (events, ending) = answer.events().await;
-        let mut heard = Self {
-            aborted: ending == Ending::Aborted,
-            ..Self::default()
-        };
+        let mut heard = Self { aborted: ending == Ending::Aborted, ..Self::default() };
         for event in events {
             assert!(heard.error.is_none(), "{:?} behind an error", event.data);
             if event.data == "[DONE]" {
@@ -97,8 +94,7 @@ impl Heard {
                 push(&mut tool.name, &call["function"]["name"]);
                 push(&mut tool.arguments, &call["function"]["arguments"]);
             }
-            self.finish
-                .extend(choice["finish_reason"].as_str().map(str::to_owned));
+            self.finish.extend(choice["finish_reason"].as_str().map(str::to_owned));
         }
     }
 
@@ -110,10 +106,7 @@ impl Heard {
         push(&mut self.thought, &event["thinking"]);
         for call in message["tool_calls"].as_array().into_iter().flatten() {
             let function = &call["function"];
-            assert!(
-                function["arguments"].is_object(),
-                "Ollama's arguments are an object: {call}"
-            );
+            assert!(function["arguments"].is_object(), "Ollama's arguments are an object: {call}");
             self.tools.push(Tool {
                 id: call["id"].as_str().unwrap_or_default().to_owned(),
                 name: function["name"].as_str().unwrap().to_owned(),
@@ -122,8 +115,7 @@ impl Heard {
         }
         if event["done"] == true {
             self.done += 1;
-            self.finish
-                .extend(event["done_reason"].as_str().map(str::to_owned));
+            self.finish.extend(event["done_reason"].as_str().map(str::to_owned));
             self.usage = Some(event.clone());
         }
     }
@@ -132,17 +124,10 @@ impl Heard {
 /// The `data` of every block, read as the HTML standard says, whatever the line ends are.
 pub(crate) fn data_of(body: &[u8]) -> Vec<String> {
     let text = std::str::from_utf8(body).expect("a body in UTF-8");
-    let text = text
-        .strip_prefix('\u{feff}')
-        .unwrap_or(text)
-        .replace("\r\n", "\n")
-        .replace('\r', "\n");
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
     let blocks = text.split("\n\n").map(|block| {
         let lines = block.lines().filter_map(|line| line.strip_prefix("data:"));
-        lines
-            .map(|line| line.strip_prefix(' ').unwrap_or(line))
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
     });
     blocks.filter(|data| !data.is_empty()).collect()
 }

@@ -54,11 +54,7 @@ pub(crate) fn until<F: AsyncFnMut() -> bool>(what: &str, mut question: F) -> imp
 /// A gateway before one scripted backend called `one`, with these lines in its `[stream]` table.
 pub(crate) async fn gateway_over(api: &str, stream: &[&str]) -> (Gateway, Upstream) {
     let upstream = Upstream::start().await;
-    let gateway = Setup::new()
-        .lines(stream)
-        .backend("one", api, &upstream.url())
-        .start()
-        .await;
+    let gateway = Setup::new().lines(stream).backend("one", api, &upstream.url()).start().await;
     (gateway, upstream)
 }
 
@@ -71,11 +67,7 @@ pub(crate) async fn begun(api: &str, stream: &[&str]) -> (Gateway, Upstream, Ans
 
 /// One more such stream through a gateway that runs.
 pub(crate) async fn begin(gateway: &Gateway, upstream: &mut Upstream, api: &str) -> (Answer, Call) {
-    let door = if api == "ollama" {
-        "/api/chat"
-    } else {
-        "/v1/chat/completions"
-    };
+    let door = if api == "ollama" { "/api/chat" } else { "/v1/chat/completions" };
     let asked = gateway.ask_post(door, &chat()).await;
     let mut call = upstream.call().await;
     call.say(&["Rhine"]).await;

@@ -63,21 +63,14 @@ pub(super) fn cut_block(payload: &mut BytesMut) -> Option<Item> {
     while let Some(length) = find(&payload[at..], b"\n") {
         let line = std::str::from_utf8(&payload[at..at + length]).expect("a line in UTF-8");
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let line = if at == 0 {
-            line.trim_start_matches('\u{feff}')
-        } else {
-            line
-        };
+        let line = if at == 0 { line.trim_start_matches('\u{feff}') } else { line };
         if line.starts_with(':') {
             assert_eq!(at, 0, "a comment inside an event: {payload:?}");
             return Some(Item::Quiet(payload.split_to(length + 1).freeze()));
         }
         if line.is_empty() {
             let data = data.unwrap_or_else(|| panic!("a blank line that ends no event: {payload:?}"));
-            return Some(Item::Event(Event {
-                raw: payload.split_to(at + length + 1).freeze(),
-                data,
-            }));
+            return Some(Item::Event(Event { raw: payload.split_to(at + length + 1).freeze(), data }));
         }
         if let Some(value) = line.strip_prefix("data:") {
             let value = value.strip_prefix(' ').unwrap_or(value);
@@ -100,10 +93,7 @@ pub(super) fn cut_line(payload: &mut BytesMut) -> Option<Item> {
     let raw = payload.split_to(length + 1).freeze();
     let line = std::str::from_utf8(&raw).expect("a line in UTF-8").trim_end();
     assert!(!line.is_empty(), "a blank line in NDJSON");
-    Some(Item::Event(Event {
-        data: line.to_owned(),
-        raw,
-    }))
+    Some(Item::Event(Event { data: line.to_owned(), raw }))
 }
 
 pub(super) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -12,13 +12,7 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn new(method: &'static str, path: &str) -> Self {
-        Self {
-            method,
-            path: path.to_owned(),
-            version: "HTTP/1.1",
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { method, path: path.to_owned(), version: "HTTP/1.1", headers: Vec::new(), body: Vec::new() }
     }
 
     pub(crate) fn get(path: &str) -> Self {
@@ -37,8 +31,7 @@ impl Request {
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers
-            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -54,25 +47,12 @@ impl Request {
     }
 
     pub(crate) fn to_bytes(&self, host: &str) -> Vec<u8> {
-        let named = self
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = if named {
-            String::new()
-        } else {
-            format!("host: {host}\r\n")
-        };
-        let headers: String = self
-            .headers
-            .iter()
-            .map(|(name, value)| [name, ": ", value, "\r\n"].concat())
-            .collect();
-        let mut bytes = format!(
-            "{} {} {}\r\n{host}{headers}\r\n",
-            self.method, self.path, self.version
-        )
-        .into_bytes();
+        let named = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = if named { String::new() } else { format!("host: {host}\r\n") };
+        let headers: String =
+            self.headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
+        let mut bytes =
+            format!("{} {} {}\r\n{host}{headers}\r\n", self.method, self.path, self.version).into_bytes();
         bytes.extend_from_slice(&self.body);
         bytes
     }

@@ -45,18 +45,13 @@ impl Setup {
         for byte in Sha256::digest(secret) {
             write!(digest, "{byte:02x}").unwrap();
         }
-        writeln!(
-            self.keys,
-            "[[key]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n{more}"
-        )
-        .unwrap();
+        writeln!(self.keys, "[[key]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n{more}").unwrap();
         self
     }
 
     /// The built-in model, as a backend called `demo`.
     pub(crate) fn demo(mut self) -> Self {
-        self.backends
-            .push_str("[[backend]]\nname = \"demo\"\napi = \"demo\"\n");
+        self.backends.push_str("[[backend]]\nname = \"demo\"\napi = \"demo\"\n");
         self.names.push("demo".to_owned());
         self
     }
@@ -67,11 +62,8 @@ impl Setup {
 
     /// A backend with further lines of its table.
     pub(crate) fn backend_with(mut self, name: &str, api: &str, url: &str, more: &str) -> Self {
-        writeln!(
-            self.backends,
-            "[[backend]]\nname = \"{name}\"\napi = \"{api}\"\nurl = \"{url}\"\n{more}"
-        )
-        .unwrap();
+        writeln!(self.backends, "[[backend]]\nname = \"{name}\"\napi = \"{api}\"\nurl = \"{url}\"\n{more}")
+            .unwrap();
         self.names.push(name.to_owned());
         self
     }
@@ -92,11 +84,7 @@ impl Setup {
             "" => format!("[[route]]\nmodel = \"*\"\nbackends = {:?}\n", self.names),
             routes => routes.to_owned(),
         };
-        let listen = if self.server.contains("listen =") {
-            ""
-        } else {
-            "listen = \"127.0.0.1:0\"\n"
-        };
+        let listen = if self.server.contains("listen =") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         format!(
             "[server]\n{listen}{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n[stream]\n{}\n{}{}{routes}",
             self.server, self.stream, self.keys, self.backends

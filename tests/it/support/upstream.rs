@@ -33,21 +33,8 @@ impl Upstream {
         let (sender, calls) = mpsc::channel(64);
         let (seen, pages) = (Arc::new(AtomicUsize::new(0)), Pages::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(
-            listener,
-            Desk {
-                sender,
-                seen: Arc::clone(&seen),
-                pages: Arc::clone(&pages),
-            },
-        ));
-        Self {
-            address,
-            calls,
-            seen,
-            pages,
-            _tasks: tasks,
-        }
+        tasks.spawn(accept(listener, Desk { sender, seen: Arc::clone(&seen), pages: Arc::clone(&pages) }));
+        Self { address, calls, seen, pages, _tasks: tasks }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -61,9 +48,7 @@ impl Upstream {
 
     /// The next request other than a GET.
     pub(crate) async fn call(&mut self) -> Call {
-        within("a call of the gateway to its backend", self.calls.recv())
-            .await
-            .unwrap()
+        within("a call of the gateway to its backend", self.calls.recv()).await.unwrap()
     }
 
     /// How many requests other than a GET came so far.
@@ -75,9 +60,7 @@ impl Upstream {
 /// An address where nobody listens, and nobody else can begin to while the socket is kept.
 pub(crate) fn refusing_address() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
-        .unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, format!("http://{address}"))
 }
@@ -132,22 +115,9 @@ async fn converse(mut stream: TcpStream, connection: usize, desk: Desk) {
             continue;
         }
         let (back, returned) = oneshot::channel();
-        let Asked {
-            method,
-            path,
-            headers,
-            body,
-        } = asked;
+        let Asked { method, path, headers, body } = asked;
         desk.seen.fetch_add(1, Ordering::SeqCst);
-        let call = Call {
-            method,
-            path,
-            headers,
-            body,
-            connection,
-            stream,
-            back,
-        };
+        let call = Call { method, path, headers, body, connection, stream, back };
         if desk.sender.send(call).await.is_err() {
             return;
         }
@@ -193,12 +163,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Asked> {
         None => Bytes::new(),
     };
     assert!(buffer.is_empty(), "bytes behind a request: {buffer:?}");
-    Some(Asked {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        headers,
-        body,
-    })
+    Some(Asked { method: method.to_owned(), path: path.to_owned(), headers, body })
 }
 
 async fn read_length(stream: &mut TcpStream, buffer: &mut BytesMut, length: usize) -> Option<Bytes> {

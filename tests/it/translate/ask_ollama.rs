@@ -35,26 +35,13 @@ async fn messages_become_one_string_each_and_the_developer_a_system() {
     ]);
     let sent = to_ollama(json!({"messages": messages})).await;
     let turns: Vec<(&str, &str)> = sent["messages"].as_array().unwrap().iter().map(turn).collect();
-    assert_eq!(
-        turns.iter().map(|turn| turn.0).collect::<Vec<_>>(),
-        ["system", "user", "assistant", "user"]
-    );
-    assert_eq!(
-        (turns[0].1, turns[2].1, turns[3].1),
-        ("Be brief.", "Tisza", "Another.")
-    );
-    assert!(
-        turns[1].1.contains("Name ") && turns[1].1.contains("a river."),
-        "{:?}",
-        turns[1]
-    );
+    assert_eq!(turns.iter().map(|turn| turn.0).collect::<Vec<_>>(), ["system", "user", "assistant", "user"]);
+    assert_eq!((turns[0].1, turns[2].1, turns[3].1), ("Be brief.", "Tisza", "Another."));
+    assert!(turns[1].1.contains("Name ") && turns[1].1.contains("a river."), "{:?}", turns[1]);
 }
 
 fn turn(message: &Value) -> (&str, &str) {
-    (
-        message["role"].as_str().unwrap(),
-        message["content"].as_str().unwrap(),
-    )
+    (message["role"].as_str().unwrap(), message["content"].as_str().unwrap())
 }
 
 #[tokio::test]
@@ -64,27 +51,15 @@ async fn sampling_becomes_options() {
         "presence_penalty": 0.5, "frequency_penalty": -0.5
     });
     let options = to_ollama(more).await["options"].clone();
-    assert_eq!(
-        (&options["temperature"], &options["top_p"]),
-        (&json!(0.25), &json!(0.5))
-    );
-    assert_eq!(
-        (&options["seed"], &options["num_predict"]),
-        (&json!(7), &json!(99))
-    );
+    assert_eq!((&options["temperature"], &options["top_p"]), (&json!(0.25), &json!(0.5)));
+    assert_eq!((&options["seed"], &options["num_predict"]), (&json!(7), &json!(99)));
     assert_eq!(options["stop"], json!(["END"]));
-    assert_eq!(
-        (&options["presence_penalty"], &options["frequency_penalty"]),
-        (&json!(0.5), &json!(-0.5))
-    );
+    assert_eq!((&options["presence_penalty"], &options["frequency_penalty"]), (&json!(0.5), &json!(-0.5)));
 }
 
 #[tokio::test]
 async fn the_older_name_of_the_token_limit_is_known() {
-    assert_eq!(
-        to_ollama(json!({"max_tokens": 12})).await["options"]["num_predict"],
-        12
-    );
+    assert_eq!(to_ollama(json!({"max_tokens": 12})).await["options"]["num_predict"], 12);
 }
 
 #[tokio::test]
@@ -95,11 +70,7 @@ async fn effort_becomes_think() {
         ("medium", json!("medium")),
         ("xhigh", json!("max")),
     ] {
-        assert_eq!(
-            to_ollama(json!({"reasoning_effort": effort})).await["think"],
-            think,
-            "{effort}"
-        );
+        assert_eq!(to_ollama(json!({"reasoning_effort": effort})).await["think"], think, "{effort}");
     }
     assert!(to_ollama(json!({})).await.get("think").is_none());
 }
@@ -109,14 +80,8 @@ async fn structured_output_becomes_format() {
     let schema = json!({"type": "object", "properties": {"river": {"type": "string", "pattern": "^[A-Z]"}}, "additionalProperties": false});
     let wrapped =
         json!({"type": "json_schema", "json_schema": {"name": "river", "strict": true, "schema": schema}});
-    assert_eq!(
-        to_ollama(json!({"response_format": wrapped})).await["format"],
-        schema
-    );
-    assert_eq!(
-        to_ollama(json!({"response_format": {"type": "json_object"}})).await["format"],
-        "json"
-    );
+    assert_eq!(to_ollama(json!({"response_format": wrapped})).await["format"], schema);
+    assert_eq!(to_ollama(json!({"response_format": {"type": "json_object"}})).await["format"], "json");
 }
 
 #[tokio::test]
@@ -132,10 +97,7 @@ async fn tools_keep_every_keyword_of_their_schema() {
 async fn tool_choice_none_sends_no_tools() {
     let tool = json!({"type": "function", "function": {"name": "depth", "parameters": {"type": "object"}}});
     let sent = to_ollama(json!({"tools": [tool], "tool_choice": "none"})).await;
-    assert!(
-        sent.get("tools").is_none_or(|tools| tools == &json!([])),
-        "{sent}"
-    );
+    assert!(sent.get("tools").is_none_or(|tools| tools == &json!([])), "{sent}");
 }
 
 #[tokio::test]
@@ -148,15 +110,9 @@ async fn a_history_of_tools_becomes_objects_and_names() {
     ]);
     let sent = to_ollama(json!({"messages": messages})).await;
     let call = &sent["messages"][1]["tool_calls"][0]["function"];
-    assert_eq!(
-        (&call["name"], &call["arguments"]),
-        (&json!("depth"), &json!({"of": "Tisza"}))
-    );
+    assert_eq!((&call["name"], &call["arguments"]), (&json!("depth"), &json!({"of": "Tisza"})));
     let result = &sent["messages"][2];
-    assert_eq!(
-        (&result["role"], &result["content"]),
-        (&json!("tool"), &json!("9 m"))
-    );
+    assert_eq!((&result["role"], &result["content"]), (&json!("tool"), &json!("9 m")));
     assert_eq!(result["tool_name"], "depth");
 }
 
@@ -178,10 +134,7 @@ async fn an_image_by_http_is_refused_not_fetched() {
 #[tokio::test]
 async fn two_choices_are_refused_by_name() {
     let words = refused(json!({"n": 2})).await;
-    assert!(
-        words.contains("`n`") || words.contains("n:") || words.contains("\"n\""),
-        "{words}"
-    );
+    assert!(words.contains("`n`") || words.contains("n:") || words.contains("\"n\""), "{words}");
 }
 
 #[tokio::test]
@@ -195,17 +148,9 @@ async fn audio_is_refused_by_name() {
 async fn what_makes_no_difference_is_dropped_and_named() {
     let more = json!({"user": "u-1", "metadata": {"k": "v"}, "n": 1});
     let (answer, sent) = answered("ollama", "/v1/chat/completions", more).await;
-    let dropped = answer
-        .header("x-dropped-fields")
-        .expect("the names of what was dropped");
-    assert!(
-        dropped.contains("user") && dropped.contains("metadata"),
-        "{dropped}"
-    );
-    assert!(
-        sent.get("user").is_none() && sent.get("metadata").is_none(),
-        "{sent}"
-    );
+    let dropped = answer.header("x-dropped-fields").expect("the names of what was dropped");
+    assert!(dropped.contains("user") && dropped.contains("metadata"), "{dropped}");
+    assert!(sent.get("user").is_none() && sent.get("metadata").is_none(), "{sent}");
 }
 
 #[tokio::test]

@@ -13,10 +13,7 @@ async fn to_openai(more: Value) -> Value {
 #[tokio::test]
 async fn an_openai_backend_is_asked_for_a_stream_with_usage() {
     let sent = to_openai(json!({})).await;
-    assert_eq!(
-        (&sent["stream"], &sent["stream_options"]["include_usage"]),
-        (&json!(true), &json!(true))
-    );
+    assert_eq!((&sent["stream"], &sent["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
     assert_eq!(sent["messages"], json!([{"role": "user", "content": "Hi"}]));
 }
 
@@ -29,25 +26,17 @@ async fn a_chat_of_ollama_streams_unless_told_otherwise() {
     assert_eq!(call.json()["stream"], true);
     call.stream().await;
     call.sse(&openai::text("Tisza")).await;
-    assert_eq!(
-        asked.answer().await.header("content-type"),
-        Some("application/x-ndjson")
-    );
+    assert_eq!(asked.answer().await.header("content-type"), Some("application/x-ndjson"));
 }
 
 #[tokio::test]
 async fn options_become_sampling() {
     let options = json!({"temperature": 0.25, "top_p": 0.5, "seed": 7, "stop": ["END"], "num_predict": 99});
     let sent = to_openai(json!({"options": options})).await;
-    assert_eq!(
-        (&sent["temperature"], &sent["top_p"], &sent["seed"]),
-        (&json!(0.25), &json!(0.5), &json!(7))
-    );
+    assert_eq!((&sent["temperature"], &sent["top_p"], &sent["seed"]), (&json!(0.25), &json!(0.5), &json!(7)));
     assert_eq!(sent["stop"], json!(["END"]));
     assert_eq!(
-        sent["max_tokens"]
-            .as_u64()
-            .or_else(|| sent["max_completion_tokens"].as_u64()),
+        sent["max_tokens"].as_u64().or_else(|| sent["max_completion_tokens"].as_u64()),
         Some(99),
         "{sent}"
     );
@@ -58,13 +47,8 @@ async fn the_field_of_the_token_limit_is_the_backends_choice() {
     for field in ["max_tokens", "max_completion_tokens"] {
         let mut upstream = Upstream::start().await;
         let line = format!("max_tokens_field = \"{field}\"");
-        let gateway = Setup::new()
-            .backend_with("one", "openai", &upstream.url(), &line)
-            .start()
-            .await;
-        let _asked = gateway
-            .ask_post("/api/chat", &request(json!({"options": {"num_predict": 99}})))
-            .await;
+        let gateway = Setup::new().backend_with("one", "openai", &upstream.url(), &line).start().await;
+        let _asked = gateway.ask_post("/api/chat", &request(json!({"options": {"num_predict": 99}}))).await;
         assert_eq!(upstream.call().await.json()[field], 99);
     }
 }
@@ -72,40 +56,24 @@ async fn the_field_of_the_token_limit_is_the_backends_choice() {
 #[tokio::test]
 async fn no_limit_is_no_limit() {
     let sent = to_openai(json!({"options": {"num_predict": -1}})).await;
-    assert!(
-        sent.get("max_tokens").is_none() && sent.get("max_completion_tokens").is_none(),
-        "{sent}"
-    );
+    assert!(sent.get("max_tokens").is_none() && sent.get("max_completion_tokens").is_none(), "{sent}");
 }
 
 #[tokio::test]
 async fn format_becomes_structured_output() {
-    assert_eq!(
-        to_openai(json!({"format": "json"})).await["response_format"],
-        json!({"type": "json_object"})
-    );
+    assert_eq!(to_openai(json!({"format": "json"})).await["response_format"], json!({"type": "json_object"}));
     let schema = json!({"type": "object", "properties": {"river": {"type": "string"}}});
     let format = to_openai(json!({"format": schema})).await["response_format"].clone();
-    assert_eq!(
-        (&format["type"], &format["json_schema"]["schema"]),
-        (&json!("json_schema"), &schema)
-    );
+    assert_eq!((&format["type"], &format["json_schema"]["schema"]), (&json!("json_schema"), &schema));
     assert!(format["json_schema"]["name"].is_string());
 }
 
 #[tokio::test]
 async fn think_becomes_effort() {
-    for (think, effort) in [
-        (json!(false), "none"),
-        (json!("low"), "low"),
-        (json!(true), "medium"),
-        (json!("high"), "high"),
-    ] {
-        assert_eq!(
-            to_openai(json!({"think": think})).await["reasoning_effort"],
-            effort,
-            "{think}"
-        );
+    for (think, effort) in
+        [(json!(false), "none"), (json!("low"), "low"), (json!(true), "medium"), (json!("high"), "high")]
+    {
+        assert_eq!(to_openai(json!({"think": think})).await["reasoning_effort"], effort, "{think}");
     }
 }
 
@@ -113,20 +81,9 @@ async fn think_becomes_effort() {
 async fn an_image_becomes_a_data_url_of_its_type() {
     let messages = json!([{"role": "user", "content": "Look:", "images": [PNG]}]);
     let content = to_openai(json!({"messages": messages})).await["messages"][0]["content"].clone();
-    let image = content
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|part| part["type"] == "image_url")
-        .unwrap();
+    let image = content.as_array().unwrap().iter().find(|part| part["type"] == "image_url").unwrap();
     assert_eq!(image["image_url"]["url"], format!("data:image/png;base64,{PNG}"));
-    assert!(
-        content
-            .as_array()
-            .unwrap()
-            .contains(&json!({"type": "text", "text": "Look:"})),
-        "{content}"
-    );
+    assert!(content.as_array().unwrap().contains(&json!({"type": "text", "text": "Look:"})), "{content}");
 }
 
 #[tokio::test]
@@ -138,14 +95,8 @@ async fn a_history_of_tools_becomes_strings_and_ids() {
     ]);
     let sent = to_openai(json!({"messages": messages})).await;
     let call = &sent["messages"][1]["tool_calls"][0];
-    assert_eq!(
-        call["function"],
-        json!({"name": "depth", "arguments": "{\"of\":\"Tisza\"}"})
-    );
-    assert!(
-        call["id"].as_str().is_some_and(|id| !id.is_empty()) && call["type"] == "function",
-        "{call}"
-    );
+    assert_eq!(call["function"], json!({"name": "depth", "arguments": "{\"of\":\"Tisza\"}"}));
+    assert!(call["id"].as_str().is_some_and(|id| !id.is_empty()) && call["type"] == "function", "{call}");
     assert_eq!(sent["messages"][2]["tool_call_id"], call["id"]);
 }
 
@@ -153,17 +104,9 @@ async fn a_history_of_tools_becomes_strings_and_ids() {
 async fn what_only_ollama_has_is_dropped_and_named() {
     let more = json!({"keep_alive": "5m", "options": {"num_ctx": 8192}});
     let (answer, sent) = answered("openai", "/api/chat", more).await;
-    let dropped = answer
-        .header("x-dropped-fields")
-        .expect("the names of what was dropped");
-    assert!(
-        dropped.contains("keep_alive") && dropped.contains("num_ctx"),
-        "{dropped}"
-    );
-    assert!(
-        sent.get("keep_alive").is_none() && sent.get("options").is_none(),
-        "{sent}"
-    );
+    let dropped = answer.header("x-dropped-fields").expect("the names of what was dropped");
+    assert!(dropped.contains("keep_alive") && dropped.contains("num_ctx"), "{dropped}");
+    assert!(sent.get("keep_alive").is_none() && sent.get("options").is_none(), "{sent}");
 }
 
 #[tokio::test]

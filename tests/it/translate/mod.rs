@@ -15,9 +15,7 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB";
 /// A request of one user's turn, and what is laid over it.
 fn request(more: Value) -> Value {
     let mut request = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
-    let Value::Object(more) = more else {
-        panic!("members of a request")
-    };
+    let Value::Object(more) = more else { panic!("members of a request") };
     request.as_object_mut().unwrap().extend(more);
     request
 }
