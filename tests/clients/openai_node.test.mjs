@@ -64,13 +64,6 @@ for (const dialect of [openai, ollama]) {
     assert.equal(final.choices[0].finish_reason, 'tool_calls');
   });
 
-  promise('embeddings come as the numbers that the backend made', async (t) => {
-    const vectors = [[0.25, -1.5, 3], [0, 2, -0.125]];
-    const sdk = await clientOf(t, (answer) => answer.embed(vectors));
-    const { data } = await sdk.embeddings.create({ model: QUESTION.model, input: ['nib', 'ink'] });
-    assert.deepEqual(data.map((item) => Array.from(item.embedding)), vectors);
-  });
-
   promise('a refusal of the backend keeps its status and message', async (t) => {
     const sdk = await clientOf(t, (answer) => answer.refuse(503, 'the inkwell is dry'));
     await assert.rejects(sdk.chat.completions.create({ ...QUESTION, stream: true }), (error) => {
@@ -158,3 +151,11 @@ async function readUntilError(sdk, model = QUESTION.model) {
   }
   assert.fail(`a broken stream ended in silence after ${JSON.stringify(text)}`);
 }
+
+test('embeddings are passed on and come as the numbers that the backend made', LIMIT, async (t) => {
+  const vectors = [[0.25, -1.5, 3], [0, 2, -0.125]];
+  const backend = await startBackend(t, openai, (answer) => answer.embed(vectors));
+  const sdk = client(await startGateway(t, { backend }), {});
+  const { data } = await sdk.embeddings.create({ model: QUESTION.model, input: ['nib', 'ink'] });
+  assert.deepEqual(data.map((item) => Array.from(item.embedding)), vectors);
+});

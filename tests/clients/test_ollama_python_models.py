@@ -1,4 +1,4 @@
-"""ollama-python lists, shows and embeds models, with either dialect of backend."""
+"""ollama-python lists and shows models, with either dialect of backend; embeddings are passed on."""
 
 import ollama
 import pytest
@@ -30,6 +30,7 @@ def test_a_model_that_an_ollama_backend_lacks_cannot_be_shown(ollama_backend, st
     assert error.value.status_code == 404
 
 
+@pytest.mark.parametrize("backend", ["ollama_backend"], indirect=True)
 def test_embeddings_come_as_the_numbers_that_the_backend_made(backend, ollama_python):
     backend.play(lambda answer: answer.embed(VECTORS))
     assert [list(v) for v in ollama_python.embed(MODEL, ["nib", "ink"]).embeddings] == VECTORS

@@ -1,4 +1,4 @@
-"""openai-python lists models, looks one up, and embeds, with either dialect of backend."""
+"""openai-python lists models, and looks one up, with either dialect of backend; embeddings are passed on."""
 
 import array
 import base64
@@ -28,6 +28,7 @@ def test_a_model_that_no_backend_has_is_not_found(backend, openai_python):
 
 
 @pytest.mark.parametrize("format", [{}, {"encoding_format": "base64"}, {"encoding_format": "float"}], ids=str)
+@pytest.mark.parametrize("backend", ["openai_backend"], indirect=True)
 def test_embeddings_come_as_the_numbers_that_the_backend_made(backend, openai_python, format):
     backend.play(lambda answer: answer.embed(VECTORS))
     answer = openai_python.embeddings.create(model=MODEL, input=["nib", "ink"], **format)
