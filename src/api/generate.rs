@@ -98,7 +98,7 @@ async fn streamed(
         writer,
         opened,
         access: access.clone(),
-        drained: parts.shutdown.stream_token(),
+        drained: parts.shutdown.clone().when_drained(),
     };
     parts.tasks.spawn(async move {
         let _slot = slot; // a limit that were freed at the head would not limit streams

@@ -70,14 +70,18 @@ pub struct Reader {
 }
 
 impl Writer {
-    /// Adds frames, and wakes the reader once.
-    pub fn append(&self, frames: impl IntoIterator<Item = Bytes>) {
+    /// Adds frames, and wakes the reader once. False if nobody reads any more.
+    pub fn append(&self, frames: impl IntoIterator<Item = Bytes>) -> bool {
         let mut state = self.shared.lock();
+        if !state.read {
+            return false;
+        }
         for frame in frames {
             state.bytes += frame.len();
             state.frames.push_back(frame);
         }
         state.wake_reader();
+        true
     }
 
     /// Ends a stream that is complete.

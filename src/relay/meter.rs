@@ -20,8 +20,7 @@ impl Meter {
     }
 
     /// An event of the backend came.
-    pub(super) fn event(&mut self) {
-        let now = Instant::now();
+    pub(super) fn event(&mut self, now: Instant) {
         if self.events > 0 {
             self.access.metrics().event_gap(now - self.last);
         }

@@ -9,9 +9,9 @@ mod whole;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::journal::Writer;
 use crate::relay::meter::Meter;
@@ -19,13 +19,12 @@ use crate::relay::rewrite::{Rewrite, Step};
 use crate::relay::timers::Timers;
 use crate::telemetry::{Access, End};
 use crate::upstream::{Attempted, FrameStream, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{Code, Dialect, Failure, Identity, Style, Timestamp};
+use crate::wire::{Code, Dialect, Failure, Frame, Identity, Style, Timestamp};
 
 pub use timers::{Limits, OnDisconnect};
 pub use whole::collect;
 
 /// One stream to be relayed.
-#[derive(Debug)]
 pub struct Job {
     pub pool: Pool,
     pub plan: Plan,
@@ -35,8 +34,8 @@ pub struct Job {
     /// Told when first content has come, or why none will. Nobody there: the head is out already.
     pub opened: oneshot::Sender<Result<(), Attempted>>,
     pub access: Access,
-    /// Cancelled when the time to drain is over.
-    pub drained: CancellationToken,
+    /// Resolves when the time to drain is over.
+    pub drained: BoxFuture<'static, ()>,
 }
 
 /// How the client wants its answer.
@@ -67,21 +66,17 @@ pub fn now() -> Timestamp {
 
 /// Relays one stream to its end.
 pub async fn run(job: Job) {
-    let Job { pool, plan, client, limits, writer, opened, access, drained } = job;
+    let Job { pool, plan, client, limits, writer, opened, access, mut drained } = job;
     let _live = access.metrics().stream();
     let mut timers = Timers::new(access.started(), limits);
-    let result = tokio::select! {
-        biased;
-        () = writer.abandoned() => {
+    // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
+    let opening = Box::pin(open(pool, plan, access.clone(), &writer, &mut timers, &mut drained));
+    let stream = match opening.await {
+        Ok(Some(stream)) => stream,
+        Ok(None) => {
             access.ended(End::ClientGone, 0, true);
             return;
         }
-        () = drained.cancelled() => Err(refusal(draining())),
-        failure = timers.max_duration() => Err(refusal(failure)),
-        result = Box::pin(pool.open(&plan, &access)) => result,
-    };
-    let stream = match result {
-        Ok(stream) => stream,
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()), 0, true);
             if let Err(Err(attempted)) = opened.send(Err(attempted)) {
@@ -93,18 +88,32 @@ pub async fn run(job: Job) {
     access.first_content();
     let told = opened.send(Ok(()));
     drop(told); // nobody there: the head went out before the content came
-    let Opened { candidate, frames, held } = stream;
-    let mut pump = Pump {
-        rewrite: Rewrite::new(&candidate, &client),
-        meter: Meter::new(access.clone()),
-        frames,
-        out: Vec::with_capacity(4),
-    };
+    let Opened { backend, dialect, frames, held } = stream;
+    let rewrite = Rewrite::new(backend, dialect, &client);
+    let mut pump = Pump { rewrite, meter: Meter::new(access), frames, out: Vec::with_capacity(4) };
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
-        None => pump.run(&writer, &mut timers, &drained).await,
+        None => pump.run(&writer, &mut timers, &mut drained).await,
     };
-    pump.end(ending, writer, &client, &limits).await;
+    Box::pin(pump.end(ending, writer, client.dialect, limits.on_disconnect)).await;
+}
+
+/// Opens a backend; `None` if the client left meanwhile.
+async fn open(
+    pool: Pool,
+    plan: Plan,
+    access: Access,
+    writer: &Writer,
+    timers: &mut Timers,
+    drained: &mut BoxFuture<'static, ()>,
+) -> Result<Option<Opened>, Attempted> {
+    tokio::select! {
+        biased;
+        () = writer.abandoned() => Ok(None),
+        () = drained => Err(refusal(draining())),
+        failure = timers.max_duration() => Err(refusal(failure)),
+        result = pool.open(&plan, &access) => result.map(Some),
+    }
 }
 
 /// A failure that no other backend could mend.
@@ -128,35 +137,44 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(&mut self, writer: &Writer, timers: &mut Timers, drained: &CancellationToken) -> Ending {
-        let mut drained = std::pin::pin!(drained.cancelled());
+    async fn run(
+        &mut self,
+        writer: &Writer,
+        timers: &mut Timers,
+        drained: &mut BoxFuture<'static, ()>,
+    ) -> Ending {
         loop {
-            writer.append(self.out.drain(..));
+            if !writer.append(self.out.drain(..)) {
+                return Ending::ClientGone;
+            }
             let next = async {
                 writer.room().await;
                 self.frames.next().await
             };
+            // What comes is looked at first: the others are looked at when nothing has come, and that is often enough, for a
+            // stream that never pauses is stopped by its reader or by the scheduler.
             let next = tokio::select! {
                 biased;
-                () = writer.abandoned() => return Ending::ClientGone,
-                () = &mut drained => return Ending::Failed(draining()),
-                failure = timers.expired() => return Ending::Failed(failure),
                 next = next => next,
+                () = writer.abandoned() => return Ending::ClientGone,
+                failure = timers.expired() => return Ending::Failed(failure),
+                () = drained.as_mut() => return Ending::Failed(draining()),
             };
-            timers.event(Instant::now());
-            if let Some(ending) = self.take(next) {
+            let now = Instant::now();
+            timers.event(now);
+            if let Some(ending) = self.take(next, now) {
                 return ending;
             }
         }
     }
 
     /// Takes what came, and everything that has come with it.
-    fn take(&mut self, next: Result<Next, StreamError>) -> Option<Ending> {
+    fn take(&mut self, next: Result<Next, StreamError>, now: Instant) -> Option<Ending> {
         match next {
             Ok(Next::Frame(frame)) => {
                 let mut frame = frame;
                 loop {
-                    self.meter.event();
+                    self.meter.event(now);
                     if let Some(ending) = self.step(|rewrite, meter, out| rewrite.frame(frame, meter, out)) {
                         return Some(ending);
                     }
@@ -176,9 +194,10 @@ impl Pump {
         }
     }
 
-    fn take_all(&mut self, held: Vec<crate::wire::Frame>) -> Option<Ending> {
+    fn take_all(&mut self, held: Vec<Frame>) -> Option<Ending> {
+        let now = Instant::now();
         held.into_iter().find_map(|frame| {
-            self.meter.event();
+            self.meter.event(now);
             self.step(|rewrite, meter, out| rewrite.frame(frame, meter, out))
         })
     }
@@ -195,7 +214,7 @@ impl Pump {
         }
     }
 
-    async fn end(mut self, ending: Ending, writer: Writer, client: &Client, limits: &Limits) {
+    async fn end(mut self, ending: Ending, writer: Writer, client: Dialect, on_disconnect: OnDisconnect) {
         writer.append(self.out.drain(..));
         match ending {
             Ending::Done => {
@@ -205,14 +224,14 @@ impl Pump {
                 drop(timeout(REST, self.frames.rest()).await);
             }
             Ending::ClientGone => {
-                if let OnDisconnect::Drain(limit) = limits.on_disconnect {
+                if let OnDisconnect::Drain(limit) = on_disconnect {
                     drop(timeout(limit, self.read_on()).await); // at the limit the work is cancelled as ever
                 }
                 self.meter.ended(End::ClientGone);
             }
             Ending::Failed(failure) => {
                 self.meter.ended(End::Failed(failure.code.name()));
-                writer.fail(failure.frame(client.dialect));
+                writer.fail(failure.frame(client));
             }
             Ending::FailedSame { frame, code } => {
                 self.meter.ended(End::Failed(code.name()));
@@ -225,7 +244,7 @@ impl Pump {
     async fn read_on(&mut self) {
         loop {
             let next = self.frames.next().await;
-            if self.take(next).is_some() {
+            if self.take(next, Instant::now()).is_some() {
                 return;
             }
             self.out.clear();

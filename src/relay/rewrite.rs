@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::relay::meter::Meter;
 use crate::relay::{Client, now, truncated};
-use crate::upstream::{Backend, Candidate};
+use crate::upstream::Backend;
 use crate::wire::{
-    Code, Decode as _, Decoder, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Framing,
+    Code, Decode as _, Decoder, Dialect, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Framing,
 };
 
 /// How the frames of one answer are rewritten.
@@ -41,8 +41,7 @@ pub(super) enum Step {
 }
 
 impl Rewrite {
-    pub(super) fn new(candidate: &Candidate, client: &Client) -> Self {
-        let dialect = candidate.dialect;
+    pub(super) fn new(backend: Arc<Backend>, dialect: Dialect, client: &Client) -> Self {
         let encoder = (dialect != client.dialect)
             .then(|| Encoder::new(client.dialect, &client.identity, client.style))
             .flatten();
@@ -54,7 +53,7 @@ impl Rewrite {
             },
         };
         let decoder = Decoder::new(dialect, &client.identity.id);
-        Self { backend: Arc::clone(&candidate.backend), decoder, to }
+        Self { backend, decoder, to }
     }
 
     /// Rewrites one frame into `out`.

@@ -29,7 +29,7 @@ pub async fn collect(
         failure = timers.max_duration() => Err(refusal(failure)),
         result = Box::pin(pool.open(plan, access)) => result,
     };
-    let Opened { candidate, mut frames, held } = match opened {
+    let Opened { backend, dialect, mut frames, held } = match opened {
         Ok(opened) => opened,
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()), 0, false);
@@ -37,13 +37,9 @@ pub async fn collect(
         }
     };
     access.first_content();
-    let decoder = Decoder::new(candidate.dialect, &client.identity.id);
-    let mut gathering = Gathering {
-        backend: candidate.backend,
-        decoder,
-        answer: Answer::default(),
-        meter: Meter::new(access.clone()),
-    };
+    let decoder = Decoder::new(dialect, &client.identity.id);
+    let mut gathering =
+        Gathering { backend, decoder, answer: Answer::default(), meter: Meter::new(access.clone()) };
     let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));
     while state.is_none() {
         let next = tokio::select! {
@@ -84,7 +80,7 @@ impl Gathering {
         if frame.data.is_empty() {
             return None;
         }
-        self.meter.event();
+        self.meter.event(Instant::now());
         let answer = &mut self.answer;
         let meter = &mut self.meter;
         let flow = self.decoder.decode(frame, &mut |event| {

@@ -1,6 +1,8 @@
 //! One attempt at one backend: the request out, its head and its first frames judged. Nothing of it has been shown to the
 //! client when it fails, so another backend may be tried.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::Response;
@@ -10,12 +12,13 @@ use crate::upstream::backend::{Api, Backend};
 use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
 use crate::upstream::plan::Candidate;
-use crate::wire::{Code, Decode as _, Decoder, Event, Failure, Flow, Frame, Framing, read_failure};
+use crate::wire::{Code, Decode as _, Decoder, Dialect, Event, Failure, Flow, Frame, Framing, read_failure};
 
 /// A backend that has sent first content.
 #[derive(Debug)]
 pub struct Opened {
-    pub candidate: Candidate,
+    pub backend: Arc<Backend>,
+    pub dialect: Dialect,
     pub frames: FrameStream,
     /// What came up to the first content.
     pub held: Vec<Frame>,
@@ -69,7 +72,7 @@ pub(super) async fn open(candidate: Candidate, limit: usize, metrics: &Metrics) 
     };
     let mut frames = FrameStream::new(body, framing, limit, metrics.clone());
     let held = until_content(&mut frames, &candidate).await?;
-    Ok(Opened { candidate, frames, held })
+    Ok(Opened { backend: candidate.backend, dialect: candidate.dialect, frames, held })
 }
 
 /// Sends the request; gives the response if its status is one of success.

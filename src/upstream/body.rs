@@ -58,7 +58,7 @@ impl FrameStream {
             match self.body.chunk().await? {
                 Some(chunk) => {
                     self.metrics.bytes_in(chunk.len());
-                    self.splitter.push(&chunk);
+                    self.splitter.push(chunk);
                 }
                 None => return Ok(Next::End(self.splitter.finish())),
             }

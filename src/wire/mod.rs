@@ -8,6 +8,7 @@
 //! ```
 
 mod answer;
+mod buffer;
 mod codec;
 mod dialect;
 mod envelope;

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::wire::buffer::Buffer;
 use crate::wire::frame::Frame;
 
 /// Where the scanner stands in the line at the start of the buffer.
@@ -13,13 +14,13 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Takes the next line that is not blank off the buffer.
-    pub(super) fn next_frame(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+    pub(super) fn next_frame(&mut self, buffer: &mut Buffer) -> Option<Frame> {
         loop {
-            let Some(found) = memchr::memchr(b'\n', buffer.get(self.scanned..)?) else {
+            let Some(found) = memchr::memchr(b'\n', buffer.bytes().get(self.scanned..)?) else {
                 self.scanned = buffer.len();
                 return None;
             };
-            let line = buffer.split_to(self.scanned + found + 1).freeze();
+            let line = buffer.split_to(self.scanned + found + 1);
             self.scanned = 0;
             if let Some(frame) = read(&line) {
                 return Some(frame);
@@ -28,9 +29,9 @@ impl Lines {
     }
 
     /// The body has ended: the line that was not.
-    pub(super) fn finish(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+    pub(super) fn finish(&mut self, buffer: &mut Buffer) -> Option<Frame> {
         self.scanned = 0;
-        read(&buffer.split().freeze())
+        read(&buffer.split_to(usize::MAX))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Splits a backend's bytes into frames, whatever the bytes were cut into: linear in time, bounded in memory.
 
-use bytes::BytesMut;
+use bytes::Bytes;
 
+use crate::wire::buffer::Buffer;
 use crate::wire::dialect::Framing;
 use crate::wire::frame::Frame;
 use crate::wire::ndjson::Lines;
@@ -17,7 +18,7 @@ pub struct FrameTooLarge {
 /// Bytes in, frames out.
 #[derive(Debug)]
 pub struct Splitter {
-    buffer: BytesMut,
+    buffer: Buffer,
     /// Still at the very start, where a byte order mark may stand.
     at_start: bool,
     limit: usize,
@@ -39,12 +40,12 @@ impl Splitter {
             Framing::Sse => Scanner::Sse(Blocks::default()),
             Framing::Ndjson => Scanner::Ndjson(Lines::default()),
         };
-        Self { buffer: BytesMut::new(), at_start: true, limit, scanner }
+        Self { buffer: Buffer::default(), at_start: true, limit, scanner }
     }
 
     /// Takes the next bytes of the body, of any length.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+    pub fn push(&mut self, chunk: Bytes) {
+        self.buffer.push(chunk);
     }
 
     /// The next whole frame, if it has come.
@@ -75,10 +76,10 @@ impl Splitter {
 
     /// False while it is open whether a byte order mark comes.
     fn skip_byte_order_mark(&mut self) -> bool {
-        if self.buffer.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(&self.buffer) {
+        if self.buffer.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(self.buffer.bytes()) {
             return false;
         }
-        if self.buffer.starts_with(BYTE_ORDER_MARK) {
+        if self.buffer.bytes().starts_with(BYTE_ORDER_MARK) {
             drop(self.buffer.split_to(BYTE_ORDER_MARK.len()));
         }
         self.at_start = false;
@@ -96,7 +97,7 @@ mod tests {
         let mut splitter = Splitter::new(framing, 1 << 20);
         let mut frames = Vec::new();
         for piece in pieces {
-            splitter.push(piece);
+            splitter.push(Bytes::copy_from_slice(piece));
             while let Some(frame) = splitter.next_frame().unwrap() {
                 frames.push(frame);
             }
@@ -155,14 +156,14 @@ mod tests {
     fn an_endless_event_is_refused_and_endless_comments_are_not_kept() {
         let mut splitter = Splitter::new(Framing::Sse, 1000);
         for _ in 0..10_000 {
-            splitter.push(b": only a comment\n");
+            splitter.push(Bytes::from_static(b": only a comment\n"));
             assert_eq!(splitter.next_frame(), Ok(None));
         }
         assert!(splitter.buffer.len() < 100);
-        splitter.push(b"data: ");
+        splitter.push(Bytes::from_static(b"data: "));
         let mut refused = false;
         for _ in 0..20 {
-            splitter.push(&[b'x'; 100]);
+            splitter.push(Bytes::from_static(&[b'x'; 100]));
             refused |= splitter.next_frame().is_err();
         }
         assert!(refused);

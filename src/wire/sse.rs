@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::wire::buffer::Buffer;
 use crate::wire::frame::Frame;
 
 /// Where the scanner stands in the block at the start of the buffer.
@@ -29,23 +30,23 @@ struct Fields {
 
 impl Blocks {
     /// Takes the next block with data off the buffer.
-    pub(super) fn next_frame(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+    pub(super) fn next_frame(&mut self, buffer: &mut Buffer) -> Option<Frame> {
         loop {
             if self.after_cr && self.scanned == self.line {
-                match buffer.get(self.line) {
+                match buffer.bytes().get(self.line) {
                     None => return None,
                     Some(b'\n') => self.skip_newline(buffer),
                     Some(_) => {}
                 }
                 self.after_cr = false;
             }
-            let unread = buffer.get(self.scanned..)?;
+            let unread = buffer.bytes().get(self.scanned..)?;
             let Some(found) = memchr::memchr2(b'\n', b'\r', unread) else {
                 self.scanned = buffer.len();
                 return None;
             };
             let end = self.scanned + found;
-            let cr = buffer.get(end) == Some(&b'\r');
+            let cr = buffer.bytes().get(end) == Some(&b'\r');
             self.fields.rewrite |= cr;
             self.after_cr = cr;
             let line = self.line..end;
@@ -55,7 +56,7 @@ impl Blocks {
                     return Some(frame);
                 }
             } else {
-                self.fields.read(buffer, line);
+                self.fields.read(buffer.bytes(), line);
                 if self.fields.event.is_none() && self.fields.data.is_empty() {
                     self.drop_read(buffer); // comments and foreign fields need not wait for their block to end
                 }
@@ -64,11 +65,11 @@ impl Blocks {
     }
 
     /// The body has ended: the block that was not.
-    pub(super) fn finish(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+    pub(super) fn finish(&mut self, buffer: &mut Buffer) -> Option<Frame> {
         let line = self.line..buffer.len();
-        let line_feed_of_crlf = self.after_cr && buffer.get(self.line..) == Some(b"\n");
+        let line_feed_of_crlf = self.after_cr && buffer.bytes().get(self.line..) == Some(b"\n");
         if !line.is_empty() && !line_feed_of_crlf {
-            self.fields.read(buffer, line);
+            self.fields.read(buffer.bytes(), line);
         }
         self.fields.rewrite = true;
         self.line = buffer.len();
@@ -76,7 +77,7 @@ impl Blocks {
     }
 
     /// The LF of a CRLF: dropped at the start of the buffer, otherwise a part of the line end.
-    fn skip_newline(&mut self, buffer: &mut BytesMut) {
+    fn skip_newline(&mut self, buffer: &mut Buffer) {
         if self.line == 0 {
             drop(buffer.split_to(1));
         } else {
@@ -84,15 +85,15 @@ impl Blocks {
         }
     }
 
-    fn drop_read(&mut self, buffer: &mut BytesMut) {
+    fn drop_read(&mut self, buffer: &mut Buffer) {
         drop(buffer.split_to(self.line));
         (self.line, self.scanned) = (0, 0);
         self.fields = Fields::default();
     }
 
     /// The block that a blank line has just ended; `None` if it has no data.
-    fn take_block(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
-        let block = buffer.split_to(self.line).freeze();
+    fn take_block(&mut self, buffer: &mut Buffer) -> Option<Frame> {
+        let block = buffer.split_to(self.line);
         (self.line, self.scanned) = (0, 0);
         std::mem::take(&mut self.fields).frame(block)
     }
