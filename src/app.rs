@@ -110,7 +110,7 @@ impl App {
         let running = TaskTracker::new();
         for (number, listener) in listeners.into_iter().enumerate() {
             let own = new_runtime()?;
-            let worker = Worker::new(&config, &shared, shared.shutdown.clone(), Routes::public(), &own)?;
+            let worker = Worker::new(&config, &shared, shared.shutdown.clone(), Listener::Public, &own)?;
             let token = running.token();
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             thread.spawn(move || {
@@ -120,7 +120,7 @@ impl App {
         }
         running.close();
         // The admin listener stays to the end, so that operators can watch a drain.
-        let operators = Worker::new(&config, &shared, Shutdown::default(), Routes::admin(), &runtime)?;
+        let operators = Worker::new(&config, &shared, Shutdown::default(), Listener::Admin, &runtime)?;
         let Worker { server, parts, stack } = operators;
         runtime.block_on(async {
             let admin = server.run(TcpListener::from_std(admin)?, stack);
@@ -188,6 +188,13 @@ impl Signals {
 /// How long streams that were ended may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug)]
+enum Listener {
+    Public,
+    Admin,
+}
+
 /// What a request passes, from the outside in. Each layer takes what the one before it made.
 type Stack = BoxCloneService<Request<Incoming>, Response<Body>, Infallible>;
 
@@ -203,7 +210,7 @@ impl Worker {
         config: &Config,
         shared: &Shared,
         shutdown: Shutdown,
-        routes: Routes,
+        door: Listener,
         runtime: &Runtime,
     ) -> Result<Self, StartError> {
         let tasks = Tasks::default();
@@ -239,7 +246,7 @@ impl Worker {
             header_timeout: config.server.header_timeout,
             max_header_bytes: bytes(config.server.max_header_bytes),
         };
-        Ok(Self { server, stack: stack(config, shared, routes, Arc::clone(&parts)), parts })
+        Ok(Self { server, stack: stack(config, shared, door, Arc::clone(&parts)), parts })
     }
 
     fn run(self, listener: std::net::TcpListener, runtime: &Runtime) {
@@ -253,14 +260,19 @@ impl Worker {
     }
 }
 
-fn stack(config: &Config, shared: &Shared, routes: Routes, parts: Arc<Parts>) -> Stack {
-    let names = Names::new(config.server.listen.ip(), &config.server.allowed_hosts);
+fn stack(config: &Config, shared: &Shared, door: Listener, parts: Arc<Parts>) -> Stack {
+    let (listen, routes, origins) = match door {
+        Listener::Public => (config.server.listen, Routes::public(), config.server.allowed_origins.clone()),
+        // no web page has a business there
+        Listener::Admin => (config.admin.listen, Routes::admin(), Vec::new()),
+    };
+    let names = Names::new(listen.ip(), &config.server.allowed_hosts);
     let service = ServiceBuilder::new()
         // first, so that everything behind it has an id and is logged, refusals too
         .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json })
         // before anything answers: a stranger's page must not even learn which routes there are
         .layer(GuardLayer { names, header_bytes: bytes(config.server.max_header_bytes) })
-        .layer(CorsLayer(config.server.allowed_origins.clone().into()))
+        .layer(CorsLayer(origins.into()))
         .layer(RouteLayer(routes))
         .layer(AuthLayer(shared.keys.clone()))
         // behind the key, whose streams it counts

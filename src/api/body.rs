@@ -10,12 +10,9 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use crate::api::Bounds;
-use crate::edge::Refusal;
+use crate::edge::{Refusal, read_over};
 use crate::server::Tasks;
 use crate::wire::Code;
-
-/// How much is read over behind the refusal of a body that is too large, in multiples of the bound.
-const OVERREAD: usize = 3;
 
 /// Reads the body. Cancel safe in that nothing is kept of a request that is dropped.
 pub(super) async fn read(
@@ -24,7 +21,10 @@ pub(super) async fn read(
     tasks: &Tasks,
 ) -> Result<Bytes, Refusal> {
     let (head, body) = request.into_parts();
-    refuse_coding(&head.headers)?;
+    if let Err(mut refusal) = refuse_coding(&head.headers) {
+        refusal.unread = Some(Box::new(body));
+        return Err(refusal);
+    }
     match timeout(bounds.body_timeout, read_all(body, bounds, tasks)).await {
         Ok(result) => result,
         Err(_) => Err(slow(bounds.body_timeout)),
@@ -52,7 +52,7 @@ async fn read_all(mut body: Incoming, bounds: Bounds, tasks: &Tasks) -> Result<B
     {
         return Ok(bytes);
     }
-    tasks.spawn(read_over(body, bounds));
+    tasks.spawn(read_over(body));
     Err(Refusal::new(Code::PayloadTooLarge, format!("the body is larger than {bound} bytes")))
 }
 
@@ -68,21 +68,6 @@ async fn read_up_to(body: &mut Incoming, bound: usize) -> Result<Option<Bytes>, 
         bytes.extend_from_slice(&data);
     }
     Ok(Some(bytes.freeze()))
-}
-
-/// Reads over what a client still sends behind an answer it does not wait for, so that it sees the answer and keeps its
-/// connection. One that sends far too much, or too slowly, loses it.
-async fn read_over(mut body: Incoming, bounds: Bounds) {
-    let reading = async {
-        let mut left = bounds.body_bytes.saturating_mul(OVERREAD);
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    drop(timeout(bounds.body_timeout, reading).await); // too slow: the body is dropped, and the connection with it
 }
 
 fn slow(limit: Duration) -> Refusal {

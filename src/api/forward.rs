@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
-use crate::api::generate::refused;
-use crate::api::{Parts, body, plan};
+use crate::api::generate::{refused, unknown_model};
+use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json};
 use crate::edge::{Forwarded, Refusal, Slot, Traced};
 use crate::upstream::{Api, Forward};
-use crate::wire::{Code, Envelope, Failure};
+use crate::wire::{Code, Envelope, Failure, ModelKey};
 
 /// Passes one request on.
 pub(super) async fn forward(
@@ -21,12 +21,12 @@ pub(super) async fn forward(
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let envelope = Envelope::parse(&body, false, parts.bounds.json_depth).map_err(plan::refusal)?;
+    // Ollama's older clients name a model to be shown by `name`.
+    let key = if forwarded == Forwarded::Show { ModelKey::ModelOrName } else { ModelKey::Model };
+    let envelope =
+        Envelope::parse(&body, key, false, parts.bounds.json_depth).map_err(|error| plan::refusal(&error))?;
     access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| {
-        let words = format!("model '{}' not found", envelope.model.chars().take(100).collect::<String>());
-        Refusal::from(Failure::new(Code::ModelNotFound, words).param("model"))
-    })?;
+    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
     let candidates: Vec<_> = served
         .targets
         .iter()
@@ -39,7 +39,8 @@ pub(super) async fn forward(
     }
     let forward =
         Forward { candidates, path: forwarded.path(), timeout: served.settings.limits.max_duration };
-    let answered = Box::pin(parts.pool.forward(&forward, &access)).await.map_err(refused)?;
+    let asking = Box::pin(parts.pool.forward(&forward, &access));
+    let answered = whole::until_drained(&parts, &access, asking).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);
     response.headers_mut().insert(CONTENT_TYPE, answered.content_type);
     Ok(response)

@@ -7,6 +7,7 @@ mod health;
 mod models;
 mod plan;
 mod serving;
+mod whole;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,14 +68,12 @@ impl Service<Admitted> for Api {
         let parts = Arc::clone(&self.0);
         let Admitted { slot, routed } = admitted;
         let traced = routed.traced;
+        let anthropic = traced.request.headers().contains_key(ANTHROPIC_VERSION);
         match routed.endpoint {
             Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, slot)),
             Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, slot)),
-            Endpoint::Models => {
-                let anthropic = traced.request.headers().contains_key(ANTHROPIC_VERSION);
-                Box::pin(async move { Ok(models::list(&parts, anthropic).await) })
-            }
-            Endpoint::Model(id) => Box::pin(async move { models::one(&parts, &id).await }),
+            Endpoint::Models => Box::pin(async move { Ok(models::list(&parts, anthropic).await) }),
+            Endpoint::Model(id) => Box::pin(async move { models::one(&parts, &id, anthropic).await }),
             Endpoint::Tags => Box::pin(async move { Ok(models::tags(&parts).await) }),
             Endpoint::Running => Box::pin(async move { Ok(models::running(&parts).await) }),
             Endpoint::Version => Box::pin(async move { Ok(models::version(&parts).await) }),

@@ -6,10 +6,10 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::api::Parts;
+use crate::api::generate::unknown_model;
 use crate::downstream::{self, Body};
 use crate::edge::Refusal;
 use crate::upstream::Model;
-use crate::wire::{Code, Failure};
 
 /// `GET /v1/models`.
 pub(super) async fn list(parts: &Parts, anthropic: bool) -> Response<Body> {
@@ -25,13 +25,15 @@ pub(super) async fn list(parts: &Parts, anthropic: bool) -> Response<Body> {
 }
 
 /// `GET /v1/models/{id}`.
-pub(super) async fn one(parts: &Parts, id: &str) -> Result<Response<Body>, Refusal> {
-    let found = served(parts).await.into_iter().find(|model| model.name == id);
-    let unknown = || {
-        let words = format!("model '{}' not found", id.chars().take(100).collect::<String>());
-        Refusal::from(Failure::new(Code::ModelNotFound, words).param("model"))
-    };
-    found.map(|model| answer(&described(&model))).ok_or_else(unknown)
+pub(super) async fn one(parts: &Parts, id: &str, anthropic: bool) -> Result<Response<Body>, Refusal> {
+    let found = served(parts).await.into_iter().find(|model| same_name(&model.name, id));
+    let described = if anthropic { described_to_anthropic } else { described };
+    found.map(|model| answer(&described(&model))).ok_or_else(|| unknown_model(id))
+}
+
+/// Ollama's names have a tag, and its clients leave the usual one out.
+fn same_name(name: &str, asked: &str) -> bool {
+    name == asked || name.strip_suffix(":latest") == Some(asked)
 }
 
 /// `GET /api/tags`.
@@ -83,7 +85,7 @@ async fn served(parts: &Parts) -> Vec<Model> {
     for (name, route) in parts.serving.exact() {
         let target = route.targets.iter().find_map(|(backend, alias)| {
             let there = alias.as_deref().unwrap_or(name);
-            known.iter().find(|model| model.backend == backend.name && model.name == there)
+            known.iter().find(|model| model.backend == backend.name && same_name(&model.name, there))
         });
         if let Some(model) = target
             && models.iter().all(|listed| listed.name != name)
@@ -98,7 +100,7 @@ async fn served(parts: &Parts) -> Vec<Model> {
 fn is_served(parts: &Parts, model: &Model) -> bool {
     let leads_there = |(backend, alias): &(_, Option<String>)| {
         let backend: &std::sync::Arc<crate::upstream::Backend> = backend;
-        backend.name == model.backend && alias.as_ref().is_none_or(|alias| *alias == model.name)
+        backend.name == model.backend && alias.as_ref().is_none_or(|alias| same_name(&model.name, alias))
     };
     parts.serving.find(&model.name).is_some_and(|route| route.targets.iter().any(leads_there))
 }

@@ -4,24 +4,29 @@ use bytes::Bytes;
 
 use crate::api::serving::Served;
 use crate::edge::Refusal;
-use crate::upstream::{Api, Candidate};
+use crate::upstream::{Api, Backend, Candidate};
 use crate::wire::{
-    Code, Dialect, Dropped, Envelope, Failure, ParseError, Request, Style, parse_request, write_request,
+    Code, Dialect, Dropped, Envelope, Failure, Finish, ParseError, Request, Style, parse_request,
+    write_request,
 };
 
 /// What is to be asked, or that there is nothing to ask.
 #[derive(Debug)]
 pub(super) enum Planned {
-    Ask {
-        candidates: Vec<Candidate>,
-        /// What no backend of another dialect can be told.
-        dropped: Dropped,
-    },
-    /// An Ollama client wants the model loaded, and these backends need no loading.
-    Load,
+    Ask(Vec<Candidate>),
+    /// An Ollama client wants the model loaded or unloaded, and these backends know nothing of that.
+    Load(Finish),
 }
 
-/// Writes the request for every backend of the route that can serve it.
+/// Why a backend is not among the candidates.
+enum Unfit {
+    /// The request cannot be put to it.
+    Refused(Failure),
+    Load(Finish),
+}
+
+/// Writes the request for every backend of the route that can serve it. One that cannot is left out; if there is no other, it
+/// says why.
 pub(super) fn plan(
     served: &Served,
     client: Dialect,
@@ -29,60 +34,75 @@ pub(super) fn plan(
     body: &Bytes,
 ) -> Result<Planned, Refusal> {
     let mut candidates = Vec::with_capacity(served.targets.len());
-    let mut dropped = Dropped::default();
-    let mut refused = None;
+    let mut unfit = None;
     let mut request = None;
     for (backend, alias) in &served.targets {
-        let Some(dialect) = backend.dialect_for(client) else {
-            continue;
-        };
-        let model = alias.as_deref().unwrap_or(&envelope.model);
-        let body = if dialect == client {
+        let Some(dialect) = backend.dialect_for(client) else { continue };
+        let written = if dialect == client {
             let usage =
                 backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            envelope.rewrite(body, alias.as_deref(), usage)
+            Ok((envelope.rewrite(body, alias.as_deref(), usage), Dropped::default()))
         } else {
-            let parsed = match &request {
-                Some(request) => request,
-                None => request.insert(parse_request(client, body).map_err(refusal)?),
-            };
-            if wants_load(client, parsed) {
-                return Ok(Planned::Load);
-            }
+            let request = request.get_or_insert_with(|| parse_request(client, body));
+            let model = alias.as_deref().unwrap_or(&envelope.model);
             let style = Style { reasoning_field: served.settings.reasoning_field.name(), ..backend.style() };
-            match write_request(dialect, parsed, model, style) {
-                Ok((body, lost)) => {
-                    dropped.extend(&lost);
-                    body
-                }
-                Err(error) => {
-                    let failure = Failure::new(Code::InvalidRequest, error.message).param(error.param);
-                    refused.get_or_insert(failure);
-                    continue;
-                }
-            }
+            translate(request, client, dialect, model, style)
         };
-        candidates.push(Candidate { backend: backend.clone(), dialect, body });
+        match written {
+            Ok((body, dropped)) => candidates.push(candidate(backend, dialect, body, dropped)),
+            Err(why) => {
+                unfit.get_or_insert(why);
+            }
+        }
     }
-    if candidates.is_empty() {
-        let words = || format!("no backend of this model speaks {}", client.path());
-        return Err(refused
-            .unwrap_or_else(|| Failure::new(Code::InvalidRequest, words()).param("model"))
-            .into());
+    if !candidates.is_empty() {
+        return Ok(Planned::Ask(candidates));
     }
-    Ok(Planned::Ask { candidates, dropped })
+    match unfit {
+        Some(Unfit::Load(finish)) => Ok(Planned::Load(finish)),
+        Some(Unfit::Refused(failure)) => Err(failure.into()),
+        None => {
+            let words = format!("no backend of this model speaks {}", client.path());
+            Err(Failure::new(Code::InvalidRequest, words).param("model").into())
+        }
+    }
 }
 
-/// Without a prompt Ollama loads the model and says so.
-fn wants_load(client: Dialect, request: &Request<'_>) -> bool {
-    matches!(client, Dialect::OllamaChat | Dialect::OllamaGenerate) && request.messages.is_empty()
+fn candidate(
+    backend: &std::sync::Arc<Backend>,
+    dialect: Dialect,
+    body: Bytes,
+    dropped: Dropped,
+) -> Candidate {
+    Candidate { backend: backend.clone(), dialect, body, dropped }
+}
+
+fn translate(
+    request: &Result<Request<'_>, ParseError>,
+    client: Dialect,
+    backend: Dialect,
+    model: &str,
+    style: Style,
+) -> Result<(Bytes, Dropped), Unfit> {
+    let request = request.as_ref().map_err(|error| Unfit::Refused(failure(error)))?;
+    // Without a prompt Ollama loads the model, or unloads it if it shall be kept for no time.
+    if matches!(client, Dialect::OllamaChat | Dialect::OllamaGenerate) && request.messages.is_empty() {
+        return Err(Unfit::Load(if request.unload { Finish::Unload } else { Finish::Load }));
+    }
+    write_request(backend, request, model, style).map_err(|refused| {
+        Unfit::Refused(Failure::new(Code::InvalidRequest, refused.message).param(refused.param))
+    })
+}
+
+fn failure(error: &ParseError) -> Failure {
+    let failure = Failure::new(Code::InvalidRequest, error.message.clone());
+    match error.param {
+        Some(param) => failure.param(param),
+        None => failure,
+    }
 }
 
 /// A body that cannot be read.
-pub(super) fn refusal(error: ParseError) -> Refusal {
-    let failure = Failure::new(Code::InvalidRequest, error.message);
-    match error.param {
-        Some(param) => failure.param(param).into(),
-        None => failure.into(),
-    }
+pub(super) fn refusal(error: &ParseError) -> Refusal {
+    failure(error).into()
 }

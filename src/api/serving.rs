@@ -88,6 +88,13 @@ pub struct RouteConfig {
     pub reasoning_field: Option<ReasoningField>,
 }
 
+impl RouteConfig {
+    /// Does the route serve this model?
+    pub fn serves(&self, model: &str) -> bool {
+        fits(&self.model, model)
+    }
+}
+
 /// A backend of a route: its name, or a table that says also what the backend calls the model.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "WireTarget")]

@@ -10,7 +10,7 @@ use crate::config::{Config, Overrides};
 /// Serves until a signal ends it.
 pub(super) fn run(file: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> {
     let config = Config::load(file, Overrides { listen })?;
-    let demo = config.routes.iter().any(|route| route.backends.iter().any(|target| target.name == "demo"));
+    let demo = config.serves_demo();
     let app = App::bind(config)?;
     let (clients, operators) = app.addresses()?;
     let mut out = anstream::stdout();

@@ -28,6 +28,9 @@ pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems
     for at in repeated(config.keys.iter().map(|key: &KeyConfig| key.name.as_str())) {
         report(("key", at, "name"), "the name of this key is taken by an earlier one".into(), None);
     }
+    for at in repeated(config.keys.iter().map(|key: &KeyConfig| key.sha256.as_str())) {
+        report(("key", at, "sha256"), "this key is there already, under another name".into(), None);
+    }
     for (at, backend) in config.backends.iter_mut().enumerate() {
         for (key, message, hint) in check_backend(backend) {
             report(("backend", at, key), message, hint);
@@ -65,16 +68,39 @@ fn check_server(config: &Config, report: &mut Report<'_>) {
             Some("one of error, warn, info, debug, trace"),
         );
     }
+    let server = &config.server;
+    let times = [("header_timeout", server.header_timeout), ("body_timeout", server.body_timeout)];
+    check_times(("server", 0), times.map(|(name, time)| (name, Some(time))), report);
+    for (name, value) in
+        [("max_connections", server.max_connections), ("max_json_depth", server.max_json_depth)]
+    {
+        if value == 0 {
+            report(("server", 0, name), format!("`{name}` must be more than 0"), None);
+        }
+    }
     let stream = &config.stream;
-    for (name, value) in [
+    let times = [
         ("keep_alive", stream.keep_alive),
         ("connect_timeout", stream.connect_timeout),
         ("first_token_timeout", stream.first_token_timeout),
         ("idle_timeout", stream.idle_timeout),
         ("max_duration", stream.max_duration),
-    ] {
-        if value == Duration::ZERO {
-            report(("stream", 0, name), format!("`{name}` must be longer than nothing"), None);
+    ];
+    check_times(("stream", 0), times.map(|(name, time)| (name, Some(time))), report);
+    if stream.max_event_bytes.as_u64() == 0 {
+        report(("stream", 0, "max_event_bytes"), "`max_event_bytes` must be more than 0".into(), None);
+    }
+}
+
+/// Times that make no sense as nothing at all.
+fn check_times<const N: usize>(
+    (section, at): (&str, usize),
+    times: [(&str, Option<Duration>); N],
+    report: &mut Report<'_>,
+) {
+    for (name, time) in times {
+        if time == Some(Duration::ZERO) {
+            report((section, at, name), format!("`{name}` must be longer than nothing"), None);
         }
     }
 }
@@ -142,6 +168,13 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
                 None,
             );
         }
+        let times = [
+            ("keep_alive", route.keep_alive),
+            ("first_token_timeout", route.first_token_timeout),
+            ("idle_timeout", route.idle_timeout),
+            ("max_duration", route.max_duration),
+        ];
+        check_times(("route", at), times, report);
         for target in &route.backends {
             if !config.backends.iter().any(|backend| backend.name == target.name) {
                 let message = format!(

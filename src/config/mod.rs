@@ -95,6 +95,15 @@ impl Config {
         Self::parse(&text, overrides).map_err(problems)
     }
 
+    /// Does a request for the model `demo` lead to the built-in one?
+    pub fn serves_demo(&self) -> bool {
+        let built_in = |name: &str| {
+            self.backends.iter().any(|backend| backend.name == name && backend.api == upstream::Api::Demo)
+        };
+        let route = self.routes.iter().find(|route| route.serves("demo"));
+        route.is_some_and(|route| route.backends.iter().any(|target| built_in(&target.name)))
+    }
+
     /// Parses and checks the text of a file.
     pub fn parse(text: &str, overrides: Overrides) -> Result<Self, Vec<Problem>> {
         let mut sections = Sections::parse(text)?;

@@ -98,7 +98,7 @@ impl<S: Service<Admitted, Error = Refusal>> Service<Known> for Admit<S> {
     fn call(&mut self, known: Known) -> Self::Future {
         match self.check(&known) {
             Ok(slot) => Either::Left(self.inner.call(Admitted { slot, routed: known.routed })),
-            Err(refusal) => Either::Right(ready(Err(refusal))),
+            Err(refusal) => Either::Right(ready(Err(refusal.unread(known.routed.traced.request)))),
         }
     }
 }

@@ -49,7 +49,7 @@ impl KeyConfig {
     /// The digest, if it is one.
     pub fn digest(&self) -> Option<[u8; 32]> {
         let mut digest = [0; 32];
-        if self.sha256.len() != 64 || !self.sha256.is_ascii() {
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
         }
         for (byte, pair) in digest.iter_mut().zip(self.sha256.as_bytes().chunks(2)) {
@@ -189,7 +189,7 @@ impl<S: Service<Known, Error = Refusal>> Service<Routed> for Auth<S> {
     fn call(&mut self, routed: Routed) -> Self::Future {
         match self.check(&routed) {
             Ok(caller) => Either::Left(self.inner.call(Known { caller, routed })),
-            Err(refusal) => Either::Right(ready(Err(refusal))),
+            Err(refusal) => Either::Right(ready(Err(refusal.unread(routed.traced.request)))),
         }
     }
 }

@@ -82,7 +82,7 @@ where
             From::Stranger => {
                 let words =
                     "pages of this origin may not call the gateway; list it under `server.allowed_origins`";
-                Box::pin(ready(Err(Refusal::new(Code::Forbidden, words))))
+                Box::pin(ready(Err(Refusal::new(Code::Forbidden, words).unread(traced.request))))
             }
             From::Allowed(origin) if is_preflight(&traced.request) => {
                 Box::pin(ready(Ok(preflight(traced.request.headers(), &origin))))
@@ -93,7 +93,11 @@ where
                     Ok(response)
                 }
                 Err(mut refusal) => {
-                    refusal.headers.push((ACCESS_CONTROL_ALLOW_ORIGIN, origin)); // a page may read why
+                    let mut headers = HeaderMap::new();
+                    name(&origin, &mut headers); // a page may read why
+                    refusal
+                        .headers
+                        .extend(headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
                     Err(refusal)
                 }
             })),
@@ -106,7 +110,7 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 fn name(origin: &HeaderValue, headers: &mut HeaderMap) {
-    const EXPOSED: &str = "x-request-id, x-dropped-fields, retry-after";
+    const EXPOSED: &str = "x-request-id, x-dropped-fields, retry-after, x-should-retry";
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     headers.append(VARY, HeaderValue::from_static("origin"));

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
 use http::Request;
-use http::header::HOST;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use tower::{Layer, Service};
 
 use crate::edge::{Refusal, Traced};
@@ -47,6 +47,7 @@ impl Names {
             refusal.failure = refusal.failure.with_status(431);
             return Err(refusal);
         }
+        check_framing(request)?;
         let host = host(request)
             .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the request needs one valid Host"))?;
         if self.allows(&host) {
@@ -57,6 +58,30 @@ impl Names {
         refusal.failure = refusal.failure.with_status(421);
         Err(refusal)
     }
+}
+
+/// What hyper lets pass and other hops may read otherwise (RFC 9112 section 6.3): two lengths, or a coding beside `chunked`;
+/// and a target that is not ASCII (RFC 3986 section 2).
+fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let close = |refusal: Refusal| refusal.header(CONNECTION, HeaderValue::from_static("close"));
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if headers.contains_key(CONTENT_LENGTH) {
+            let words = "the request has both a Content-Length and a Transfer-Encoding";
+            return Err(close(Refusal::new(Code::InvalidRequest, words)));
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            let mut refusal =
+                Refusal::new(Code::InvalidRequest, "the only Transfer-Encoding that is known is `chunked`");
+            refusal.failure = refusal.failure.with_status(501);
+            return Err(close(refusal));
+        }
+    }
+    if !request.uri().to_string().is_ascii() {
+        return Err(close(Refusal::new(Code::InvalidRequest, "the request target is not ASCII")));
+    }
+    Ok(())
 }
 
 /// The host that is asked, without its port. `None` unless there is exactly one (RFC 9112 section 3.2). HTTP/1.0 knows none, and
@@ -74,7 +99,8 @@ fn host<B>(request: &Request<B>) -> Option<String> {
     {
         return None;
     }
-    header.as_ref().or(authority).map(|authority| authority.host().to_owned())
+    let asked = header.as_ref().or(authority).filter(|authority| !authority.as_str().contains('@'))?;
+    Some(asked.host().to_owned())
 }
 
 /// Refuses requests for other hosts, and heads beyond the limit.
@@ -112,7 +138,7 @@ impl<S: Service<Traced, Error = Refusal>> Service<Traced> for Guard<S> {
     fn call(&mut self, traced: Traced) -> Self::Future {
         match self.names.check(&traced.request, self.header_bytes) {
             Ok(()) => Either::Left(self.inner.call(traced)),
-            Err(refusal) => Either::Right(ready(Err(refusal))),
+            Err(refusal) => Either::Right(ready(Err(refusal.unread(traced.request)))),
         }
     }
 }

@@ -18,7 +18,7 @@ pub use admit::{Admit, AdmitLayer, Limits, Slot};
 pub use auth::{Auth, AuthLayer, Caller, KeyConfig, Keys, Scope};
 pub use cors::{Cors, CorsLayer};
 pub use guard::{Guard, GuardLayer, Names};
-pub use refuse::Refusal;
+pub use refuse::{Refusal, read_over};
 pub use route::{Door, Endpoint, Forwarded, Route, RouteLayer, Routes};
 pub use trace::{Trace, TraceLayer};
 

@@ -1,16 +1,25 @@
 //! Refusals: the one place where an error becomes a status and a body in the caller's dialect.
 
+use std::time::Duration;
+
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::wire::{Code, Dialect, Failure};
 
 /// Why a request is not served.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Refusal {
     pub failure: Failure,
     /// Seconds after which the client may try again.
     pub retry_after: Option<u32>,
+    /// Had a backend begun to answer? A retry would have it generate twice.
+    pub generated: bool,
+    /// The request's body, if nobody has read it.
+    pub unread: Option<Box<Incoming>>,
     /// Further headers: `Allow`, `WWW-Authenticate`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -27,6 +36,13 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Keeps the body of the refused request, to be read over.
+    #[must_use]
+    pub fn unread(mut self, request: Request<Incoming>) -> Self {
+        self.unread = Some(Box::new(request.into_body()));
         self
     }
 
@@ -48,21 +64,39 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.generated_already() {
+        let worked_for_long = matches!(
+            self.failure.code,
+            Code::FirstTokenTimeout | Code::UpstreamStalled | Code::MaxDuration | Code::FrameTooLarge
+        );
+        if self.generated || worked_for_long {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         headers.extend(self.headers);
         response
     }
-
-    /// Did a backend work on it for long already? A retry would have it generate twice.
-    fn generated_already(&self) -> bool {
-        matches!(self.failure.code, Code::FirstTokenTimeout | Code::UpstreamStalled | Code::MaxDuration)
-    }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self { failure, retry_after: None, headers: Vec::new() }
+        Self { failure, retry_after: None, generated: false, unread: None, headers: Vec::new() }
     }
+}
+
+/// How much of a refused body is read over, and for how long.
+const UNREAD_BYTES: usize = 64 << 20;
+const UNREAD_TIME: Duration = Duration::from_secs(30);
+
+/// Reads over what a client still sends, so that it sees its answer and keeps its connection: most write all of a request
+/// before they read. One that sends far too much, or too slowly, loses the connection.
+pub async fn read_over(mut body: Incoming) {
+    let reading = async {
+        let mut left = UNREAD_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    drop(timeout(UNREAD_TIME, reading).await); // too slow: the body is dropped, and the connection with it
 }

@@ -240,7 +240,7 @@ impl<S: Service<Routed, Error = Refusal>> Service<Traced> for Route<S> {
     fn call(&mut self, traced: Traced) -> Self::Future {
         match self.routes.find(&traced.request) {
             Ok(endpoint) => Either::Left(self.inner.call(Routed { endpoint, traced })),
-            Err(refusal) => Either::Right(ready(Err(refusal))),
+            Err(refusal) => Either::Right(ready(Err(refusal.unread(traced.request)))),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::header::{HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
+use http_body::Body;
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-use crate::edge::{Door, Refusal, Traced};
+use crate::edge::{Door, Refusal, Traced, read_over};
 use crate::telemetry::{Access, Metrics, random_id};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,7 +53,7 @@ impl<S, B> Service<Request<Incoming>> for Trace<S, B>
 where
     S: Service<Traced, Response = Response<B>, Error = Refusal>,
     S::Future: Send + 'static,
-    B: 'static,
+    B: Body + Send + 'static,
 {
     type Response = Response<B>;
     type Error = Infallible;
@@ -75,14 +75,25 @@ where
         let whole = self.whole;
         let record = access.clone();
         let answer = self.inner.call(Traced { access, request });
-        Box::pin(answer.map(move |result| {
-            let mut response = result.unwrap_or_else(|refusal| refusal.response(door.dialect(), whole));
+        Box::pin(async move {
+            let mut response = match answer.await {
+                Ok(response) => response,
+                Err(mut refusal) => {
+                    if let Some(body) = refusal.unread.take() {
+                        read_over(*body).await;
+                    }
+                    refusal.response(door.dialect(), whole)
+                }
+            };
             record.answered(response.status().as_u16());
+            if let Some(size) = response.body().size_hint().exact() {
+                record.metrics().bytes_out(usize::try_from(size).unwrap_or(usize::MAX));
+            }
             if let Ok(id) = HeaderValue::try_from(record.request_id()) {
                 response.headers_mut().insert(X_REQUEST_ID, id);
             }
             Ok(response)
-        }))
+        })
     }
 }
 

@@ -35,6 +35,16 @@ pub enum End {
     Failed,
 }
 
+/// How things stand behind an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    Room,
+    /// The bound is reached: wait for room.
+    Full,
+    /// Nobody reads any more.
+    Abandoned,
+}
+
 /// What a reader is given next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
@@ -70,33 +80,31 @@ pub struct Reader {
 }
 
 impl Writer {
-    /// Adds frames, and wakes the reader once. False if nobody reads any more.
-    pub fn append(&self, frames: impl IntoIterator<Item = Bytes>) -> bool {
+    /// Adds frames, and wakes the reader once.
+    pub fn append(&self, frames: impl IntoIterator<Item = Bytes>) -> Backlog {
         let mut state = self.shared.lock();
-        if !state.read {
-            return false;
-        }
-        for frame in frames {
-            state.bytes += frame.len();
-            state.frames.push_back(frame);
-        }
+        state.push(frames);
         state.wake_reader();
-        true
+        match (state.read, state.bytes < state.bound) {
+            (false, _) => Backlog::Abandoned,
+            (true, true) => Backlog::Room,
+            (true, false) => Backlog::Full,
+        }
     }
 
     /// Ends a stream that is complete.
     pub fn close(self) {
-        self.end(End::Done);
+        self.end(None, End::Done);
     }
 
     /// Ends a stream that failed, with its last words.
     pub fn fail(self, frame: Bytes) {
-        self.append([frame]);
-        self.end(End::Failed);
+        self.end(Some(frame), End::Failed);
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, frame: Option<Bytes>, end: End) {
         let mut state = self.shared.lock();
+        state.push(frame);
         state.end = Some(end);
         state.wake_reader();
     }
@@ -146,6 +154,16 @@ impl Reader {
 }
 
 impl State {
+    /// What nobody reads is not kept.
+    fn push(&mut self, frames: impl IntoIterator<Item = Bytes>) {
+        for frame in frames {
+            if self.read {
+                self.bytes += frame.len();
+                self.frames.push_back(frame);
+            }
+        }
+    }
+
     fn wake_reader(&mut self) {
         if let Some(waker) = self.reader.take() {
             waker.wake();

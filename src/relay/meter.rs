@@ -33,18 +33,17 @@ impl Meter {
         self.usage = Some(usage);
     }
 
-    pub(super) fn ended(&self, end: End) {
-        self.finish(end, true);
-    }
-
-    pub(super) fn ended_whole(&self, end: End) {
-        self.finish(end, false);
-    }
-
-    fn finish(&self, end: End, stream: bool) {
+    /// What was counted goes into the record.
+    pub(super) fn finish(&self) {
         if let Some(usage) = self.usage {
             self.access.tokens(usage.input, usage.output);
         }
-        self.access.ended(end, self.events, stream);
+        self.access.events(self.events);
+    }
+
+    /// The same, and how it ended.
+    pub(super) fn ended(&self, end: End) {
+        self.finish();
+        self.access.ended(end);
     }
 }

@@ -6,20 +6,20 @@ mod rewrite;
 mod timers;
 mod whole;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::journal::Writer;
+use crate::journal::{Backlog, Writer};
 use crate::relay::meter::Meter;
 use crate::relay::rewrite::{Rewrite, Step};
 use crate::relay::timers::Timers;
 use crate::telemetry::{Access, End};
 use crate::upstream::{Attempted, FrameStream, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{Code, Dialect, Failure, Frame, Identity, Style, Timestamp};
+use crate::wire::{Code, Dialect, Dropped, Failure, Frame, Identity, Style, Timestamp};
 
 pub use timers::{Limits, OnDisconnect};
 pub use whole::collect;
@@ -31,8 +31,8 @@ pub struct Job {
     pub client: Client,
     pub limits: Limits,
     pub writer: Writer,
-    /// Told when first content has come, or why none will. Nobody there: the head is out already.
-    pub opened: oneshot::Sender<Result<(), Attempted>>,
+    /// Told when first content has come, and what its backend was not told; or why none will come. Nobody there: the head is out already.
+    pub opened: oneshot::Sender<Result<Dropped, Attempted>>,
     pub access: Access,
     /// Resolves when the time to drain is over.
     pub drained: BoxFuture<'static, ()>,
@@ -64,38 +64,40 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Relays one stream to its end.
-pub async fn run(job: Job) {
+/// Relays one stream to its end. What is left to read behind the end, for the sake of the backend's connection, is given back:
+/// [`FrameStream::rest`] is for a time when the stream no longer counts.
+pub async fn run(job: Job) -> Option<FrameStream> {
     let Job { pool, plan, client, limits, writer, opened, access, mut drained } = job;
     let _live = access.metrics().stream();
+    access.asks(true);
     let mut timers = Timers::new(access.started(), limits);
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
     let opening = Box::pin(open(pool, plan, access.clone(), &writer, &mut timers, &mut drained));
     let stream = match opening.await {
         Ok(Some(stream)) => stream,
         Ok(None) => {
-            access.ended(End::ClientGone, 0, true);
-            return;
+            access.ended(End::ClientGone);
+            return None;
         }
         Err(attempted) => {
-            access.ended(End::Failed(attempted.failure.code.name()), 0, true);
+            access.ended(End::Failed(attempted.failure.code.name()));
             if let Err(Err(attempted)) = opened.send(Err(attempted)) {
                 writer.fail(attempted.failure.frame(client.dialect));
             }
-            return;
+            return None;
         }
     };
     access.first_content();
-    let told = opened.send(Ok(()));
-    drop(told); // nobody there: the head went out before the content came
-    let Opened { backend, dialect, frames, held } = stream;
+    timers.event(Instant::now());
+    let Opened { backend, dialect, dropped, frames, held } = stream;
+    drop(opened.send(Ok(dropped))); // nobody there: the head went out before the content came
     let rewrite = Rewrite::new(backend, dialect, &client);
     let mut pump = Pump { rewrite, meter: Meter::new(access), frames, out: Vec::with_capacity(4) };
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
         None => pump.run(&writer, &mut timers, &mut drained).await,
     };
-    Box::pin(pump.end(ending, writer, client.dialect, limits.on_disconnect)).await;
+    Box::pin(pump.end(ending, writer, client.dialect, limits.on_disconnect, drained)).await
 }
 
 /// Opens a backend; `None` if the client left meanwhile.
@@ -118,15 +120,12 @@ async fn open(
 
 /// A failure that no other backend could mend.
 fn refusal(failure: Failure) -> Attempted {
-    Attempted { failure, retryable: false, retry_after: None }
+    Attempted { failure, retryable: false, retry_after: None, generated: false }
 }
 
 fn draining() -> Failure {
     Failure::new(Code::Draining, "the gateway is being restarted")
 }
-
-/// How long the rest behind the terminator is waited for, to keep the backend's connection.
-const REST: Duration = Duration::from_secs(1);
 
 struct Pump {
     rewrite: Rewrite,
@@ -144,18 +143,22 @@ impl Pump {
         drained: &mut BoxFuture<'static, ()>,
     ) -> Ending {
         loop {
-            if !writer.append(self.out.drain(..)) {
-                return Ending::ClientGone;
+            match writer.append(self.out.drain(..)) {
+                Backlog::Room => {}
+                Backlog::Abandoned => return Ending::ClientGone,
+                // The backend is held up now, so its silence does not count.
+                Backlog::Full => tokio::select! {
+                    biased;
+                    () = writer.room() => timers.event(Instant::now()),
+                    failure = timers.max_duration() => return Ending::Failed(failure),
+                    () = drained.as_mut() => return Ending::Failed(draining()),
+                },
             }
-            let next = async {
-                writer.room().await;
-                self.frames.next().await
-            };
             // What comes is looked at first: the others are looked at when nothing has come, and that is often enough, for a
             // stream that never pauses is stopped by its reader or by the scheduler.
             let next = tokio::select! {
                 biased;
-                next = next => next,
+                next = self.frames.next() => next,
                 () = writer.abandoned() => return Ending::ClientGone,
                 failure = timers.expired() => return Ending::Failed(failure),
                 () = drained.as_mut() => return Ending::Failed(draining()),
@@ -214,18 +217,29 @@ impl Pump {
         }
     }
 
-    async fn end(mut self, ending: Ending, writer: Writer, client: Dialect, on_disconnect: OnDisconnect) {
+    async fn end(
+        mut self,
+        ending: Ending,
+        writer: Writer,
+        client: Dialect,
+        on_disconnect: OnDisconnect,
+        drained: BoxFuture<'static, ()>,
+    ) -> Option<FrameStream> {
         writer.append(self.out.drain(..));
         match ending {
             Ending::Done => {
                 writer.close();
                 self.meter.ended(End::Done);
-                // Too late or too much: the connection is not used again.
-                drop(timeout(REST, self.frames.rest()).await);
+                return Some(self.frames);
             }
             Ending::ClientGone => {
                 if let OnDisconnect::Drain(limit) = on_disconnect {
-                    drop(timeout(limit, self.read_on()).await); // at the limit the work is cancelled as ever
+                    tokio::select! {
+                        biased;
+                        () = self.read_on() => {}
+                        () = sleep(limit) => {} // the work is cancelled as ever
+                        () = drained => {}
+                    }
                 }
                 self.meter.ended(End::ClientGone);
             }
@@ -238,6 +252,7 @@ impl Pump {
                 writer.fail(frame);
             }
         }
+        None
     }
 
     /// Reads to the end for the sake of the usage, and shows it to nobody.

@@ -122,9 +122,7 @@ impl Rewrite {
 
     /// An event that lacks its end: it counts if what it says is complete.
     pub(super) fn tail(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
-        let complete = frame.data.trim_ascii() == b"[DONE]"
-            || serde_json::from_slice::<&serde_json::value::RawValue>(&frame.data).is_ok();
-        if complete { self.frame(frame, meter, out) } else { Step::More }
+        if frame.is_complete() { self.frame(frame, meter, out) } else { Step::More }
     }
 
     /// The backend's body has ended cleanly, without a terminator.

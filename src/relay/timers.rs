@@ -57,8 +57,10 @@ impl Timers {
 
     /// Waits for the end of the longest time a stream may take. Cancel safe.
     pub(super) async fn max_duration(&mut self) -> Failure {
+        if self.sleep.deadline() != self.end {
+            self.sleep.as_mut().reset(self.end);
+        }
         self.sleep.as_mut().await;
-        self.last_event = Instant::now();
         too_long()
     }
 

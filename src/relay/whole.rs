@@ -8,35 +8,30 @@ use tokio::time::Instant;
 use crate::relay::meter::Meter;
 use crate::relay::timers::Timers;
 use crate::relay::{Client, Limits, broken, now, refusal, truncated};
-use crate::telemetry::{Access, End};
+use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{Answer, Code, Decode as _, Decoder, Event, Failure, Flow, Frame, whole};
+use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, whole};
 
 /// The largest answer that is gathered, in bytes.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Opens a backend and reads its answer to the end. Dropping the future closes the connection.
+/// Opens a backend and reads its answer to the end; gives also what the backend was not told. Dropping the future closes the connection.
 pub async fn collect(
     pool: &Pool,
     plan: &Plan,
     client: &Client,
     limits: Limits,
     access: &Access,
-) -> Result<Bytes, Attempted> {
+) -> Result<(Bytes, Dropped), Attempted> {
     let mut timers = Timers::new(access.started(), limits);
     let opened = tokio::select! {
         biased;
         failure = timers.max_duration() => Err(refusal(failure)),
         result = Box::pin(pool.open(plan, access)) => result,
     };
-    let Opened { backend, dialect, mut frames, held } = match opened {
-        Ok(opened) => opened,
-        Err(attempted) => {
-            access.ended(End::Failed(attempted.failure.code.name()), 0, false);
-            return Err(attempted);
-        }
-    };
+    let Opened { backend, dialect, dropped, mut frames, held } = opened?;
     access.first_content();
+    timers.event(Instant::now());
     let decoder = Decoder::new(dialect, &client.identity.id);
     let mut gathering =
         Gathering { backend, decoder, answer: Answer::default(), meter: Meter::new(access.clone()) };
@@ -50,7 +45,8 @@ pub async fn collect(
         timers.event(Instant::now());
         state = gathering.take(next);
     }
-    gathering.end(state.unwrap_or_else(|| Err(truncated())), client)
+    let body = gathering.end(state.unwrap_or_else(|| Err(truncated())), client)?;
+    Ok((body, dropped))
 }
 
 struct Gathering {
@@ -66,7 +62,7 @@ impl Gathering {
         match next {
             Ok(Next::Frame(frame)) => self.frame(&frame),
             Ok(Next::End(tail)) => {
-                let ended = tail.and_then(|tail| self.frame(&tail).filter(Result::is_ok));
+                let ended = tail.filter(Frame::is_complete).and_then(|tail| self.frame(&tail));
                 let complete = || {
                     if self.decoder.complete() { Ok(()) } else { Err(truncated()) }
                 };
@@ -81,13 +77,14 @@ impl Gathering {
             return None;
         }
         self.meter.event(Instant::now());
+        let at = now();
         let answer = &mut self.answer;
         let meter = &mut self.meter;
         let flow = self.decoder.decode(frame, &mut |event| {
             if let Event::Usage(usage) = &event {
                 meter.usage(*usage);
             }
-            answer.add(&event);
+            answer.add(&event, at);
         });
         if let Some(failure) = answer.failure.take() {
             return Some(Err(self.backend.scrub_failure(failure)));
@@ -111,15 +108,7 @@ impl Gathering {
                 .unwrap_or_else(|| Ok(Bytes::new()))
                 .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
         });
-        match written {
-            Ok(body) => {
-                self.meter.ended_whole(End::Done);
-                Ok(body)
-            }
-            Err(failure) => {
-                self.meter.ended_whole(End::Failed(failure.code.name()));
-                Err(refusal(failure))
-            }
-        }
+        self.meter.finish();
+        written.map_err(|failure| Attempted { generated: true, ..refusal(failure) })
     }
 }

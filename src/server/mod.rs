@@ -5,10 +5,12 @@ mod shutdown;
 mod tasks;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +19,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
@@ -149,25 +151,37 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let live = self.metrics.connection();
+        let held = (counted, self.metrics.connection());
         let shutdown = self.shutdown.clone();
+        let waiting = Arc::new(AtomicBool::new(false));
+        let head_awaited = Arc::clone(&waiting);
+        let answer = service_fn(move |request| {
+            let waiting = Arc::clone(&waiting);
+            waiting.store(true, Ordering::Relaxed);
+            let answer = service.clone().call(request);
+            async move {
+                let answer = answer.await;
+                waiting.store(false, Ordering::Relaxed);
+                answer
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(self.max_header_bytes)
             .writev(true) // frames are written where they lie; the last words of a stream rely on it
-            .serve_connection(TokioIo::new(stream), service_fn(move |request| service.clone().call(request)));
+            .serve_connection(TokioIo::new(stream), answer);
         self.tasks.spawn(async move {
-            let _held = (counted, live);
+            let _held = held;
             let mut connection = pin!(connection);
             let result = tokio::select! {
                 biased;
                 result = connection.as_mut() => result,
                 () = shutdown.draining() => {
-                    connection.as_mut().graceful_shutdown();
+                    let draining = drain(connection.as_mut(), &head_awaited);
                     tokio::select! {
                         biased;
-                        result = connection.as_mut() => result,
+                        result = draining => result,
                         () = async { shutdown.drained().await; sleep(LAST_WORDS).await } => Ok(()),
                     }
                 }
@@ -177,6 +191,31 @@ impl Server {
             }
         });
     }
+}
+
+/// Lets a connection end behind the answer it is at. Not before the head of that answer is out: hyper would write `Connection:
+/// close` into it, and behind that Node's clients take a cut for an end.
+async fn drain<I, B, S>(
+    mut connection: Pin<&mut http1::Connection<I, S>>,
+    head_awaited: &AtomicBool,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending if head_awaited.load(Ordering::Relaxed) => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    });
+    if let Some(result) = ended.await {
+        return result;
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 async fn refuse(mut stream: TcpStream, _counted: Counted) {

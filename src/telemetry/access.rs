@@ -34,7 +34,8 @@ struct Record {
     first_content: Option<Duration>,
     events: u64,
     tokens: Option<(u64, u64)>,
-    stream: bool,
+    /// Was a model asked, and for a stream?
+    asks: Option<bool>,
     end: Option<End>,
 }
 
@@ -115,7 +116,7 @@ impl Access {
         record.attempts += 1;
     }
 
-    /// The first content of the answer came: gives the time since the request.
+    /// The first content of the answer came.
     pub fn first_content(&self) {
         let elapsed = self.0.started.elapsed();
         self.0.record.lock().first_content = Some(elapsed);
@@ -127,23 +128,46 @@ impl Access {
         self.0.metrics.tokens(input, output);
     }
 
-    /// The answer is over; `events` were read of the backend. The first call counts.
-    pub fn ended(&self, end: End, events: u64, stream: bool) {
-        let mut record = self.0.record.lock();
-        if record.end.is_none() {
-            record.end = Some(end);
-            record.events = events;
-            record.stream = stream;
-            if stream {
-                self.0.metrics.stream_ended(end.reason());
+    /// A model is asked, for a stream or for a whole answer.
+    pub fn asks(&self, stream: bool) {
+        self.0.record.lock().asks = Some(stream);
+    }
+
+    /// So many events were read of the backend.
+    pub fn events(&self, events: u64) {
+        self.0.record.lock().events = events;
+    }
+
+    /// The answer is over. The first call counts; without any, the client left first.
+    pub fn ended(&self, end: End) {
+        self.0.record.lock().end(end, &self.0.metrics);
+    }
+}
+
+impl Record {
+    fn end(&mut self, end: End, metrics: &Metrics) {
+        if self.end.is_none() {
+            self.end = Some(end);
+            if self.asks == Some(true) {
+                metrics.stream_ended(end.reason());
             }
         }
     }
 }
 
+/// nginx's status for a client that left before it was answered.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
 impl Drop for Shared {
     fn drop(&mut self) {
         let record = self.record.get_mut();
+        if record.status == 0 {
+            record.status = CLIENT_CLOSED_REQUEST;
+            self.metrics.request(self.door, record.status);
+        }
+        if record.asks.is_some() {
+            record.end(End::ClientGone, &self.metrics);
+        }
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             request_id = self.request_id,
@@ -159,7 +183,7 @@ impl Drop for Shared {
             events = record.end.is_some().then_some(record.events),
             tokens_in = record.tokens.map(|(input, _)| input),
             tokens_out = record.tokens.map(|(_, output)| output),
-            stream = record.end.is_some().then_some(record.stream),
+            stream = record.asks,
             end = record.end.map(End::reason),
             left_first = record.end.map(End::who_left_first),
             "access"

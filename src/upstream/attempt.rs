@@ -12,13 +12,17 @@ use crate::upstream::backend::{Api, Backend};
 use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
 use crate::upstream::plan::Candidate;
-use crate::wire::{Code, Decode as _, Decoder, Dialect, Event, Failure, Flow, Frame, Framing, read_failure};
+use crate::wire::{
+    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, read_failure,
+};
 
 /// A backend that has sent first content.
 #[derive(Debug)]
 pub struct Opened {
     pub backend: Arc<Backend>,
     pub dialect: Dialect,
+    /// Fields of the request that it was not told.
+    pub dropped: Dropped,
     pub frames: FrameStream,
     /// What came up to the first content.
     pub held: Vec<Frame>,
@@ -32,6 +36,8 @@ pub struct Attempted {
     pub retryable: bool,
     /// Seconds after which the backend wants to be asked again.
     pub retry_after: Option<u32>,
+    /// Had it begun to answer? A client that tried again would have it generate twice.
+    pub generated: bool,
 }
 
 /// How much an answer may say before its first content.
@@ -42,8 +48,8 @@ const ERROR_BYTES: usize = 64 << 10;
 const RETRY_AFTER_CAP: u32 = 300;
 
 impl Attempted {
-    pub(super) fn retryable(code: Code, message: &str) -> Self {
-        Self { failure: Failure::new(code, message), retryable: true, retry_after: None }
+    pub fn retryable(code: Code, message: &str) -> Self {
+        Self { failure: Failure::new(code, message), retryable: true, retry_after: None, generated: false }
     }
 }
 
@@ -72,7 +78,8 @@ pub(super) async fn open(candidate: Candidate, limit: usize, metrics: &Metrics) 
     };
     let mut frames = FrameStream::new(body, framing, limit, metrics.clone());
     let held = until_content(&mut frames, &candidate).await?;
-    Ok(Opened { backend: candidate.backend, dialect: candidate.dialect, frames, held })
+    let Candidate { backend, dialect, dropped, .. } = candidate;
+    Ok(Opened { backend, dialect, dropped, frames, held })
 }
 
 /// Sends the request; gives the response if its status is one of success.
@@ -104,29 +111,34 @@ async fn refused(backend: &Backend, response: Response) -> Attempted {
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = read_bounded(response, ERROR_BYTES).await.unwrap_or_default();
-    let said = read_failure(&backend.scrub(body));
+    // A server that does not know the route, or a proxy before it, says so without an error object.
+    let said = is_object(&body).then(|| read_failure(&backend.scrub(body)));
     let retryable = status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-    let failure = match status {
+    let name = &backend.name;
+    let failure = match (status, said) {
         // It is the gateway's key that was refused, and such messages quote it.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::new(
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Failure::new(
             Code::UpstreamError,
-            format!("the backend `{}` refused the gateway's credentials ({})", backend.name, status.as_u16()),
+            format!("the backend `{name}` refused the gateway's credentials ({})", status.as_u16()),
         ),
-        StatusCode::NOT_FOUND => Failure { code: Code::ModelNotFound, status: Some(404), ..said },
-        _ if status.is_client_error() => Failure { status: Some(status.as_u16()), ..said },
-        StatusCode::SERVICE_UNAVAILABLE => Failure { status: Some(503), ..said },
-        _ if status.is_server_error() => said,
-        _ => Failure::new(
-            Code::UpstreamError,
-            format!("the backend `{}` answered with status {}", backend.name, status.as_u16()),
-        ),
+        (StatusCode::NOT_FOUND, Some(said)) => Failure { code: Code::ModelNotFound, ..said },
+        (_, Some(said)) if status.is_client_error() || status.is_server_error() => {
+            said.with_status(status.as_u16())
+        }
+        (_, _) => {
+            let words = format!("the backend `{name}` answered with status {}", status.as_u16());
+            let failure = Failure::new(Code::UpstreamError, words);
+            let ours = status.is_server_error() || retryable;
+            if ours { failure.with_status(status.as_u16()) } else { failure }
+        }
     };
-    Attempted {
-        failure,
-        retryable,
-        retry_after: retry_after.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP)),
-    }
+    let retry_after = retry_after.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP));
+    Attempted { failure, retryable, retry_after, generated: false }
+}
+
+fn is_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
 }
 
 /// Reads a body up to a bound; `None` if it breaks off or is larger.
@@ -179,7 +191,7 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
                 | Event::Usage(_) => {}
             });
             if let Some(failure) = failure.map(|failure| candidate.backend.scrub_failure(failure)) {
-                return Err(Attempted { failure, retryable: true, retry_after: None });
+                return Err(Attempted { failure, retryable: true, retry_after: None, generated: false });
             }
             content |= matches!(flow, Ok(Flow::Ended));
             if flow.is_err() && !last {

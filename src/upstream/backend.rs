@@ -151,8 +151,9 @@ impl Backend {
 
     /// The same for a failure that it reported.
     pub fn scrub_failure(&self, failure: Failure) -> Failure {
-        let message = self.scrub(failure.message.into_bytes().into());
-        Failure { message: String::from_utf8_lossy(&message).into_owned(), ..failure }
+        let text = |text: String| String::from_utf8_lossy(&self.scrub(text.into_bytes().into())).into_owned();
+        let Failure { message, kind, param, .. } = failure;
+        Failure { message: text(message), kind: kind.map(text), param: param.map(text), ..failure }
     }
 
     /// Does anything answer at its address?

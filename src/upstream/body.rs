@@ -1,7 +1,10 @@
 //! A backend's answer as it comes: bytes off the socket, or of the built-in model, split into frames.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::Response;
+use tokio::time::timeout;
 
 use crate::telemetry::Metrics;
 use crate::upstream::demo;
@@ -29,6 +32,10 @@ pub enum Next {
     /// The body has ended cleanly. What was left of it, if anything: an event that lacks its end.
     End(Option<Frame>),
 }
+
+/// How much and how long is read behind a terminator.
+const REST_BYTES: usize = 64 << 10;
+const REST: Duration = Duration::from_secs(1);
 
 /// The answer broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,15 +72,18 @@ impl FrameStream {
         }
     }
 
-    /// Reads what lies behind the terminator, so that the connection can be used again.
+    /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.
     pub async fn rest(mut self) {
-        let mut budget = 64 * 1024_usize;
-        while let Ok(Some(chunk)) = self.body.chunk().await {
-            budget = budget.saturating_sub(chunk.len());
-            if budget == 0 {
-                return; // it talks on and on: close it
+        let reading = async {
+            let mut budget = REST_BYTES;
+            while let Ok(Some(chunk)) = self.body.chunk().await {
+                budget = budget.saturating_sub(chunk.len());
+                if budget == 0 {
+                    return;
+                }
             }
-        }
+        };
+        drop(timeout(REST, reading).await); // too late or too much: the connection is closed
     }
 }
 

@@ -33,6 +33,7 @@ pub struct Catalog {
     pool: Pool,
     models: Kept,
     running: Kept,
+    version: Mutex<Option<(Instant, Option<Value>)>>,
 }
 
 /// A list, and when it was made.
@@ -47,7 +48,7 @@ const LIST_BYTES: usize = 8 << 20;
 
 impl Catalog {
     pub fn new(pool: Pool) -> Self {
-        Self { pool, models: Mutex::default(), running: Mutex::default() }
+        Self { pool, models: Mutex::default(), running: Mutex::default(), version: Mutex::default() }
     }
 
     /// All models, in the order of the backends. A backend that does not answer has none.
@@ -62,12 +63,17 @@ impl Catalog {
 
     /// The version of the first Ollama backend that answers.
     pub async fn version(&self) -> Option<Value> {
-        for backend in self.pool.backends().iter().filter(|backend| backend.api == Api::Ollama) {
-            if let Some(version) = fetch(backend, "/api/version").await {
-                return Some(version);
-            }
+        let mut kept = self.version.lock().await;
+        if let Some((at, version)) = kept.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return version.clone();
         }
-        None
+        let ollama = self.pool.backends().iter().filter(|backend| backend.api == Api::Ollama);
+        let versions = join_all(ollama.map(|backend| fetch(backend, "/api/version"))).await;
+        let version = versions.into_iter().flatten().next();
+        *kept = Some((Instant::now(), version.clone()));
+        version
     }
 
     async fn fresh(&self, kept: &Kept, route: &str) -> Arc<[Model]> {

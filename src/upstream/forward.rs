@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::telemetry::Access;
 use crate::upstream::attempt::{Attempted, ask, read_bounded};
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::{Pool, no_backend};
-use crate::wire::Code;
+use crate::wire::json::Field;
+use crate::wire::{Code, read_failure};
 
 /// A request for a whole answer.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct Forward {
     /// The backends, in order, each with the body for it.
     pub candidates: Vec<(Arc<Backend>, Bytes)>,
     pub path: &'static str,
-    /// How long one backend may take for all of its answer.
+    /// From the request to the end of the answer, whoever gives it.
     pub timeout: Duration,
 }
 
@@ -39,15 +40,14 @@ impl Pool {
     /// Tries the backends until one has answered in full. Dropping the future closes the connection.
     pub async fn forward(&self, forward: &Forward, access: &Access) -> Result<Answered, Attempted> {
         let mut failed = None;
+        let deadline = access.started() + forward.timeout;
         for (backend, body) in &forward.candidates {
             access.attempt(&backend.name);
-            let result = match timeout(forward.timeout, answer(backend, forward.path, body)).await {
-                Ok(result) => result,
-                Err(_) => {
+            let result =
+                timeout_at(deadline, answer(backend, forward.path, body)).await.unwrap_or_else(|_| {
                     let words = format!("the backend `{}` did not answer in time", backend.name);
-                    Err(Attempted::retryable(Code::FirstTokenTimeout, &words))
-                }
-            };
+                    Err(Attempted { retryable: false, ..Attempted::retryable(Code::MaxDuration, &words) })
+                });
             if let Some(done) = self.judged(&backend.name, result, &mut failed) {
                 if let Ok(answered) = &done {
                     self.metrics().bytes_in(answered.body.len());
@@ -63,9 +63,29 @@ async fn answer(backend: &Backend, path: &str, body: &Bytes) -> Result<Answered,
     let response = ask(backend, path, body).await?;
     let content_type = response.headers().get(CONTENT_TYPE).cloned();
     let body = read_bounded(response, ANSWER_BYTES).await;
-    let words = "the backend's answer broke off";
-    Ok(Answered {
-        body: body.ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, words))?,
-        content_type: content_type.unwrap_or(HeaderValue::from_static("application/json")),
-    })
+    let body =
+        body.ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, "the backend's answer broke off"))?;
+    check(backend, &body)?;
+    Ok(Answered { body, content_type: content_type.unwrap_or(HeaderValue::from_static("application/json")) })
+}
+
+/// A page of HTML with status 200 is no answer, and neither is an error.
+fn check(backend: &Backend, body: &Bytes) -> Result<(), Attempted> {
+    #[derive(serde::Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow, default)]
+        error: Field<'a>,
+    }
+    match serde_json::from_slice::<Answer<'_>>(body) {
+        Ok(answer) if answer.error.is_absent() => Ok(()),
+        Ok(_) => {
+            let failure = backend.scrub_failure(read_failure(body));
+            Err(Attempted { failure, retryable: true, retry_after: None, generated: false })
+        }
+        Err(_) => {
+            let words =
+                format!("the backend `{}` answered with something that is not a JSON object", backend.name);
+            Err(Attempted::retryable(Code::UpstreamError, &words))
+        }
+    }
 }

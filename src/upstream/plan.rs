@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::upstream::backend::Backend;
-use crate::wire::Dialect;
+use crate::wire::{Dialect, Dropped};
 
 /// One request to the backends.
 #[derive(Clone, Debug)]
@@ -24,4 +24,6 @@ pub struct Candidate {
     pub backend: Arc<Backend>,
     pub dialect: Dialect,
     pub body: Bytes,
+    /// Fields of the request that its dialect cannot carry.
+    pub dropped: Dropped,
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::wire::event::{Block, Event, Finish, Usage};
+use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
 use crate::wire::failure::Failure;
 use crate::wire::json::Text;
 
@@ -13,6 +13,24 @@ pub struct Answer {
     pub usage: Option<Usage>,
     pub finish: Option<Finish>,
     pub failure: Option<Failure>,
+    pub times: Times,
+}
+
+/// When the backend began to answer and when its first content came, for dialects that tell how long things took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    pub loaded: Option<Timestamp>,
+    pub first: Option<Timestamp>,
+}
+
+impl Times {
+    /// An event came.
+    pub fn note(&mut self, event: &Event<'_>, at: Timestamp) {
+        self.loaded.get_or_insert(at);
+        if matches!(event, Event::Delta { .. }) {
+            self.first.get_or_insert(at);
+        }
+    }
 }
 
 /// One block with all its text, as the inside of a JSON string: halves of surrogate pairs join by standing side by side.
@@ -65,8 +83,9 @@ impl AnswerBlock {
 }
 
 impl Answer {
-    /// Adds what `event` says.
-    pub fn add(&mut self, event: &Event<'_>) {
+    /// Adds what `event`, which came at a time, says.
+    pub fn add(&mut self, event: &Event<'_>, at: Timestamp) {
+        self.times.note(event, at);
         match event {
             Event::Open { block, .. } => self.blocks.push(AnswerBlock::new(*block)),
             Event::Delta { index, text } => {

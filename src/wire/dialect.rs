@@ -1,7 +1,5 @@
 //! The dialects: which API a client or a backend speaks, and how its streams are framed.
 
-use std::fmt;
-
 /// The API that a client or a backend speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -52,16 +50,6 @@ impl Dialect {
     pub fn has_stream_options(self) -> bool {
         matches!(self, Self::OpenAiChat | Self::OpenAiCompletions)
     }
-
-    /// The word for logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenAiChat => "openai-chat",
-            Self::OpenAiCompletions => "openai-completions",
-            Self::OllamaChat => "ollama-chat",
-            Self::OllamaGenerate => "ollama-generate",
-        }
-    }
 }
 
 impl Framing {
@@ -71,11 +59,5 @@ impl Framing {
             Self::Sse => "text/event-stream",
             Self::Ndjson => "application/x-ndjson",
         }
-    }
-}
-
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -25,6 +25,14 @@ impl ParseError {
     }
 }
 
+/// Which member names the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelKey {
+    Model,
+    /// `model`, or the older `name` of some of Ollama's routes.
+    ModelOrName,
+}
+
 /// What the gateway reads of every request.
 #[derive(Debug)]
 pub struct Envelope {
@@ -42,11 +50,18 @@ pub struct Envelope {
 impl Envelope {
     /// Checks that `body` is one JSON object, no deeper than `max_depth`, and reads its outside. `streams_by_default` is what
     /// an absent `stream` means at this route.
-    pub fn parse(body: &[u8], streams_by_default: bool, max_depth: usize) -> Result<Self, ParseError> {
+    pub fn parse(
+        body: &[u8],
+        key: ModelKey,
+        streams_by_default: bool,
+        max_depth: usize,
+    ) -> Result<Self, ParseError> {
         check_depth(body, max_depth)?;
         let members: Members<'_> = serde_json::from_slice(body)
             .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
-        let model = members.model.ok_or_else(|| ParseError::new("model is required", Some("model")))?;
+        let name = members.name.filter(|_| key == ModelKey::ModelOrName);
+        let model =
+            members.model.or(name).ok_or_else(|| ParseError::new("model is required", Some("model")))?;
         let name = serde_json::from_str::<String>(model.get())
             .map_err(|_| ParseError::new("`model` must be a string", Some("model")))?;
         if name.is_empty() {
@@ -174,6 +189,7 @@ fn check_depth(body: &[u8], max: usize) -> Result<(), ParseError> {
 #[derive(Default)]
 struct Members<'a> {
     model: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
     options: Option<&'a RawValue>,
 }
@@ -185,8 +201,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         for (key, value) in all {
             let slot = match key.as_ref() {
                 "model" => &mut members.model,
+                "name" => &mut members.name,
                 "stream" => &mut members.stream,
                 "stream_options" => &mut members.options,
+                // Servers in Go take a member in any case for it.
+                other if ["model", "stream"].iter().any(|known| known.eq_ignore_ascii_case(other)) => {
+                    return Err(serde::de::Error::custom(format_args!(
+                        "`{other}` must be written in lower case"
+                    )));
+                }
                 _ => continue,
             };
             // Gateway and backend must not read two different ones.
@@ -232,13 +255,13 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<Envelope, ParseError> {
-        Envelope::parse(body.as_bytes(), false, 128)
+        Envelope::parse(body.as_bytes(), ModelKey::Model, false, 128)
     }
 
     #[test]
     fn a_body_is_passed_on_byte_for_byte_but_for_what_must_change() {
         let body = Bytes::from_static(b" {\"b\" : 1.0, \"model\":\"a\\u0062\", \"x\":[1e400], \"b\":2}");
-        let envelope = Envelope::parse(&body, false, 128).unwrap();
+        let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert_eq!(envelope.model, "ab");
         assert_eq!(envelope.rewrite(&body, None, false), body);
         let rewritten = envelope.rewrite(&body, Some("q\"x"), true);
@@ -251,7 +274,7 @@ mod tests {
     #[test]
     fn usage_is_asked_for_beside_other_stream_options() {
         let body = Bytes::from_static(br#"{"model":"m","stream_options":{"include_usage":false,"x":[1]}}"#);
-        let envelope = Envelope::parse(&body, false, 128).unwrap();
+        let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert!(!envelope.usage);
         assert_eq!(
             envelope.rewrite(&body, None, true),

@@ -1,6 +1,7 @@
 //! Frames: one event as bytes, as it was split off a backend's stream or written for a client.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 /// One event of a backend's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,13 @@ pub struct Frame {
     pub event: Option<Bytes>,
     /// The payload: the joined `data:` lines, or the line without its end.
     pub data: Bytes,
+}
+
+impl Frame {
+    /// Is the payload complete? Asked of a last event that lacks its end.
+    pub fn is_complete(&self) -> bool {
+        self.data.trim_ascii() == b"[DONE]" || serde_json::from_slice::<&RawValue>(&self.data).is_ok()
+    }
 }
 
 /// Frames being written: one buffer, and where each frame in it ends.
@@ -47,11 +55,6 @@ impl Frames {
     pub fn push(&mut self, frame: &[u8]) {
         self.buffer.put_slice(frame);
         self.end();
-    }
-
-    /// Has nothing been written?
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
     }
 
     /// Takes the frames out, each as a slice of one allocation.

@@ -113,7 +113,7 @@ impl<'a> Field<'a> {
         self.raw().filter(|raw| raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
     }
 
-    /// An array that is not empty, or an object, as it was written.
+    /// An object, as it was written.
     pub fn object(self) -> Option<&'a str> {
         self.raw().filter(|raw| raw.starts_with('{'))
     }

@@ -23,10 +23,10 @@ mod request;
 mod splitter;
 mod sse;
 
-pub use answer::{Answer, AnswerBlock};
+pub use answer::{Answer, AnswerBlock, Times};
 pub use codec::{Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, whole};
 pub use dialect::{Dialect, Framing};
-pub use envelope::{Envelope, ParseError};
+pub use envelope::{Envelope, ModelKey, ParseError};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
 pub use failure::{Code, Failure, read_failure};
 pub use frame::{Frame, Frames};

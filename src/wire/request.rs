@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub format: Option<Format<'a>>,
     /// How much the model should think.
     pub effort: Option<Effort>,
+    /// Ollama: nothing is asked but that the model be unloaded.
+    pub unload: bool,
     /// Fields that have no place here.
     pub dropped: Dropped,
 }

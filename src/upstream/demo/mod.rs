@@ -13,7 +13,7 @@ use crate::upstream::attempt::Attempted;
 use crate::upstream::body::StreamError;
 use crate::upstream::demo::options::Options;
 use crate::upstream::demo::script::{Script, Step};
-use crate::wire::{Code, Envelope, Failure, parse_request};
+use crate::wire::{Code, Envelope, Failure, ModelKey, parse_request};
 
 /// An answer of the built-in model, on its way.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(super) struct Answer {
 
 /// Answers a chat request. The model's name says how: see `Options`.
 pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
-    let envelope = Envelope::parse(body, false, usize::MAX).map_err(|error| invalid(error.to_string()))?;
+    let envelope = Envelope::parse(body, ModelKey::Model, false, usize::MAX)
+        .map_err(|error| invalid(error.to_string()))?;
     let options: Options = envelope.model.parse().map_err(invalid)?;
     if let Some(status) = options.status {
         let failure = Failure::new(
@@ -34,7 +35,12 @@ pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
             format!("the demo model was asked to answer with status {status}"),
         );
         let retryable = status >= 500 || status == 429 || status == 408;
-        return Err(Attempted { failure: failure.with_status(status), retryable, retry_after: None });
+        return Err(Attempted {
+            failure: failure.with_status(status),
+            retryable,
+            retry_after: None,
+            generated: false,
+        });
     }
     let request =
         parse_request(crate::wire::Dialect::OpenAiChat, body).map_err(|error| invalid(error.to_string()))?;
@@ -46,7 +52,12 @@ pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
 }
 
 fn invalid(message: String) -> Attempted {
-    Attempted { failure: Failure::new(Code::InvalidRequest, message), retryable: false, retry_after: None }
+    Attempted {
+        failure: Failure::new(Code::InvalidRequest, message),
+        retryable: false,
+        retry_after: None,
+        generated: false,
+    }
 }
 
 impl Answer {

@@ -65,9 +65,9 @@ impl FromStr for Options {
 impl Options {
     fn set(&mut self, option: &str) -> Option<()> {
         match option.split_once('=').unwrap_or((option, "")) {
-            ("words", count) => self.words = Some(count.parse().ok().filter(|count| *count <= 100_000)?),
-            ("pace", time) => self.pace = humantime::parse_duration(time).ok()?,
-            ("silence", time) => self.silence = humantime::parse_duration(time).ok()?,
+            ("words", count) => self.words = Some(count.parse().ok().filter(|count| *count <= MAX_WORDS)?),
+            ("pace", time) => self.pace = time_of(time)?,
+            ("silence", time) => self.silence = time_of(time)?,
             ("after", count) => self.after = count.parse().ok()?,
             ("status", status) => {
                 self.status = Some(status.parse().ok().filter(|status| (400..600).contains(status))?);
@@ -84,6 +84,15 @@ impl Options {
     }
 }
 
+/// The longest answer, in words: it is written out before it is sent.
+const MAX_WORDS: usize = 20_000;
+/// The longest pause.
+const MAX_TIME: Duration = Duration::from_hours(1);
+
+fn time_of(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|time| *time <= MAX_TIME)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +104,7 @@ mod tests {
         assert_eq!((options.pace, options.silence), (Duration::from_millis(5), Duration::from_secs(1)));
         assert!("demo:latest".parse::<Options>().is_ok());
         assert!("demo:pace=fast".parse::<Options>().unwrap_err().contains("`pace=fast`"));
+        assert!("demo:silence=500000000000y".parse::<Options>().is_err());
         assert!("demo:status=200".parse::<Options>().is_err());
     }
 }

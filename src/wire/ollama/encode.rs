@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::{BufMut, BytesMut};
 use serde_json::value::RawValue;
 
+use crate::wire::answer::Times;
 use crate::wire::codec::{Encode, EncodeError, Identity};
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
 use crate::wire::frame::Frames;
@@ -17,20 +18,13 @@ use crate::wire::ollama::Shape;
 pub struct Encoder {
     shape: Shape,
     model: String,
+    started: Timestamp,
     times: Times,
     usage: Option<Usage>,
     finish: Finish,
     blocks: Vec<Open>,
     /// A tool call whose arguments are no object: lawful only if the token limit cut it.
     broken: Option<String>,
-}
-
-/// When things happened, for the durations of the last line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) started: Timestamp,
-    pub(super) loaded: Option<Timestamp>,
-    pub(super) first: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -57,7 +51,8 @@ impl Encoder {
         Self {
             shape,
             model: identity.model.clone(),
-            times: Times { started: identity.started, loaded: None, first: None },
+            started: identity.started,
+            times: Times::default(),
             usage: None,
             finish: Finish::Stop,
             blocks: Vec::new(),
@@ -136,13 +131,10 @@ fn end_line(out: &mut Frames) {
 
 impl Encode for Encoder {
     fn encode(&mut self, event: &Event<'_>, at: Timestamp, out: &mut Frames) -> Result<(), EncodeError> {
-        self.times.loaded.get_or_insert(at);
+        self.times.note(event, at);
         match event {
             Event::Open { index, block } => self.open(*index, *block),
-            Event::Delta { index, text } => {
-                self.times.first.get_or_insert(at);
-                self.delta(*index, *text, at, out);
-            }
+            Event::Delta { index, text } => self.delta(*index, *text, at, out),
             Event::Close { index } => self.close(*index, at, out),
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(finish) => {
@@ -160,7 +152,8 @@ impl Encode for Encoder {
         let mut line = Object::new(out.buffer());
         write_head(&self.model, at, &mut line);
         write_text(self.shape, Text::Plain(""), &mut line);
-        write_end(self.finish, self.usage, self.times, at, &mut line);
+        let end = End { finish: self.finish, usage: self.usage, started: self.started, times: self.times };
+        write_end(&end, at, &mut line);
         line.end();
         end_line(out);
     }
@@ -229,14 +222,17 @@ pub(super) fn write_tool_call(id: &str, name: &str, arguments: &str, out: &mut B
     call.end();
 }
 
+/// What the last line tells.
+pub(super) struct End {
+    pub(super) finish: Finish,
+    pub(super) usage: Option<Usage>,
+    pub(super) started: Timestamp,
+    pub(super) times: Times,
+}
+
 /// The members of the last line: why it ended, tokens, and durations in nanoseconds.
-pub(super) fn write_end(
-    finish: Finish,
-    usage: Option<Usage>,
-    times: Times,
-    at: Timestamp,
-    line: &mut Object<'_>,
-) {
+pub(super) fn write_end(end: &End, at: Timestamp, line: &mut Object<'_>) {
+    let End { finish, usage, started, times } = *end;
     let reason = match finish {
         Finish::Stop | Finish::ToolCalls | Finish::Refusal | Finish::Pause => "stop",
         Finish::Length => "length",
@@ -246,8 +242,7 @@ pub(super) fn write_end(
     let loaded = times.loaded.unwrap_or(at);
     let first = times.first.unwrap_or(at);
     line.boolean("done", true).text("done_reason", Text::Plain(reason));
-    line.number("total_duration", at.since(times.started))
-        .number("load_duration", loaded.since(times.started));
+    line.number("total_duration", at.since(started)).number("load_duration", loaded.since(started));
     if let Some(usage) = usage {
         line.number("prompt_eval_count", usage.input).number("prompt_eval_duration", first.since(loaded));
         line.number("eval_count", usage.output).number("eval_duration", at.since(first));

@@ -51,8 +51,8 @@ pub fn parse_generate(body: &[u8]) -> Result<Request<'_>, ParseError> {
     if let Some(text) = system {
         request.messages.push(Message { role: Role::System, parts: vec![Part::Text(text)] });
     }
-    if let Some(text) = prompt {
-        let mut parts = vec![Part::Text(text)];
+    if prompt.is_some() || !images.is_empty() {
+        let mut parts: Vec<_> = prompt.map(Part::Text).into_iter().collect();
         parts.append(&mut images);
         request.messages.push(Message { role: Role::User, parts });
     }
@@ -95,6 +95,11 @@ fn read_shared<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         }
         "think" => request.effort = Some(effort(field)?),
         "options" => read_options(request, field)?,
+        "keep_alive" => {
+            let text = field.string();
+            request.unload = matches!(text.as_deref().or(field.raw()), Some("0" | "0s" | "0m" | "0h"));
+            request.dropped.add(key);
+        }
         "logprobs" if field.boolean() == Some(false) => {}
         "logprobs" => {
             return Err(ParseError::new(

@@ -8,7 +8,7 @@ use crate::wire::event::{Finish, Timestamp, Usage};
 use crate::wire::json::{Object, Text, write_list};
 use crate::wire::ollama::Shape;
 use crate::wire::ollama::decode::Line;
-use crate::wire::ollama::encode::{Times, object, write_end, write_head, write_tool_call};
+use crate::wire::ollama::encode::{End, object, write_end, write_head, write_tool_call};
 
 /// Writes an answer for a client that did not ask for a stream.
 pub fn whole(
@@ -53,8 +53,8 @@ pub fn whole(
         }
         Shape::Generate => write("response", &mut body),
     }
-    let times = Times { started: identity.started, loaded: None, first: None };
-    write_end(finish, answer.usage, times, at, &mut body);
+    let end = End { finish, usage: answer.usage, started: identity.started, times: answer.times };
+    write_end(&end, at, &mut body);
     body.end();
     Ok(out.freeze())
 }

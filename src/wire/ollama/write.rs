@@ -15,8 +15,9 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<(Bytes, Dropped), Ref
     let mut body = Object::new(&mut out);
     body.text("model", Text::Plain(model)).boolean("stream", true);
     let mut result = Ok(());
-    write_list(&request.messages, body.key("messages"), |message, out| {
-        if let Err(refused) = write_message(message, &request.messages, out) {
+    write_list(request.messages.iter().enumerate(), body.key("messages"), |(at, message), out| {
+        let before = request.messages.get(..at).unwrap_or_default();
+        if let Err(refused) = write_message(message, before, out) {
             result = Err(refused);
         }
     });
@@ -49,6 +50,9 @@ fn write_tools(request: &Request<'_>, body: &mut Object<'_>, dropped: &mut Dropp
     if !request.tools.is_empty() {
         write_list(&request.tools, body.key("tools"), write_tool);
     }
+    if request.tools.iter().any(|tool| tool.strict == Some(true)) {
+        dropped.add("tools.function.strict");
+    }
     if request.parallel_tool_calls == Some(false) {
         dropped.add("parallel_tool_calls");
     }
@@ -64,7 +68,7 @@ fn write_tool(tool: &Tool<'_>, out: &mut BytesMut) {
     object.end();
 }
 
-fn write_message(message: &Message<'_>, history: &[Message<'_>], out: &mut BytesMut) -> Result<(), Refused> {
+fn write_message(message: &Message<'_>, before: &[Message<'_>], out: &mut BytesMut) -> Result<(), Refused> {
     let mut object = Object::new(out);
     let role = match message.role {
         Role::System => "system",
@@ -90,7 +94,7 @@ fn write_message(message: &Message<'_>, history: &[Message<'_>], out: &mut Bytes
             }
             Part::ToolCall(call) => calls.push((call, arguments(&call.arguments.plain())?)),
             Part::ToolResult { call_id, tool, .. } => {
-                if let Some(name) = tool.or_else(|| tool_of((*call_id)?, history)) {
+                if let Some(name) = tool.or_else(|| tool_of((*call_id)?, before)) {
                     object.text("tool_name", name);
                 }
                 if let Some(id) = call_id {
@@ -146,10 +150,10 @@ fn arguments(text: &str) -> Result<String, Refused> {
     Err(Refused::new("messages", "hold a tool call whose arguments are not a JSON object"))
 }
 
-/// The name of the tool that the call `id` named, looked up in the history.
-fn tool_of<'a>(id: Text<'_>, history: &[Message<'a>]) -> Option<Text<'a>> {
+/// The name of the tool that the call `id` named: the last such call before the result, for ids may be used again.
+fn tool_of<'a>(id: Text<'_>, before: &[Message<'a>]) -> Option<Text<'a>> {
     let id = id.plain();
-    history.iter().rev().flat_map(|message| &message.parts).find_map(|part| match part {
+    before.iter().rev().flat_map(|message| &message.parts).find_map(|part| match part {
         Part::ToolCall(call) if call.id.is_some_and(|known| known.plain() == id) => Some(call.name),
         Part::ToolCall(_) | Part::Text(_) | Part::Image(_) | Part::Reasoning(_) | Part::ToolResult { .. } => {
             None

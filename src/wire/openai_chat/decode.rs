@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::event::{Block, Event, Finish};
-use crate::wire::failure::read_failure;
+use crate::wire::failure::{Code, Failure, read_failure};
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
 use crate::wire::openai_chat::tools::{Call, Tools};
@@ -198,6 +198,12 @@ impl Decoder {
         }
         self.close_text(emit);
         self.tools.close(emit);
+        // vLLM's words for an answer that it gave up
+        if matches!(reason, "error" | "abort") {
+            let words = format!("the backend gave the answer up (`finish_reason` is `{reason}`)");
+            emit(Event::Fail(Failure::new(Code::UpstreamError, words)));
+            return;
+        }
         emit(Event::Finish(match reason {
             "length" => Finish::Length,
             "content_filter" => Finish::Refusal,

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::wire::envelope::{AllMembers, ParseError};
 use crate::wire::json::{Field, Text};
-use crate::wire::request::{Effort, Format, Image, Message, Part, Request, Role, Tool, ToolCall, ToolChoice};
+use crate::wire::request::{
+    Dropped, Effort, Format, Image, Message, Part, Request, Role, Tool, ToolCall, ToolChoice,
+};
 
 /// Reads a request body that is a JSON object.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -30,7 +32,11 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) ->
     let sampling = &mut request.sampling;
     match key {
         "model" | "stream" | "stream_options" => {}
-        "messages" => request.messages = list::<WireMessage<'a>>(value, "messages")?.try_map(message)?,
+        "messages" => {
+            let dropped = &mut request.dropped;
+            request.messages =
+                list::<WireMessage<'a>>(value, "messages")?.try_map(|wire| message(wire, dropped))?;
+        }
         "tools" => request.tools = list::<WireTool<'a>>(value, "tools")?.try_map(tool)?,
         "tool_choice" => request.tool_choice = Some(tool_choice(field)?),
         "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
@@ -113,6 +119,10 @@ struct WireMessage<'a> {
     #[serde(borrow, default)]
     tool_calls: Option<Vec<WireToolCall<'a>>>,
     #[serde(borrow, default)]
+    function_call: Field<'a>,
+    #[serde(borrow, default)]
+    audio: Field<'a>,
+    #[serde(borrow, default)]
     tool_call_id: Field<'a>,
     #[serde(borrow, default)]
     name: Field<'a>,
@@ -146,7 +156,7 @@ struct WirePart<'a> {
     image_url: Field<'a>,
 }
 
-fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
+fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Result<Message<'a>, ParseError> {
     let role = match wire.role.as_ref() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
@@ -161,7 +171,15 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
     if let Some(text) = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text()) {
         parts.push(Part::Reasoning(text));
     }
-    read_content(wire.content, &mut parts)?;
+    read_content(wire.content, &mut parts, dropped)?;
+    if !wire.function_call.is_absent() || !wire.audio.is_absent() {
+        let words =
+            "a message holds a `function_call` or `audio`, which the backend of this model cannot be told";
+        return Err(ParseError::new(words, Some("messages")));
+    }
+    if role != Role::Tool && !wire.name.is_absent() {
+        dropped.add("messages.name");
+    }
     if let Some(text) = wire.refusal.some_text() {
         parts.push(Part::Text(text));
     }
@@ -174,6 +192,10 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     if role == Role::Tool {
+        if parts.iter().any(|part| matches!(part, Part::Image(_))) {
+            let words = "an image in a `tool` message cannot be carried to the backend of this model";
+            return Err(ParseError::new(words, Some("messages")));
+        }
         let text =
             parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
         let result = Part::ToolResult {
@@ -186,7 +208,11 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
     Ok(Message { role, parts })
 }
 
-fn read_content<'a>(content: Field<'a>, parts: &mut Vec<Part<'a>>) -> Result<(), ParseError> {
+fn read_content<'a>(
+    content: Field<'a>,
+    parts: &mut Vec<Part<'a>>,
+    dropped: &mut Dropped,
+) -> Result<(), ParseError> {
     let wrong = || ParseError::new("`content` must be a string or a list of parts", Some("messages"));
     match content.text() {
         Some(text) if text.is_empty() => {}
@@ -194,14 +220,14 @@ fn read_content<'a>(content: Field<'a>, parts: &mut Vec<Part<'a>>) -> Result<(),
         None if content.is_absent() => {}
         None => {
             for part in content.read::<Vec<WirePart<'a>>>().ok_or_else(wrong)? {
-                parts.push(read_part(&part)?);
+                parts.push(read_part(&part, dropped)?);
             }
         }
     }
     Ok(())
 }
 
-fn read_part<'a>(part: &WirePart<'a>) -> Result<Part<'a>, ParseError> {
+fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
     let incomplete = || ParseError::new(format!("a `{}` part is not complete", part.kind), Some("messages"));
     match part.kind.as_ref() {
         "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
@@ -211,10 +237,17 @@ fn read_part<'a>(part: &WirePart<'a>) -> Result<Part<'a>, ParseError> {
             struct ImageUrl<'a> {
                 #[serde(borrow, default)]
                 url: Field<'a>,
+                #[serde(borrow, default)]
+                detail: Field<'a>,
             }
             let url = match part.image_url.text() {
                 Some(url) => Some(url), // some clients leave the object out
-                None => part.image_url.read::<ImageUrl<'a>>().and_then(|image| image.url.text()),
+                None => part.image_url.read::<ImageUrl<'a>>().and_then(|image| {
+                    if !image.detail.is_absent() {
+                        dropped.add("messages.content.image_url.detail");
+                    }
+                    image.url.text()
+                }),
             };
             Ok(Part::Image(image(url.ok_or_else(incomplete)?)))
         }

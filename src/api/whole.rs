@@ -1,0 +1,88 @@
+//! Whole answers: passed on where the backend speaks the client's dialect, gathered from a stream where it does not.
+
+use http::{Response, StatusCode};
+
+use crate::api::Parts;
+use crate::api::generate::{Asked, plan_of, refused};
+use crate::downstream::{Body, json};
+use crate::edge::Refusal;
+use crate::relay;
+use crate::telemetry::{Access, End};
+use crate::upstream::{Api, Attempted, Candidate, Forward};
+use crate::wire::{Code, Dialect, Dropped, Failure, Usage, ollama, openai_chat};
+
+/// Asks the candidates in order for a whole answer.
+pub(super) async fn answer(
+    parts: &Parts,
+    asked: &Asked,
+    candidates: Vec<Candidate>,
+) -> Result<(Response<Body>, Dropped), Refusal> {
+    let asking = Box::pin(first_of(parts, asked, candidates));
+    until_drained(parts, &asked.access, asking).await.map_err(refused)
+}
+
+/// Waits for an answer, at most until the time to drain is over, and records how it ended.
+pub(super) async fn until_drained<T>(
+    parts: &Parts,
+    access: &Access,
+    asking: impl Future<Output = Result<T, Attempted>>,
+) -> Result<T, Attempted> {
+    access.asks(false);
+    let result = tokio::select! {
+        biased;
+        result = asking => result,
+        () = parts.shutdown.drained() => {
+            let failure = Failure::new(Code::Draining, "the gateway is being restarted");
+            Err(Attempted { failure, retryable: false, retry_after: None, generated: false })
+        }
+    };
+    access.ended(match &result {
+        Ok(_) => End::Done,
+        Err(attempted) => End::Failed(attempted.failure.code.name()),
+    });
+    result
+}
+
+async fn first_of(
+    parts: &Parts,
+    asked: &Asked,
+    candidates: Vec<Candidate>,
+) -> Result<(Response<Body>, Dropped), Attempted> {
+    let mut failed = None;
+    for candidate in candidates {
+        let result = if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
+            pass_on(parts, asked, candidate).await.map(|response| (response, Dropped::default()))
+        } else {
+            let plan = plan_of(parts, &asked.settings, vec![candidate]);
+            let gathered =
+                relay::collect(&parts.pool, &plan, &asked.client, asked.settings.limits, &asked.access);
+            gathered.await.map(|(body, dropped)| (json(StatusCode::OK, body), dropped))
+        };
+        match result {
+            Err(attempted) if attempted.retryable => failed = Some(attempted),
+            decided => return decided,
+        }
+    }
+    Err(failed.unwrap_or_else(|| Attempted::retryable(Code::Internal, "no backend was asked")))
+}
+
+async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Response<Body>, Attempted> {
+    let Candidate { backend, dialect, body, .. } = candidate;
+    let forward = Forward {
+        candidates: vec![(backend, body)],
+        path: dialect.path(),
+        timeout: asked.settings.limits.max_duration,
+    };
+    let answered = parts.pool.forward(&forward, &asked.access).await?;
+    if let Some(usage) = read_usage(dialect, &answered.body) {
+        asked.access.tokens(usage.input, usage.output);
+    }
+    Ok(json(StatusCode::OK, answered.body))
+}
+
+fn read_usage(dialect: Dialect, body: &[u8]) -> Option<Usage> {
+    match dialect {
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions => openai_chat::read_usage(body),
+        Dialect::OllamaChat | Dialect::OllamaGenerate => ollama::read_usage(body),
+    }
+}
