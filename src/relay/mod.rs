@@ -46,6 +46,13 @@ pub struct Client {
     pub style: Style,
 }
 
+/// What can end a stream besides its backend: its reader, its clocks, and the end of the gateway.
+struct Outside {
+    writer: Writer,
+    timers: Timers,
+    drained: BoxFuture<'static, ()>,
+}
+
 /// How a stream came to its end.
 enum Ending {
     Done,
@@ -67,12 +74,12 @@ pub fn now() -> Timestamp {
 /// Relays one stream to its end. What is left to read behind the end, for the sake of the backend's connection, is given back:
 /// [`FrameStream::rest`] is for a time when the stream no longer counts.
 pub async fn run(job: Job) -> Option<FrameStream> {
-    let Job { pool, plan, client, limits, writer, opened, access, mut drained } = job;
+    let Job { pool, plan, client, limits, writer, opened, access, drained } = job;
     let _live = access.metrics().stream();
     access.asks(true);
-    let mut timers = Timers::new(access.started(), limits);
+    let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), drained };
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
-    let opening = Box::pin(open(pool, plan, access.clone(), &writer, &mut timers, &mut drained));
+    let opening = Box::pin(open(pool, plan, access.clone(), &mut outside));
     let stream = match opening.await {
         Ok(Some(stream)) => stream,
         Ok(None) => {
@@ -82,22 +89,22 @@ pub async fn run(job: Job) -> Option<FrameStream> {
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()));
             if let Err(Err(attempted)) = opened.send(Err(attempted)) {
-                writer.fail(attempted.failure.frame(client.dialect));
+                outside.writer.fail(attempted.failure.frame(client.dialect));
             }
             return None;
         }
     };
     access.first_content();
-    timers.event(Instant::now());
+    outside.timers.event(Instant::now());
     let Opened { backend, dialect, dropped, frames, held } = stream;
     drop(opened.send(Ok(dropped))); // nobody there: the head went out before the content came
     let rewrite = Rewrite::new(backend, dialect, &client);
     let mut pump = Pump { rewrite, meter: Meter::new(access), frames, out: Vec::with_capacity(4) };
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
-        None => pump.run(&writer, &mut timers, &mut drained).await,
+        None => pump.run(&mut outside).await,
     };
-    Box::pin(pump.end(ending, writer, client.dialect, limits.on_disconnect, drained)).await
+    Box::pin(pump.end(ending, outside, client.dialect, limits.on_disconnect)).await
 }
 
 /// Opens a backend; `None` if the client left meanwhile.
@@ -105,15 +112,13 @@ async fn open(
     pool: Pool,
     plan: Plan,
     access: Access,
-    writer: &Writer,
-    timers: &mut Timers,
-    drained: &mut BoxFuture<'static, ()>,
+    outside: &mut Outside,
 ) -> Result<Option<Opened>, Attempted> {
     tokio::select! {
         biased;
-        () = writer.abandoned() => Ok(None),
-        () = drained => Err(refusal(draining())),
-        failure = timers.max_duration() => Err(refusal(failure)),
+        () = outside.writer.abandoned() => Ok(None),
+        () = &mut outside.drained => Err(refusal(draining())),
+        failure = outside.timers.max_duration() => Err(refusal(failure)),
         result = pool.open(&plan, &access) => result.map(Some),
     }
 }
@@ -136,12 +141,8 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(
-        &mut self,
-        writer: &Writer,
-        timers: &mut Timers,
-        drained: &mut BoxFuture<'static, ()>,
-    ) -> Ending {
+    async fn run(&mut self, outside: &mut Outside) -> Ending {
+        let Outside { writer, timers, drained } = outside;
         loop {
             match writer.append(self.out.drain(..)) {
                 Backlog::Room => {}
@@ -220,11 +221,11 @@ impl Pump {
     async fn end(
         mut self,
         ending: Ending,
-        writer: Writer,
+        outside: Outside,
         client: Dialect,
         on_disconnect: OnDisconnect,
-        drained: BoxFuture<'static, ()>,
     ) -> Option<FrameStream> {
+        let Outside { writer, drained, .. } = outside;
         writer.append(self.out.drain(..));
         match ending {
             Ending::Done => {

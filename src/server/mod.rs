@@ -1,16 +1,16 @@
 //! The server: accepts connections, speaks HTTP on them, and lets them end in peace. It knows no route and no dialect.
 
+mod connection;
 mod listen;
+mod phase;
 mod shutdown;
+mod socket;
 mod tasks;
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,15 +18,13 @@ use bytesize::ByteSize;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
+use crate::server::connection::Terms;
 use crate::telemetry::Metrics;
 
 pub use listen::bind;
@@ -101,8 +99,6 @@ impl Drop for Counted {
 
 /// After an error of `accept` (no file descriptors, most likely), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long the last words of streams may take when the time to drain is over.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: application/json\r\n\
     Content-Length: 125\r\nConnection: close\r\n\r\n\
     {\"error\":{\"message\":\"the gateway has no room for another connection\",\"type\":\"server_error\",\"param\":null,\"code\":\"queue_full\"}}";
@@ -113,7 +109,7 @@ impl Server {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         loop {
@@ -139,7 +135,7 @@ impl Server {
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
@@ -152,70 +148,16 @@ impl Server {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let held = (counted, self.metrics.connection());
-        let shutdown = self.shutdown.clone();
-        let waiting = Arc::new(AtomicBool::new(false));
-        let head_awaited = Arc::clone(&waiting);
-        let answer = service_fn(move |request| {
-            let waiting = Arc::clone(&waiting);
-            waiting.store(true, Ordering::Relaxed);
-            let answer = service.clone().call(request);
-            async move {
-                let answer = answer.await;
-                waiting.store(false, Ordering::Relaxed);
-                answer
-            }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
-            .max_buf_size(self.max_header_bytes)
-            .writev(true) // frames are written where they lie; the last words of a stream rely on it
-            .serve_connection(TokioIo::new(stream), answer);
+        let terms = Terms {
+            shutdown: self.shutdown.clone(),
+            header_timeout: self.header_timeout,
+            max_header_bytes: self.max_header_bytes,
+        };
         self.tasks.spawn(async move {
             let _held = held;
-            let mut connection = pin!(connection);
-            let result = tokio::select! {
-                biased;
-                result = connection.as_mut() => result,
-                () = shutdown.draining() => {
-                    let draining = drain(connection.as_mut(), &head_awaited);
-                    tokio::select! {
-                        biased;
-                        result = draining => result,
-                        () = async { shutdown.drained().await; sleep(LAST_WORDS).await } => Ok(()),
-                    }
-                }
-            };
-            if let Err(error) = result {
-                tracing::debug!(error = ?error, "connection ended");
-            }
+            connection::run(stream, service, terms).await;
         });
     }
-}
-
-/// Lets a connection end behind the answer it is at. Not before the head of that answer is out: hyper would write `Connection:
-/// close` into it, and behind that Node's clients take a cut for an end.
-async fn drain<I, B, S>(
-    mut connection: Pin<&mut http1::Connection<I, S>>,
-    head_awaited: &AtomicBool,
-) -> hyper::Result<()>
-where
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending if head_awaited.load(Ordering::Relaxed) => Poll::Pending,
-        Poll::Pending => Poll::Ready(None),
-    });
-    if let Some(result) = ended.await {
-        return result;
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }
 
 async fn refuse(mut stream: TcpStream, _counted: Counted) {

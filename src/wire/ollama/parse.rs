@@ -97,7 +97,8 @@ fn read_shared<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "options" => read_options(request, field)?,
         "keep_alive" => {
             let text = field.string();
-            request.unload = matches!(text.as_deref().or(field.raw()), Some("0" | "0s" | "0m" | "0h"));
+            request.unload =
+                matches!(text.as_deref().or_else(|| field.raw()), Some("0" | "0s" | "0m" | "0h"));
             request.dropped.add(key);
         }
         "logprobs" if field.boolean() == Some(false) => {}

@@ -1,0 +1,121 @@
+//! Where a connection stands between its requests: what it may wait for, and for how long.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+/// How long a connection may stand open between two requests: longer than the pools of proxies keep theirs, so that it is they
+/// who close it.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// A handle on where a connection stands.
+#[derive(Clone, Debug)]
+pub(super) struct Phase(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing of a request has come.
+    Idle(Instant),
+    /// A request's head is coming.
+    Head(Instant),
+    /// A request is served; its answer's head is not out.
+    Serving,
+    /// An answer's body is on its way.
+    Answering,
+}
+
+/// What a connection has waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    Idle,
+    Head,
+}
+
+impl Phase {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State::Idle(Instant::now()))))
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn bytes_came(&self) {
+        let mut state = self.0.lock();
+        if let State::Idle(_) = *state {
+            *state = State::Head(Instant::now());
+        }
+    }
+
+    /// A request's head is complete.
+    pub(super) fn serves(&self) {
+        *self.0.lock() = State::Serving;
+    }
+
+    /// Its answer is known; the connection is idle again when the answer's body is dropped.
+    pub(super) fn answers<B>(&self, body: B) -> Answering<B> {
+        *self.0.lock() = State::Answering;
+        Answering { body, phase: self.clone() }
+    }
+
+    /// Is there a request whose answer's head is not out?
+    pub(super) fn is_serving(&self) -> bool {
+        *self.0.lock() == State::Serving
+    }
+
+    /// Waits until the client has taken too long. To be polled by the connection's task: it changes its phase in no other.
+    pub(super) async fn expired(&self, header_timeout: Duration) -> Expired {
+        let mut sleep = std::pin::pin!(sleep_until(Instant::now() + IDLE));
+        let mut seen = None;
+        poll_fn(|cx| {
+            let state = *self.0.lock();
+            let (due, what) = match state {
+                State::Idle(since) => (since + IDLE, Expired::Idle),
+                State::Head(since) => (since + header_timeout, Expired::Head),
+                State::Serving | State::Answering => return Poll::Pending,
+            };
+            if seen.replace(state) != Some(state) {
+                sleep.as_mut().reset(due);
+            }
+            sleep.as_mut().poll(cx).map(|()| what)
+        })
+        .await
+    }
+}
+
+/// The body of an answer: the connection is idle behind it.
+#[derive(Debug)]
+pub(super) struct Answering<B> {
+    body: B,
+    phase: Phase,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Answering<B> {
+    fn drop(&mut self) {
+        *self.phase.0.lock() = State::Idle(Instant::now());
+    }
+}
