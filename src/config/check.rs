@@ -28,7 +28,8 @@ pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems
     for at in repeated(config.keys.iter().map(|key: &KeyConfig| key.name.as_str())) {
         report(("key", at, "name"), "the name of this key is taken by an earlier one".into(), None);
     }
-    for at in repeated(config.keys.iter().map(|key: &KeyConfig| key.sha256.as_str())) {
+    let digests: Vec<String> = config.keys.iter().map(|key| key.sha256.to_ascii_lowercase()).collect();
+    for at in repeated(digests.iter().map(String::as_str)) {
         report(("key", at, "sha256"), "this key is there already, under another name".into(), None);
     }
     for (at, backend) in config.backends.iter_mut().enumerate() {

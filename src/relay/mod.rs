@@ -73,7 +73,7 @@ pub fn now() -> Timestamp {
 
 /// Relays one stream to its end. What is left to read behind the end, for the sake of the backend's connection, is given back:
 /// [`FrameStream::rest`] is for a time when the stream no longer counts.
-pub async fn run(job: Job) -> Option<FrameStream> {
+pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     let Job { pool, plan, client, limits, writer, opened, access, drained } = job;
     let _live = access.metrics().stream();
     access.asks(true);
@@ -135,7 +135,7 @@ fn draining() -> Failure {
 struct Pump {
     rewrite: Rewrite,
     meter: Meter,
-    frames: FrameStream,
+    frames: Box<FrameStream>,
     /// Frames for the client that are not in the journal yet.
     out: Vec<Bytes>,
 }
@@ -224,7 +224,7 @@ impl Pump {
         outside: Outside,
         client: Dialect,
         on_disconnect: OnDisconnect,
-    ) -> Option<FrameStream> {
+    ) -> Option<Box<FrameStream>> {
         let Outside { writer, drained, .. } = outside;
         writer.append(self.out.drain(..));
         match ending {

@@ -61,14 +61,14 @@ where
     tokio::select! {
         biased;
         result = connection.as_mut() => log(result),
-        () = watch.closed() => {}
+        () = watch.closed(&phase) => {}
         expired = phase.expired(terms.header_timeout) => if expired == Expired::Head {
             watch.say(TOO_SLOW);
         },
         () = terms.shutdown.draining() => tokio::select! {
             biased;
             result = drain(connection, &phase) => log(result),
-            () = watch.closed() => {}
+            () = watch.closed(&phase) => {}
             () = async { terms.shutdown.drained().await; sleep(LAST_WORDS).await } => {}
         },
     }

@@ -67,6 +67,11 @@ impl Phase {
         *self.0.lock() == State::Serving
     }
 
+    /// Is there a request that is not answered in full?
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(*self.0.lock(), State::Serving | State::Answering)
+    }
+
     /// Waits until the client has taken too long. To be polled by the connection's task: it changes its phase in no other.
     pub(super) async fn expired(&self, header_timeout: Duration) -> Expired {
         let mut sleep = std::pin::pin!(sleep_until(Instant::now() + IDLE));

@@ -1,9 +1,11 @@
 //! The socket of a client, shared between hyper, which reads and writes, and the connection's watch, which looks whether the
 //! client is still there: hyper does not while bytes wait behind the request it is at.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
@@ -15,37 +17,55 @@ use crate::server::phase::Phase;
 /// What hyper reads and writes.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: Arc<TcpStream>,
+    shared: Arc<Shared>,
     phase: Phase,
 }
 
 /// What looks on.
 #[derive(Debug)]
-pub(super) struct Watch(Arc<TcpStream>);
+pub(super) struct Watch(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    stream: TcpStream,
+    /// hyper has looked for bytes, and will be woken by the end of them.
+    looked: AtomicBool,
+}
 
 impl Socket {
     /// `phase` is told when bytes come.
     pub(super) fn new(stream: TcpStream, phase: Phase) -> (Self, Watch) {
-        let stream = Arc::new(stream);
-        (Self { stream: Arc::clone(&stream), phase }, Watch(stream))
+        let shared = Arc::new(Shared { stream, looked: AtomicBool::new(false) });
+        (Self { shared: Arc::clone(&shared), phase }, Watch(shared))
     }
 }
 
 impl Watch {
-    /// Waits until the client has closed its side. Cancel safe.
-    pub(super) async fn closed(&self) {
+    /// Waits until the client has closed its side while a request is served and hyper does not look. To be polled by the
+    /// connection's task behind the connection itself. Cancel safe.
+    pub(super) async fn closed(&self, phase: &Phase) {
         // Resolves for urgent data and for the end of reading, not for bytes that wait to be read.
-        while let Ok(ready) = self.0.ready(Interest::PRIORITY).await {
-            if ready.is_read_closed() {
-                return;
+        let mut told = pin!(self.0.stream.ready(Interest::PRIORITY));
+        let mut useless = false;
+        poll_fn(|cx| {
+            if useless || self.0.looked.swap(false, Ordering::Relaxed) || !phase.is_busy() {
+                return Poll::Pending;
             }
-            std::future::pending::<()>().await; // urgent data means nothing in HTTP
-        }
+            match ready!(told.as_mut().poll(cx)) {
+                Ok(ready) if ready.is_read_closed() => Poll::Ready(()),
+                // Urgent data means nothing in HTTP: from here on hyper alone will notice.
+                Ok(_) | Err(_) => {
+                    useless = true;
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
     }
 
     /// Sends a few bytes if they can be sent at once.
     pub(super) fn say(&self, bytes: &[u8]) {
-        drop(self.0.try_write(bytes)); // it was told, or it does not listen
+        drop(self.0.stream.try_write(bytes)); // it was told, or it does not listen
     }
 }
 
@@ -55,11 +75,11 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.shared.looked.store(true, Ordering::Relaxed);
         loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buffer.initialize_unfilled()) {
+            ready!(self.shared.stream.poll_read_ready(cx))?;
+            match self.shared.stream.try_read_buf(buffer) {
                 Ok(read) => {
-                    buffer.advance(read);
                     if read > 0 {
                         self.phase.bytes_came();
                     }
@@ -83,8 +103,8 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write_vectored(slices) {
+            ready!(self.shared.stream.poll_write_ready(cx))?;
+            match self.shared.stream.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -100,6 +120,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(SockRef::from(&self.shared.stream).shutdown(std::net::Shutdown::Write))
     }
 }

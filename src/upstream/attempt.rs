@@ -23,7 +23,8 @@ pub struct Opened {
     pub dialect: Dialect,
     /// Fields of the request that it was not told.
     pub dropped: Dropped,
-    pub frames: FrameStream,
+    /// Boxed: it is handed on from stage to stage.
+    pub frames: Box<FrameStream>,
     /// What came up to the first content.
     pub held: Vec<Frame>,
 }
@@ -76,7 +77,7 @@ pub(super) async fn open(candidate: Candidate, limit: usize, metrics: &Metrics) 
             Body::Http(response)
         }
     };
-    let mut frames = FrameStream::new(body, framing, limit, metrics.clone());
+    let mut frames = Box::new(FrameStream::new(body, framing, limit, metrics.clone()));
     let held = until_content(&mut frames, &candidate).await?;
     let Candidate { backend, dialect, dropped, .. } = candidate;
     Ok(Opened { backend, dialect, dropped, frames, held })

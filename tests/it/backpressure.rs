@@ -93,3 +93,25 @@ async fn a_stuck_reader_that_leaves_drops_its_backend() {
     drop(answer);
     call.closed().await;
 }
+
+#[tokio::test]
+async fn a_reader_that_pauses_longer_than_idle_timeout_misses_nothing() {
+    let (gateway, mut upstream) = gateway_over("openai", &["idle_timeout = \"300ms\""]).await;
+    let (mut answer, mut call) = stuck(&gateway, &mut upstream).await;
+    // It gives up after a second in which nothing was taken: three times the timeout.
+    let flood = call.flood(&event(), FLOOD).await;
+    assert!(!flood.unsent.is_empty(), "the backend was held up");
+    let ((body, ending), ()) = tokio::join!(answer.rest(), async {
+        call.send(&flood.unsent).await;
+        call.end().await;
+    });
+    let end = format!("data: {}\n\ndata: [DONE]\n\n", openai::finish("stop"));
+    assert_eq!(
+        ending,
+        Ending::Clean,
+        "{:?}",
+        String::from_utf8_lossy(&body[body.len().saturating_sub(300)..])
+    );
+    assert_eq!(body.len(), (flood.chunks + 1) * event().len() + end.len());
+    assert!(body.ends_with(end.as_bytes()));
+}

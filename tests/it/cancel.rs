@@ -1,10 +1,12 @@
 //! A client that goes away drops the backend's connection: at every POST route, in every phase.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{
-    Call, Gateway, Setup, Upstream, begun, chat, deaf_address, gateway_over, openai, prompt, until,
+    Call, Gateway, Setup, Upstream, begun, chat, deaf_address, gateway_over, ollama, openai, prompt, until,
 };
 
 /// How far the call has come when the client leaves.
@@ -139,6 +141,45 @@ async fn a_client_that_resets_during_connect_drops_the_backend() {
     assert_dropped("a reset during connect", Instant::now(), call).await;
 }
 
+/// A client that has sent more than its request, as some do, is seen to leave all the same.
+async fn leave_behind(phase: Phase, extra: &[u8]) {
+    let (gateway, mut upstream) = gateway_over("openai", &["commit_after = \"60s\""]).await;
+    let mut asked = gateway.ask_post("/v1/chat/completions", &prompt("m", phase != Phase::Whole)).await;
+    asked.send(extra).await;
+    let mut call = upstream.call().await;
+    if phase == Phase::Prefill {
+        call.say(&[]).await;
+    }
+    call.stays(Duration::from_millis(100)).await;
+    drop(asked);
+    assert_dropped(&format!("{phase:?} behind {extra:?}"), Instant::now(), call).await;
+}
+
+const LINE_END: &[u8] = b"\r\n";
+const PIPELINED: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: loc";
+
+#[tokio::test]
+async fn a_client_that_sent_a_line_end_too_many_is_seen_to_leave_a_stream() {
+    leave_behind(Phase::Connect, LINE_END).await;
+    leave_behind(Phase::Prefill, LINE_END).await;
+}
+
+#[tokio::test]
+async fn a_client_that_sent_a_line_end_too_many_is_seen_to_leave_a_whole_answer() {
+    leave_behind(Phase::Whole, LINE_END).await;
+}
+
+#[tokio::test]
+async fn a_client_that_began_its_next_request_is_seen_to_leave_a_stream() {
+    leave_behind(Phase::Connect, PIPELINED).await;
+    leave_behind(Phase::Prefill, PIPELINED).await;
+}
+
+#[tokio::test]
+async fn a_client_that_began_its_next_request_is_seen_to_leave_a_whole_answer() {
+    leave_behind(Phase::Whole, PIPELINED).await;
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_is_counted_as_gone() {
     let (gateway, _upstream, answer, mut call) = begun("openai", &[]).await;
@@ -196,4 +237,48 @@ async fn with_drain_the_backend_is_read_on_for_its_usage() {
 async fn with_drain_the_backend_is_dropped_when_the_time_is_over() {
     let (_gateway, _upstream, mut call) = abandoned("on_disconnect = \"drain:300ms\"").await;
     call.closed().await;
+}
+
+#[tokio::test]
+async fn with_drain_a_translated_stream_is_read_on_for_its_usage() {
+    let (gateway, mut upstream) = gateway_over("ollama", &["on_disconnect = \"drain:5s\""]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
+    let mut call = upstream.call().await;
+    call.say(&["Rhine"]).await;
+    let mut answer = asked.answer().await;
+    answer.next_event().await;
+    drop(answer);
+    // The backend takes its time, and is not dropped.
+    call.stays(Duration::from_millis(300)).await;
+    call.line(&ollama::text("on")).await;
+    call.end().await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"input\""], 11.0).await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"output\""], 4.0).await;
+}
+
+#[tokio::test]
+async fn with_drain_a_client_that_had_read_nothing_for_long_is_drained_too() {
+    let (gateway, mut upstream) = gateway_over("openai", &["on_disconnect = \"drain:5s\""]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
+    let mut call = upstream.call().await;
+    call.say(&["Rhine"]).await;
+    let mut answer = asked.answer().await;
+    answer.next_event().await;
+    let event = format!("data: {}\n\n", openai::text(&"x".repeat(3000)));
+    let flood = call.flood(event.as_bytes(), 128 << 20).await;
+    drop(answer);
+    call.send(&flood.unsent).await;
+    call.sse(&openai::finish("stop")).await;
+    call.sse(&openai::usage(31, 21)).await;
+    call.done().await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"output\""], 21.0).await;
+}
+
+#[tokio::test]
+async fn with_drain_a_backend_that_goes_on_and_on_is_dropped_when_the_time_is_over() {
+    let (_gateway, _upstream, mut call) = abandoned("on_disconnect = \"drain:300ms\"").await;
+    until("the gateway to close the backend's connection", async || {
+        call.try_send(b"8\r\n: on\n\n\n\n\r\n").await.is_err()
+    })
+    .await;
 }

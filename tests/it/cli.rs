@@ -99,6 +99,27 @@ async fn a_value_of_the_wrong_kind_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_keep_alive_of_nothing_is_a_problem_of_a_route_too() {
+    let config = format!("{GOOD}keep_alive = \"0s\"\n");
+    let run = check(&config).await;
+    assert_eq!(run.code, Some(2), "{}", run.all);
+    assert!(run.all.contains("keep_alive"), "{}", run.all);
+    assert!(run.all.contains(&place(&config, "keep_alive")), "{}", run.all);
+}
+
+#[tokio::test]
+async fn two_keys_with_one_digest_are_a_problem() {
+    let digest = "ab".repeat(32);
+    let key = |name: &str, digest: &str| format!("[[key]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n\n");
+    for second in [&digest, &digest.to_uppercase()] {
+        let run = check(&format!("{}{}{GOOD}", key("alice", &digest), key("bob", second))).await;
+        assert_eq!(run.code, Some(2), "{}", run.all);
+        assert!(run.all.contains("proxy.toml:7"), "the second `sha256`: {}", run.all);
+        assert!(!run.all.contains(&digest), "{}", run.all);
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_toml_is_told_with_its_place() {
     let run = check("[server\nlisten = \"127.0.0.1:0\"\n").await;
     assert_eq!(run.code, Some(2), "{}", run.all);

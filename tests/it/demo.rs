@@ -76,3 +76,19 @@ async fn its_status_is_passed_on() {
     let answer = gateway.post("/v1/chat/completions", &prompt("demo:status=503", true)).await;
     assert!(answer.status >= 500, "{}", answer.status);
 }
+
+#[tokio::test]
+async fn an_option_out_of_all_bounds_is_a_400_that_names_it() {
+    let gateway = gateway().await;
+    for stream in [true, false] {
+        let request = prompt("demo:silence=500000000000y", stream);
+        let mut answer = gateway.post("/v1/chat/completions", &request).await;
+        let error = answer.json().await["error"].clone();
+        assert_eq!((answer.status, &error["code"]), (400, &json!("invalid_request")), "stream {stream}");
+        assert!(error["message"].as_str().unwrap().contains("silence=500000000000y"), "{error}");
+    }
+    let heard =
+        Heard::of(&mut gateway.post("/v1/chat/completions", &prompt("demo:words=3,pace=1ms", true)).await)
+            .await;
+    assert!(heard.succeeded(), "it lives on: {heard:?}");
+}

@@ -1,6 +1,10 @@
 //! Drain: a signal ends the process when its streams have ended, or told them so; a second one ends it at once.
 
-use crate::support::{Client, Ending, Gateway, Heard, Request, Setup, Upstream, begin, openai, until};
+use serde_json::json;
+
+use crate::support::{
+    Client, Ending, Gateway, Heard, Request, Setup, Upstream, begin, chat, openai, prompt, until,
+};
 
 async fn gateway(drain: &str, api: &str) -> (Gateway, Upstream) {
     let upstream = Upstream::start().await;
@@ -102,4 +106,56 @@ async fn a_second_signal_ends_the_process_at_once() {
     gateway.exit().await;
     let (_, ending) = answer.rest().await;
     assert_eq!(ending, Ending::Aborted, "an end that no client takes for success");
+}
+
+#[tokio::test]
+async fn a_head_that_comes_later_says_nothing_of_the_connection() {
+    let mut upstream = Upstream::start().await;
+    let setup = Setup::new().server("drain = \"60s\"").stream("commit_after = \"60s\"");
+    let mut gateway = setup.backend("one", "openai", &upstream.url()).start().await;
+    let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
+    let mut call = upstream.call().await;
+    gateway.signal("TERM");
+    assert_draining(&gateway).await;
+    call.say(&["Rhine"]).await;
+    call.end().await;
+    let mut answer = asked.answer().await;
+    // Behind `Connection: close`, Node's clients take a cut for an end.
+    assert_eq!(answer.header("connection"), None);
+    let heard = Heard::of(&mut answer).await;
+    assert!(heard.succeeded(), "{heard:?}");
+    assert_eq!(gateway.exit().await.code(), Some(0));
+}
+
+/// A whole answer of this backend is on its way when the limit passes.
+async fn assert_whole_is_told(api: &str) {
+    let (mut gateway, mut upstream) = gateway("300ms", api).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
+    let mut call = upstream.call().await;
+    gateway.signal("TERM");
+    let mut answer = asked.answer().await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json().await["error"]["code"], "draining");
+    call.closed().await;
+    assert_eq!(gateway.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_whole_answer_over_the_limit_is_told_that_the_gateway_drains() {
+    assert_whole_is_told("openai").await;
+}
+
+#[tokio::test]
+async fn a_translated_whole_answer_over_the_limit_is_told_that_the_gateway_drains() {
+    assert_whole_is_told("ollama").await;
+}
+
+#[tokio::test]
+async fn embeddings_over_the_limit_are_told_that_the_gateway_drains() {
+    let (mut gateway, mut upstream) = gateway("300ms", "openai").await;
+    let asked = gateway.ask_post("/v1/embeddings", &json!({"model": "m", "input": "a river"})).await;
+    let _call = upstream.call().await;
+    gateway.signal("TERM");
+    assert_eq!(asked.answer().await.status, 503);
+    gateway.exit().await;
 }

@@ -114,6 +114,19 @@ async fn the_answer_to_an_allowed_origin_may_be_read() {
 }
 
 #[tokio::test]
+async fn a_page_may_read_when_to_try_again() {
+    let setup = Setup::new().server("allowed_origins = [\"https://app.example.org\"]");
+    let gateway = setup.backend("one", "openai", "http://127.0.0.1:9").start().await;
+    let asked = Request::post("/v1/nowhere", &chat()).header("origin", "https://app.example.org");
+    let answer = gateway.send(&asked).await;
+    assert_eq!(answer.status, 404);
+    let exposed = answer.header("access-control-expose-headers").expect("names of headers").to_lowercase();
+    for name in ["retry-after", "x-should-retry", "x-request-id"] {
+        assert!(exposed.contains(name), "{name} in {exposed}");
+    }
+}
+
+#[tokio::test]
 async fn streams_over_the_limit_are_a_503_until_one_ends() {
     let mut upstream = Upstream::start().await;
     let setup = Setup::new().server("max_streams = 1\nworkers = 2");
@@ -126,6 +139,20 @@ async fn streams_over_the_limit_are_a_503_until_one_ends() {
     call.end().await;
     assert!(Heard::of(&mut answer).await.succeeded());
     until("the slot to be free", async || gateway.metric("streamgate_streams_live", &[]).await < 0.5).await;
+    let asked = gateway.ask_post(CHAT, &chat()).await;
+    upstream.call().await.say(&["Inn"]).await;
+    assert_eq!(asked.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_slot_is_free_when_the_client_has_its_whole_answer() {
+    let mut upstream = Upstream::start().await;
+    let setup = Setup::new().server("max_streams = 1").backend("one", "openai", &upstream.url());
+    let gateway = setup.start().await;
+    let (mut answer, mut call) = begin(&gateway, &mut upstream, "openai").await;
+    call.sse(&openai::finish("stop")).await;
+    call.chunk("data: [DONE]\n\n").await; // and the body stays open
+    assert!(Heard::of(&mut answer).await.succeeded());
     let asked = gateway.ask_post(CHAT, &chat()).await;
     upstream.call().await.say(&["Inn"]).await;
     assert_eq!(asked.answer().await.status, 200);
@@ -172,6 +199,25 @@ async fn both_listeners_answer_the_probes() {
 async fn metrics_are_for_the_admin_listener_only() {
     let (gateway, _upstream) = gateway_over("openai", &[]).await;
     assert_eq!(gateway.get("/metrics").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_admin_listener_is_called_by_any_loopback_address() {
+    let setup = Setup::new().admin("listen = \"127.0.0.2:0\"").demo();
+    let gateway = setup.start().await;
+    let host = gateway.admin.to_string();
+    assert!(host.starts_with("127.0.0.2:"), "{host}");
+    let answer = gateway.ask_admin(&Request::get("/metrics").header("host", &host)).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn pages_that_may_call_the_gateway_may_not_call_the_admin_listener() {
+    let setup = Setup::new().server("allowed_origins = [\"https://app.example.org\"]").demo();
+    let gateway = setup.start().await;
+    let asked = Request::get("/metrics").header("origin", "https://app.example.org");
+    let answer = gateway.ask_admin(&asked).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, None));
 }
 
 #[tokio::test]

@@ -157,8 +157,8 @@ async fn a_cut_in_the_middle_of_an_event_passes_no_half_event_on() {
 #[tokio::test]
 async fn an_error_inside_a_frame_ends_the_stream_without_done() {
     let (_gateway, _upstream, mut answer, mut call) = begun("openai", &[]).await;
-    call.sse(&openai::error("the model ran away")).await;
-    call.done().await;
+    // In one write: behind the error the gateway reads no more.
+    call.chunk(format!("data: {}\n\ndata: [DONE]\n\n", openai::error("the model ran away"))).await;
     let heard = Heard::of(&mut answer).await;
     assert!(heard.failed(), "{heard:?}");
     assert!(heard.error.unwrap()["message"].as_str().unwrap().contains("the model ran away"));

@@ -256,3 +256,23 @@ async fn a_redirect_of_the_backend_is_never_followed() {
     assert_eq!(asked.answer().await.status, 502);
     assert_eq!(other.calls_seen(), 0);
 }
+
+/// A whole answer of the second backend in place of what the first one says with status 200.
+async fn whole_passes_on(content_type: &str, body: &str) {
+    let (gateway, mut first, mut second) = two(&[]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
+    first.call().await.answer_as(200, content_type, body).await;
+    second.call().await.answer(200, &openai::whole("Douro")).await;
+    let mut answer = asked.answer().await;
+    assert_eq!((answer.status, answer.json().await), (200, openai::whole("Douro")));
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_a_whole_answer_passes_on_to_the_next_backend() {
+    whole_passes_on("text/html; charset=utf-8", "<html><h1>Welcome</h1></html>").await;
+}
+
+#[tokio::test]
+async fn an_error_in_place_of_a_whole_answer_passes_on_to_the_next_backend() {
+    whole_passes_on("application/json", &openai::error("no slot left").to_string()).await;
+}

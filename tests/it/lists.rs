@@ -166,3 +166,59 @@ async fn the_built_in_model_is_listed() {
     let list = gateway.get("/v1/models").await.json().await;
     assert_eq!(names(&list["data"], "id"), ["demo"]);
 }
+
+/// A gateway that calls `llama3.2` of its only backend `alias`, and that backend, which has it under its full name.
+async fn aliased() -> (Gateway, Upstream) {
+    let upstream = Upstream::start().await;
+    upstream.page("/api/tags", &json!({"models": [tag("llama3.2:latest")]}));
+    let setup = Setup::new().backend("ollama", "ollama", &upstream.url());
+    let route = "model = \"alias\"\nbackends = [{ name = \"ollama\", model = \"llama3.2\" }]";
+    (setup.route(route).start().await, upstream)
+}
+
+#[tokio::test]
+async fn an_alias_of_a_model_with_the_usual_tag_is_listed() {
+    let (gateway, _upstream) = aliased().await;
+    let list = gateway.get("/v1/models").await.json().await;
+    assert_eq!(names(&list["data"], "id"), ["alias"]);
+    let list = gateway.get("/api/tags").await.json().await;
+    assert_eq!(names(&list["models"], "name"), ["alias"]);
+}
+
+#[tokio::test]
+async fn an_alias_of_a_model_with_the_usual_tag_is_found() {
+    let (gateway, _upstream) = aliased().await;
+    let mut answer = gateway.get("/v1/models/alias").await;
+    assert_eq!((answer.status, answer.json().await["id"].clone()), (200, json!("alias")));
+}
+
+#[tokio::test]
+async fn an_anthropic_client_gets_one_model_in_its_shape() {
+    let (gateway, _upstreams, _kept) = three().await;
+    let asked = Request::get("/v1/models/river:2b").header("anthropic-version", "2023-06-01");
+    let model = gateway.send(&asked).await.json().await;
+    assert_eq!((&model["type"], &model["id"]), (&json!("model"), &json!("river:2b")));
+    assert!(model["display_name"].is_string() && model["created_at"].is_string(), "{model}");
+}
+
+#[tokio::test]
+async fn show_by_the_older_field_is_passed_on_to_ollama() {
+    let (gateway, mut upstream) = gateway_over("ollama", &[]).await;
+    let asked = gateway.ask_post("/api/show", &json!({"name": "river:2b"})).await;
+    let call = upstream.call().await;
+    assert_eq!((call.path.as_str(), call.json()), ("/api/show", json!({"name": "river:2b"})));
+    call.answer(200, &json!({"capabilities": ["completion"]})).await;
+    assert_eq!(asked.answer().await.json().await, json!({"capabilities": ["completion"]}));
+}
+
+#[tokio::test]
+async fn the_version_of_ollama_is_told_and_remembered() {
+    let upstream = Upstream::start().await;
+    upstream.page("/api/version", &json!({"version": "0.31.4"}));
+    let setup = Setup::new().server("workers = 1").backend("one", "ollama", &upstream.url());
+    let gateway = setup.start().await;
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/api/version").await.json().await, json!({"version": "0.31.4"}));
+    }
+    assert_eq!(upstream.gets_seen("/api/version"), 1);
+}

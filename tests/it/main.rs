@@ -23,6 +23,8 @@ mod framing;
 #[cfg(test)]
 mod head;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod keepalive;
 #[cfg(test)]
 mod keys;
@@ -31,11 +33,15 @@ mod layers;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod passthrough;
 #[cfg(test)]
 mod refuse;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod statuses;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -191,3 +191,12 @@ async fn usage_on_a_chunk_with_choices_passes_as_it_is() {
     let heard = Heard::of(&mut answer).await;
     assert_eq!(heard.events, [finish]);
 }
+
+#[tokio::test]
+async fn finish_reasons_that_mean_failure_come_down_byte_for_byte() {
+    for reason in ["error", "abort"] {
+        let (_gateway, _upstream, mut answer, mut call) = begun("openai", &[]).await;
+        call.sse(&openai::finish(reason)).await;
+        assert_eq!(answer.next_event().await.raw, format!("data: {}\n\n", openai::finish(reason)));
+    }
+}

@@ -72,6 +72,20 @@ async fn a_missing_model_is_a_400() {
 }
 
 #[tokio::test]
+async fn a_model_that_ollama_would_read_otherwise_is_a_400() {
+    let gateway = gateway("").await;
+    // Go's JSON takes fields whatever their case, and the last one counts.
+    for body in [&b"{\"model\":\"m\",\"Model\":\"b\"}"[..], b"{\"MODEL\":\"b\",\"model\":\"m\"}"] {
+        for door in [OLLAMA, "/api/generate", "/api/embed", "/api/show"] {
+            let mut answer = gateway.send(&Request::raw(door, body)).await;
+            assert_eq!(answer.status, 400, "{door}");
+            let words = answer.json().await["error"].as_str().unwrap().to_lowercase();
+            assert!(words.contains("model"), "{door}: {words}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_is_no_string_is_a_400() {
     refused(b"{\"model\": 7, \"messages\": []}", 400, "invalid_request").await;
 }

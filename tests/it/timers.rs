@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Heard, Setup, Upstream, begun, chat, deaf_address, gateway_over, openai, prompt, refusing_address,
+    Heard, Setup, Upstream, begun, chat, deaf_address, gateway_over, ollama, openai, prompt, refusing_address,
 };
 
 #[tokio::test]
@@ -154,4 +154,47 @@ async fn an_embedding_that_does_not_come_is_a_504() {
     let mut call = upstream.call().await;
     assert_eq!(asked.answer().await.status, 504);
     call.closed().await;
+}
+
+/// Three times the idle timeout of these tests.
+const LONG: Duration = Duration::from_millis(900);
+
+#[tokio::test]
+async fn a_first_token_may_come_later_than_idle_timeout() {
+    let (gateway, mut upstream) = gateway_over("openai", &["idle_timeout = \"300ms\""]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
+    let mut call = upstream.call().await;
+    call.stays(LONG).await;
+    call.say(&["Tagus"]).await;
+    call.end().await;
+    let heard = Heard::of(&mut asked.answer().await).await;
+    assert!(heard.succeeded() && heard.text == "Tagus", "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_first_token_may_come_long_after_the_role() {
+    let (gateway, mut upstream) = gateway_over("openai", &["idle_timeout = \"300ms\""]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
+    let mut call = upstream.call().await;
+    call.stream().await;
+    call.sse(&openai::role()).await;
+    call.stays(LONG).await;
+    call.sse(&openai::text("Tagus")).await;
+    call.end().await;
+    let heard = Heard::of(&mut asked.answer().await).await;
+    assert!(heard.succeeded() && heard.text == "Tagus", "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_translated_whole_answer_may_begin_later_than_idle_timeout() {
+    let (gateway, mut upstream) = gateway_over("ollama", &["idle_timeout = \"300ms\""]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
+    let mut call = upstream.call().await;
+    call.lines().await;
+    call.stays(LONG).await;
+    call.line(&ollama::text("Tagus")).await;
+    call.end().await;
+    let mut answer = asked.answer().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json().await["choices"][0]["message"]["content"], "Tagus");
 }

@@ -230,6 +230,11 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         return Err(ParseError::new("`content` must be a string", Some("messages")));
     }
     if role == Role::Tool {
+        if !read_images(wire.images)?.is_empty() {
+            let words =
+                "an image in a `tool` message of `messages` cannot be carried to the backend of this model";
+            return Err(ParseError::new(words, Some("messages")));
+        }
         let result = Part::ToolResult {
             call_id: wire.tool_call_id.some_text(),
             tool: wire.tool_name.some_text(),

@@ -42,6 +42,11 @@ impl Call {
             .expect("the gateway closed the backend's connection");
     }
 
+    /// Raw bytes, to a gateway that may have closed the connection.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        within("the gateway to read from its backend", self.stream.write_all(bytes)).await
+    }
+
     /// A head with a chunked body to come.
     pub(crate) async fn head(&mut self, status: u16, content_type: &str) {
         let head = format!(
@@ -143,6 +148,12 @@ impl Call {
         self.keep();
     }
 
+    /// A whole answer of this type; the connection is kept.
+    pub(crate) async fn answer_as(mut self, status: u16, content_type: &str, body: &str) {
+        self.send(typed(status, content_type, &[], body).as_bytes()).await;
+        self.keep();
+    }
+
     /// Resolves when the gateway has closed its side; tells when that was.
     pub(crate) async fn closed(&mut self) -> Instant {
         within("the gateway to close the backend's connection", async {
@@ -151,6 +162,12 @@ impl Call {
             Instant::now()
         })
         .await
+    }
+
+    /// The gateway keeps this connection for so long, in which the backend is silent.
+    pub(crate) async fn stays(&mut self, time: Duration) {
+        let closed = tokio::time::timeout(time, self.closed()).await;
+        assert!(closed.is_err(), "the gateway closed the backend's connection within {time:?}");
     }
 
     /// Sends this chunk again and again until the gateway has taken nothing for a second, or `limit` bytes are out.
@@ -194,9 +211,13 @@ pub(crate) struct Flood {
 
 /// A whole answer in JSON.
 pub(super) fn whole(status: u16, headers: &[(&str, &str)], body: &str) -> String {
+    typed(status, "application/json", headers, body)
+}
+
+fn typed(status: u16, content_type: &str, headers: &[(&str, &str)], body: &str) -> String {
     let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let length = body.len();
     format!(
-        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\n{headers}content-length: {length}\r\n\r\n{body}"
     )
 }

@@ -89,11 +89,16 @@ impl Gateway {
 
     /// The page of metrics, as text.
     pub(crate) async fn metrics(&self) -> String {
-        let mut client = Client::connect(self.admin).await;
-        client.ask(&Request::get("/metrics")).await;
-        let mut answer = client.answer().await;
+        let mut answer = self.ask_admin(&Request::get("/metrics")).await;
         assert_eq!(answer.status, 200);
         answer.text().await
+    }
+
+    /// The admin listener's answer.
+    pub(crate) async fn ask_admin(&self, request: &Request) -> Answer {
+        let mut client = Client::connect(self.admin).await;
+        client.ask(request).await;
+        client.answer().await
     }
 
     /// The sum of all samples of `name` that carry these labels (`reason="done"`).
@@ -115,6 +120,17 @@ impl Gateway {
     /// Waits until the log has this text.
     pub(crate) async fn logged(&self, text: &str) {
         until(&format!("{text:?} in the log"), async || self.log.text().contains(text)).await;
+    }
+
+    /// The access line of the request with this id, once it is written.
+    pub(crate) async fn access_line(&self, id: &str) -> String {
+        let line = || {
+            let log = self.log.text();
+            let mut lines = log.lines().filter(|line| line.contains("access") && line.contains(id));
+            lines.next().map(str::to_owned)
+        };
+        until(&format!("an access line with {id}"), async || line().is_some()).await;
+        line().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

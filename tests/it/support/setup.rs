@@ -9,6 +9,7 @@ use super::gateway::Gateway;
 #[derive(Default)]
 pub(crate) struct Setup {
     server: String,
+    admin: String,
     stream: String,
     keys: String,
     backends: String,
@@ -25,6 +26,12 @@ impl Setup {
     /// A line of `[server]`.
     pub(crate) fn server(mut self, line: &str) -> Self {
         self.server.extend([line, "\n"]);
+        self
+    }
+
+    /// A line of `[admin]`.
+    pub(crate) fn admin(mut self, line: &str) -> Self {
+        self.admin.extend([line, "\n"]);
         self
     }
 
@@ -84,10 +91,11 @@ impl Setup {
             "" => format!("[[route]]\nmodel = \"*\"\nbackends = {:?}\n", self.names),
             routes => routes.to_owned(),
         };
-        let listen = if self.server.contains("listen =") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+        let listen = |lines: &str| if lines.contains("listen =") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+        let (public, admin) = (listen(&self.server), listen(&self.admin));
         format!(
-            "[server]\n{listen}{}\n[admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"debug\"\n[stream]\n{}\n{}{}{routes}",
-            self.server, self.stream, self.keys, self.backends
+            "[server]\n{public}{}\n[admin]\n{admin}{}\n[log]\nlevel = \"debug\"\n[stream]\n{}\n{}{}{routes}",
+            self.server, self.admin, self.stream, self.keys, self.backends
         )
     }
 

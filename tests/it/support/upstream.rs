@@ -22,6 +22,7 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     calls: mpsc::Receiver<Call>,
     seen: Arc<AtomicUsize>,
+    gets: Arc<Mutex<Vec<String>>>,
     pages: Pages,
     _tasks: JoinSet<()>,
 }
@@ -32,9 +33,12 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::channel(64);
         let (seen, pages) = (Arc::new(AtomicUsize::new(0)), Pages::default());
+        let gets = Arc::<Mutex<Vec<String>>>::default();
+        let desk =
+            Desk { sender, seen: Arc::clone(&seen), gets: Arc::clone(&gets), pages: Arc::clone(&pages) };
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Desk { sender, seen: Arc::clone(&seen), pages: Arc::clone(&pages) }));
-        Self { address, calls, seen, pages, _tasks: tasks }
+        tasks.spawn(accept(listener, desk));
+        Self { address, calls, seen, gets, pages, _tasks: tasks }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -54,6 +58,11 @@ impl Upstream {
     /// How many requests other than a GET came so far.
     pub(crate) fn calls_seen(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
+    }
+
+    /// How often `GET path` came so far.
+    pub(crate) fn gets_seen(&self, path: &str) -> usize {
+        self.gets.lock().iter().filter(|seen| *seen == path).count()
     }
 }
 
@@ -87,6 +96,7 @@ type Pages = Arc<Mutex<HashMap<String, String>>>;
 struct Desk {
     sender: mpsc::Sender<Call>,
     seen: Arc<AtomicUsize>,
+    gets: Arc<Mutex<Vec<String>>>,
     pages: Pages,
 }
 
@@ -104,6 +114,7 @@ async fn accept(listener: TcpListener, desk: Desk) {
 async fn converse(mut stream: TcpStream, connection: usize, desk: Desk) {
     while let Some(asked) = read_request(&mut stream).await {
         if asked.method == "GET" {
+            desk.gets.lock().push(asked.path.clone());
             let page = desk.pages.lock().get(&asked.path).cloned();
             let answer = match page {
                 Some(document) => whole(200, &[], &document),

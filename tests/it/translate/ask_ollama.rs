@@ -158,3 +158,29 @@ async fn a_request_that_loses_nothing_names_nothing() {
     let (answer, _) = answered("ollama", "/v1/chat/completions", json!({"temperature": 0.5})).await;
     assert_eq!(answer.header("x-dropped-fields"), None);
 }
+
+#[tokio::test]
+async fn a_result_has_the_name_of_the_latest_call_of_its_id() {
+    let turn = |name: &str, result: &str| {
+        let call = json!({"id": "call_0", "type": "function", "function": {"name": name, "arguments": "{}"}});
+        [
+            json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+            json!({"role": "tool", "tool_call_id": "call_0", "content": result}),
+        ]
+    };
+    let question = [json!({"role": "user", "content": "How deep, how wide?"})];
+    let messages: Vec<Value> =
+        question.into_iter().chain(turn("depth", "9 m")).chain(turn("width", "80 m")).collect();
+    let sent = to_ollama(json!({"messages": messages})).await;
+    let names: Vec<&Value> = [2, 4].map(|at| &sent["messages"][at]["tool_name"]).into();
+    assert_eq!(names, ["depth", "width"]);
+}
+
+#[tokio::test]
+async fn the_detail_of_an_image_is_dropped_and_named() {
+    let url = json!({"url": format!("data:image/png;base64,{PNG}"), "detail": "high"});
+    let more = json!({"messages": part("image_url", &url)});
+    let (answer, _) = answered("ollama", "/v1/chat/completions", more).await;
+    let dropped = answer.header("x-dropped-fields").expect("the names of what was dropped");
+    assert!(dropped.contains("image_url.detail"), "{dropped}");
+}

@@ -119,3 +119,18 @@ async fn generate_becomes_a_prompt_of_the_user_after_the_system() {
         json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a river."}]);
     assert_eq!((&sent["messages"], &sent["temperature"]), (&turns, &json!(0.5)));
 }
+
+#[tokio::test]
+async fn an_image_in_a_tools_result_is_refused_by_name() {
+    let (gateway, upstream) = gateway_over("openai", &[]).await;
+    let messages = json!([
+        {"role": "user", "content": "Show me."},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": {}}}]},
+        {"role": "tool", "tool_name": "look", "content": "Here.", "images": [PNG]}
+    ]);
+    let mut answer = gateway.post("/api/chat", &request(json!({"messages": messages}))).await;
+    assert_eq!(answer.status, 400);
+    let words = answer.json().await["error"].as_str().unwrap().to_owned();
+    assert!(words.contains("messages"), "{words}");
+    assert_eq!(upstream.calls_seen(), 0);
+}

@@ -1,5 +1,7 @@
 //! Ollama clients over an OpenAI backend: what they hear.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Call, Client, Gateway, Heard, Upstream, chat, gateway_over, generate, openai, prompt};
@@ -139,6 +141,38 @@ async fn a_tool_call_cut_by_length_stays_length() {
     assert_eq!(heard(&chunks).await.finish, ["length"]);
 }
 
+/// A stream whose text ended with this finish reason, as servers give it when a request dies in them.
+async fn assert_reason_is_an_error(reason: &str) {
+    let (_gateway, _upstream, asked, mut call) = asked("/api/chat", &chat()).await;
+    call.say(&["Oder"]).await;
+    call.sse(&openai::finish(reason)).await;
+    let heard = Heard::of(&mut asked.answer().await).await;
+    assert!(heard.failed() && heard.error.as_ref().unwrap().is_string(), "{heard:?}");
+    assert_eq!(heard.text, "Oder");
+}
+
+#[tokio::test]
+async fn a_finish_reason_of_error_is_an_error() {
+    assert_reason_is_an_error("error").await;
+}
+
+#[tokio::test]
+async fn a_finish_reason_of_abort_is_an_error() {
+    assert_reason_is_an_error("abort").await;
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_was_aborted_is_an_error() {
+    for reason in ["error", "abort"] {
+        let (_gateway, _upstream, asked, mut call) = asked("/api/chat", &prompt("m", false)).await;
+        call.say(&["Oder"]).await;
+        call.sse(&openai::finish(reason)).await;
+        let mut answer = asked.answer().await;
+        assert_eq!(answer.status, 502, "{reason}");
+        assert!(answer.json().await["error"].is_string(), "{reason}");
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_is_text() {
     let refusal = openai::delta(&json!({"refusal": "I would rather not."}));
@@ -191,6 +225,22 @@ async fn a_whole_answer_is_one_line() {
     let whole = answer.json().await;
     assert_eq!((&whole["message"]["content"], &whole["done"]), (&json!("Oder"), &json!(true)));
     assert_eq!((&whole["prompt_eval_count"], &whole["eval_count"]), (&json!(5), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_whole_answer_says_how_long_its_parts_took() {
+    let (_gateway, _upstream, asked, mut call) = asked("/api/chat", &prompt("m", false)).await;
+    call.stays(Duration::from_millis(100)).await;
+    call.say(&["Od"]).await;
+    call.stays(Duration::from_millis(100)).await;
+    call.sse(&openai::text("er")).await;
+    call.sse(&openai::finish("stop")).await;
+    call.sse(&openai::usage(5, 2)).await;
+    call.done().await;
+    let whole = asked.answer().await.json().await;
+    let took = |part: &str| whole[part].as_u64().unwrap_or_else(|| panic!("{part} in {whole}"));
+    assert!(took("eval_duration") > 0, "{whole}");
+    assert!(took("load_duration") < took("total_duration"), "{whole}");
 }
 
 #[tokio::test]

@@ -202,3 +202,17 @@ async fn embeddings_are_passed_on_to_ollamas_own_openai_door() {
     call.answer(200, &list).await;
     assert_eq!(asked.answer().await.json().await, list);
 }
+
+#[tokio::test]
+async fn an_error_at_the_end_of_a_whole_answer_is_told_also_without_its_newline() {
+    let (gateway, mut upstream) = gateway_over("ollama", &[]).await;
+    let asked = gateway.ask_post("/v1/chat/completions", &prompt("m", false)).await;
+    let mut call = upstream.call().await;
+    call.say(&["Eb"]).await;
+    call.chunk("{\"error\":\"CUDA out of memory\"}").await;
+    call.finish().await;
+    let mut answer = asked.answer().await;
+    let error = answer.json().await["error"].clone();
+    assert_eq!((answer.status, &error["code"]), (502, &json!("upstream_error")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("CUDA out of memory"), "{error}");
+}

@@ -4,6 +4,7 @@ mod ask_ollama;
 mod ask_openai;
 mod hear_ollama;
 mod hear_openai;
+mod mixed;
 
 use serde_json::{Value, json};
 
