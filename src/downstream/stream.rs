@@ -29,6 +29,8 @@ pub struct StreamBody {
     keep_alive: Duration,
     last_write: Instant,
     sleep: Pin<Box<Sleep>>,
+    /// The timer knows this task.
+    armed: bool,
     state: State,
 }
 
@@ -86,6 +88,7 @@ impl StreamBody {
             keep_alive,
             last_write: Instant::now(),
             sleep: Box::pin(sleep(keep_alive)),
+            armed: false,
             state,
         }
     }
@@ -128,10 +131,16 @@ impl StreamBody {
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        // Armed and not elapsed: it wakes this task by itself, and need not be asked with every event.
+        if self.armed && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.armed = true;
         while self.sleep.as_mut().poll(cx).is_ready() {
             let due = self.last_write + self.keep_alive;
             if Instant::now() >= due {
                 self.sleep.as_mut().reset(Instant::now() + self.keep_alive);
+                self.armed = false;
                 return self.write_keep_alive();
             }
             self.sleep.as_mut().reset(due);
