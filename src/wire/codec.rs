@@ -155,3 +155,44 @@ pub fn whole(
         Dialect::OllamaGenerate => ollama::whole(answer, identity, ollama::Shape::Generate, at),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIALECTS: [Dialect; 4] =
+        [Dialect::OpenAiChat, Dialect::OpenAiCompletions, Dialect::OllamaChat, Dialect::OllamaGenerate];
+
+    /// Something that is nearly an event.
+    const NEARLY: &str = r#"\{"(choices|message|error|usage|response)": ?(\[\{"(delta|text|index)": ?("[a-z\\"]{0,6}"|\{\}|7|null|\[\{"function":\{"name":"f","arguments":"\{"\}\}\])\}\]|\{\}|null|"x"|-1),? ?("done":true)?\}?"#;
+
+    proptest! {
+        #[test]
+        fn no_payload_panics_a_decoder_and_what_is_decoded_can_be_encoded(
+            payloads in proptest::collection::vec(prop_oneof![Just(String::from("[DONE]")), ".*", NEARLY], 1..8)
+        ) {
+            let identity = Identity { id: "x".into(), model: "m".into(), started: Timestamp::default() };
+            for (from, to) in DIALECTS.into_iter().flat_map(|from| DIALECTS.map(|to| (from, to))) {
+                let mut decoder = Decoder::new(from, "x");
+                let Some(mut encoder) = Encoder::new(to, &identity, Style::default()) else { continue };
+                let mut frames = Frames::default();
+                for payload in &payloads {
+                    let data = Bytes::copy_from_slice(payload.as_bytes());
+                    let frame = Frame { raw: data.clone(), event: None, data };
+                    let flow = decoder.decode(&frame, &mut |event| {
+                        drop(encoder.encode(&event, Timestamp::default(), &mut frames));
+                    });
+                    drop(flow);
+                }
+                encoder.finish(Timestamp::default(), &mut frames);
+                for frame in frames.drain() {
+                    let text = std::str::from_utf8(&frame).unwrap();
+                    let json = text.trim_end().trim_start_matches("data: ");
+                    prop_assert!(json == "[DONE]" || serde_json::from_str::<serde_json::Value>(json).is_ok(), "{}", text);
+                }
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod decode;
 mod encode;
+mod messages;
 mod parse;
 mod tools;
 mod whole;

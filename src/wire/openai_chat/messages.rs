@@ -1,0 +1,177 @@
+//! Reads the messages of a chat completions request.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::wire::envelope::ParseError;
+use crate::wire::json::{Field, Text};
+use crate::wire::request::{Dropped, Image, Message, Part, Role, ToolCall};
+
+#[derive(Deserialize)]
+pub(super) struct WireMessage<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Field<'a>,
+    #[serde(borrow, default)]
+    reasoning_content: Field<'a>,
+    #[serde(borrow, default)]
+    reasoning: Field<'a>,
+    #[serde(borrow, default)]
+    refusal: Field<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<WireToolCall<'a>>>,
+    #[serde(borrow, default)]
+    function_call: Field<'a>,
+    #[serde(borrow, default)]
+    audio: Field<'a>,
+    #[serde(borrow, default)]
+    tool_call_id: Field<'a>,
+    #[serde(borrow, default)]
+    name: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireToolCall<'a> {
+    #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow)]
+    function: WireFunction<'a>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    arguments: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    text: Field<'a>,
+    #[serde(borrow, default)]
+    refusal: Field<'a>,
+    #[serde(borrow, default)]
+    image_url: Field<'a>,
+}
+
+/// Reads one message, and names what of it has no place in the request model.
+pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Result<Message<'a>, ParseError> {
+    let role = match wire.role.as_ref() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        other => {
+            let words = format!("the role `{other}` is not known to the backend of this model");
+            return Err(ParseError::new(words, Some("messages")));
+        }
+    };
+    let mut parts = Vec::new();
+    if let Some(text) = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text()) {
+        parts.push(Part::Reasoning(text));
+    }
+    read_content(wire.content, &mut parts, dropped)?;
+    if !wire.function_call.is_absent() || !wire.audio.is_absent() {
+        let words =
+            "a message holds a `function_call` or `audio`, which the backend of this model cannot be told";
+        return Err(ParseError::new(words, Some("messages")));
+    }
+    if role != Role::Tool && !wire.name.is_absent() {
+        dropped.add("messages.name");
+    }
+    if let Some(text) = wire.refusal.some_text() {
+        parts.push(Part::Text(text));
+    }
+    for call in wire.tool_calls.unwrap_or_default() {
+        let name = call.function.name.some_text();
+        let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
+        let arguments = call.function.arguments;
+        let arguments =
+            arguments.text().or_else(|| arguments.raw().map(Text::Plain)).unwrap_or(Text::Plain(""));
+        parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
+    }
+    if role == Role::Tool {
+        if parts.iter().any(|part| matches!(part, Part::Image(_))) {
+            let words = "an image in a `tool` message cannot be carried to the backend of this model";
+            return Err(ParseError::new(words, Some("messages")));
+        }
+        let text =
+            parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
+        let result = Part::ToolResult {
+            call_id: wire.tool_call_id.some_text(),
+            tool: wire.name.some_text(),
+            text: text.collect(),
+        };
+        parts = vec![result];
+    }
+    Ok(Message { role, parts })
+}
+
+fn read_content<'a>(
+    content: Field<'a>,
+    parts: &mut Vec<Part<'a>>,
+    dropped: &mut Dropped,
+) -> Result<(), ParseError> {
+    let wrong = || ParseError::new("`content` must be a string or a list of parts", Some("messages"));
+    match content.text() {
+        Some(text) if text.is_empty() => {}
+        Some(text) => parts.push(Part::Text(text)),
+        None if content.is_absent() => {}
+        None => {
+            for part in content.read::<Vec<WirePart<'a>>>().ok_or_else(wrong)? {
+                parts.push(read_part(&part, dropped)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
+    let incomplete = || ParseError::new(format!("a `{}` part is not complete", part.kind), Some("messages"));
+    match part.kind.as_ref() {
+        "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
+        "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),
+        "image_url" => {
+            #[derive(Deserialize)]
+            struct ImageUrl<'a> {
+                #[serde(borrow, default)]
+                url: Field<'a>,
+                #[serde(borrow, default)]
+                detail: Field<'a>,
+            }
+            let url = match part.image_url.text() {
+                Some(url) => Some(url), // some clients leave the object out
+                None => part.image_url.read::<ImageUrl<'a>>().and_then(|image| {
+                    if !image.detail.is_absent() {
+                        dropped.add("messages.content.image_url.detail");
+                    }
+                    image.url.text()
+                }),
+            };
+            Ok(Part::Image(image(url.ok_or_else(incomplete)?)))
+        }
+        other => Err(ParseError::new(
+            format!("a `{other}` part cannot be carried to the backend of this model"),
+            Some("messages"),
+        )),
+    }
+}
+
+/// A data URL (RFC 2397) gives its base64, any other URL stays one.
+fn image(url: Text<'_>) -> Image<'_> {
+    let (Text::Escaped(text) | Text::Plain(text)) = url;
+    let data = text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    match data {
+        // JSON may write `/` as `\/`
+        Some((media_type, base64)) => {
+            Image::Data { media_type: Some(media_type.replace('\\', "")), base64: Text::Escaped(base64) }
+        }
+        None => Image::Url(url),
+    }
+}
