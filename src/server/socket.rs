@@ -28,7 +28,7 @@ pub(super) struct Watch(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     stream: TcpStream,
-    /// hyper has looked for bytes, and will be woken by the end of them.
+    /// hyper has looked for bytes in vain, and will be woken by more of them or by their end.
     looked: AtomicBool,
 }
 
@@ -75,9 +75,11 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.shared.looked.store(true, Ordering::Relaxed);
         loop {
-            ready!(self.shared.stream.poll_read_ready(cx))?;
+            let ready = self.shared.stream.poll_read_ready(cx);
+            // Only a look that found nothing leaves a waker behind: one that found bytes is the last until they are used.
+            self.shared.looked.store(ready.is_pending(), Ordering::Relaxed);
+            ready!(ready)?;
             match self.shared.stream.try_read_buf(buffer) {
                 Ok(read) => {
                     if read > 0 {
