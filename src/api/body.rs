@@ -38,9 +38,8 @@ fn refuse_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     if coded.is_none() {
         return Ok(());
     }
-    let mut refusal =
-        Refusal::new(Code::InvalidRequest, "the body must not be compressed (no Content-Encoding)");
-    refusal.failure = refusal.failure.with_status(415);
+    let refusal = Refusal::new(Code::InvalidRequest, "the body must not be compressed (no Content-Encoding)")
+        .with_status(415);
     Err(refusal)
 }
 
@@ -72,7 +71,6 @@ async fn read_up_to(body: &mut Incoming, bound: usize) -> Result<Option<Bytes>, 
 
 fn slow(limit: Duration) -> Refusal {
     let words = format!("the body did not come within {}", humantime::format_duration(limit));
-    let mut refusal = Refusal::new(Code::InvalidRequest, words);
-    refusal.failure = refusal.failure.with_status(408);
+    let refusal = Refusal::new(Code::InvalidRequest, words).with_status(408);
     refusal.header(CONNECTION, HeaderValue::from_static("close"))
 }

@@ -43,8 +43,7 @@ impl Names {
             request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if size > header_bytes {
             let words = format!("the headers are larger than {header_bytes} bytes");
-            let mut refusal = Refusal::new(Code::InvalidRequest, words);
-            refusal.failure = refusal.failure.with_status(431);
+            let refusal = Refusal::new(Code::InvalidRequest, words).with_status(431);
             return Err(refusal);
         }
         check_framing(request)?;
@@ -54,8 +53,7 @@ impl Names {
             return Ok(());
         }
         let words = "this Host is not one of the gateway's; list it under `server.allowed_hosts`";
-        let mut refusal = Refusal::new(Code::InvalidRequest, words);
-        refusal.failure = refusal.failure.with_status(421);
+        let refusal = Refusal::new(Code::InvalidRequest, words).with_status(421);
         Err(refusal)
     }
 }
@@ -72,9 +70,9 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
             return Err(close(Refusal::new(Code::InvalidRequest, words)));
         }
         if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-            let mut refusal =
-                Refusal::new(Code::InvalidRequest, "the only Transfer-Encoding that is known is `chunked`");
-            refusal.failure = refusal.failure.with_status(501);
+            let refusal =
+                Refusal::new(Code::InvalidRequest, "the only Transfer-Encoding that is known is `chunked`")
+                    .with_status(501);
             return Err(close(refusal));
         }
     }

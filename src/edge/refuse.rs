@@ -32,6 +32,13 @@ impl Refusal {
         Failure::new(code, message).into()
     }
 
+    /// Answers with another status than the code's own.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.failure.status = Some(status);
+        self
+    }
+
     /// Asks the client to come back after so many seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {

@@ -160,15 +160,13 @@ impl Routes {
         let (method, path) = (request.method(), request.uri().path());
         let Ok(found) = self.0.at(path) else {
             let words = format!("there is no route {method} {}", shown(path));
-            let mut refusal = Refusal::new(Code::InvalidRequest, words);
-            refusal.failure = refusal.failure.with_status(404);
+            let refusal = Refusal::new(Code::InvalidRequest, words).with_status(404);
             return Err(refusal);
         };
         if !found.value.methods.contains(method) {
             let allowed: Vec<&str> = found.value.methods.iter().map(Method::as_str).collect();
             let words = format!("{} takes {}, not {method}", shown(path), allowed.join(" and "));
-            let mut refusal = Refusal::new(Code::InvalidRequest, words);
-            refusal.failure = refusal.failure.with_status(405);
+            let refusal = Refusal::new(Code::InvalidRequest, words).with_status(405);
             let allow = HeaderValue::try_from(allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
             return Err(refusal.header(ALLOW, allow));
         }
