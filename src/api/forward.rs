@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::api::generate::{refused, unknown_model};
 use crate::api::{Parts, body, plan, whole};
@@ -37,8 +37,12 @@ pub(super) async fn forward(
         let words = format!("no backend of this model speaks {}", forwarded.path());
         return Err(Failure::new(Code::InvalidRequest, words).param("model").into());
     }
-    let forward =
-        Forward { candidates, path: forwarded.path(), timeout: served.settings.limits.max_duration };
+    let forward = Forward {
+        candidates,
+        path: forwarded.path(),
+        headers: HeaderMap::new(),
+        timeout: served.settings.limits.max_duration,
+    };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_drained(&parts, &access, asking).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);
@@ -49,8 +53,7 @@ pub(super) async fn forward(
 fn speaks(api: Api, forwarded: Forwarded) -> bool {
     match (api, forwarded) {
         (Api::Ollama, _) | (Api::OpenAi, Forwarded::Embeddings) => true,
-        (Api::OpenAi, Forwarded::Embed | Forwarded::OldEmbeddings | Forwarded::Show) | (Api::Demo, _) => {
-            false
-        }
+        (Api::OpenAi, Forwarded::Embed | Forwarded::OldEmbeddings | Forwarded::Show)
+        | (Api::Demo | Api::Anthropic, _) => false,
     }
 }

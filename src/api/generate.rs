@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
-use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::api::plan::{self, Planned, plan};
 use crate::api::serving::Settings;
-use crate::api::{Parts, body, whole};
+use crate::api::{ANTHROPIC_BETA, Parts, body, whole};
 use crate::downstream::{Body, StreamBody, json, stream};
-use crate::edge::{Refusal, Slot, Traced};
+use crate::edge::{ANTHROPIC_VERSION, Refusal, Slot, Traced};
 use crate::journal;
 use crate::relay::{self, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Plan};
 use crate::wire::{
-    self, Answer, Code, Dialect, Dropped, Encode as _, Encoder, Envelope, Event, Failure, Finish, Frames,
-    Identity, ModelKey, Style,
+    self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
+    Frames, Identity, ModelKey, Style,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -42,14 +41,16 @@ pub(super) async fn generate(
     slot: Option<Slot>,
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
+    let headers = passed_on(dialect, request.headers());
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope =
         Envelope::parse(&body, ModelKey::Model, dialect.streams_by_default(), parts.bounds.json_depth)
             .map_err(|error| plan::refusal(&error))?;
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
-    let planned = plan(served, dialect, &envelope, &body)?;
-    let identity = Identity { id: random_id(), model: envelope.model, started: now() };
+    let planned = plan(served, dialect, &envelope, &body, &headers)?;
+    let echo = if dialect == Dialect::OpenAiResponses { Echo::of(&body) } else { Echo::default() };
+    let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !envelope.stream || envelope.usage || !dialect.has_stream_options();
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
@@ -62,6 +63,12 @@ pub(super) async fn generate(
         Planned::Ask(candidates) => whole::answer(&parts, &asked, candidates).await?,
     };
     Ok(with_dropped(response, &dropped))
+}
+
+/// Headers that belong to a dialect: a backend that speaks it is told them too.
+pub(super) fn passed_on(dialect: Dialect, headers: &HeaderMap) -> HeaderMap {
+    let own = [ANTHROPIC_VERSION, ANTHROPIC_BETA].into_iter().filter(|_| dialect == Dialect::Anthropic);
+    own.filter_map(|name| Some((name.clone(), headers.get(&name)?.clone()))).collect()
 }
 
 pub(super) fn unknown_model(model: &str) -> Refusal {
@@ -77,7 +84,7 @@ async fn streamed(
     slot: Option<Slot>,
 ) -> Result<(Response<Body>, Dropped), Refusal> {
     let Asked { client, settings, access } = asked;
-    let framing = client.dialect.framing();
+    let dialect = client.dialect;
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
     let (writer, reader) = journal::open(READER_BYTES);
     let (opened, mut first) = oneshot::channel();
@@ -114,8 +121,8 @@ async fn streamed(
     let early = told.is_none();
     // An early head cannot know which backend will serve; the first one will, most likely.
     let dropped = told.transpose().map_err(refused)?.unwrap_or(unknown);
-    let body = StreamBody::new(reader, access, framing, settings.keep_alive, early);
-    Ok((stream(framing, body), dropped))
+    let body = StreamBody::new(reader, access, dialect.keep_alive(), settings.keep_alive, early);
+    Ok((stream(dialect.framing(), body), dropped))
 }
 
 pub(super) fn plan_of(parts: &Parts, settings: &Settings, candidates: Vec<Candidate>) -> Plan {
@@ -145,8 +152,9 @@ fn loaded(asked: &Asked, streams: bool, finish: Finish) -> Response<Body> {
     let (writer, reader) = journal::open(READER_BYTES);
     writer.append(frames.drain().collect::<Vec<Bytes>>());
     writer.close();
-    let framing = client.dialect.framing();
-    stream(framing, StreamBody::new(reader, asked.access.clone(), framing, asked.settings.keep_alive, false))
+    let filler = client.dialect.keep_alive();
+    let body = StreamBody::new(reader, asked.access.clone(), filler, asked.settings.keep_alive, false);
+    stream(client.dialect.framing(), body)
 }
 
 /// An attempt that failed before anything was shown.

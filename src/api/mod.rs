@@ -1,6 +1,7 @@
 //! What the endpoints do.
 
 mod body;
+mod count;
 mod forward;
 mod generate;
 mod health;
@@ -19,7 +20,7 @@ use http::header::HeaderName;
 use tower::Service;
 
 use crate::downstream::Body;
-use crate::edge::{Admitted, Endpoint, Refusal};
+use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal};
 use crate::server::{Shutdown, Tasks};
 use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
@@ -47,8 +48,8 @@ pub struct Bounds {
     pub event_bytes: usize,
 }
 
-/// Anthropic's clients send it; the list of models has one path and two shapes.
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// What of the API is still being tried out that the client wants.
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// The innermost service.
 #[derive(Clone, Debug)]
@@ -71,6 +72,7 @@ impl Service<Admitted> for Api {
         let anthropic = traced.request.headers().contains_key(ANTHROPIC_VERSION);
         match routed.endpoint {
             Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, slot)),
+            Endpoint::CountTokens => Box::pin(count::count_tokens(parts, traced, slot)),
             Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, slot)),
             Endpoint::Models => Box::pin(async move { Ok(models::list(&parts, anthropic).await) }),
             Endpoint::Model(id) => Box::pin(async move { models::one(&parts, &id, anthropic).await }),

@@ -1,13 +1,16 @@
 //! From a request to a plan: what each backend of the route is to be asked, in its own dialect.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use http::HeaderMap;
 
 use crate::api::serving::Served;
 use crate::edge::Refusal;
-use crate::upstream::{Api, Backend, Candidate};
+use crate::upstream::{Api, Candidate};
 use crate::wire::{
-    Code, Dialect, Dropped, Envelope, Failure, Finish, ParseError, Request, Style, parse_request,
-    write_request,
+    Code, Dialect, Dropped, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written,
+    parse_request, write_request,
 };
 
 /// What is to be asked, or that there is nothing to ask.
@@ -32,6 +35,7 @@ pub(super) fn plan(
     client: Dialect,
     envelope: &Envelope,
     body: &Bytes,
+    headers: &HeaderMap,
 ) -> Result<Planned, Refusal> {
     let mut candidates = Vec::with_capacity(served.targets.len());
     let mut unfit = None;
@@ -41,7 +45,8 @@ pub(super) fn plan(
         let written = if dialect == client {
             let usage =
                 backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            Ok((envelope.rewrite(body, alias.as_deref(), usage), Dropped::default()))
+            let body = envelope.rewrite(body, alias.as_deref(), usage);
+            Ok(Written { body, dropped: Dropped::default(), names: Names::default() })
         } else {
             let request = request.get_or_insert_with(|| parse_request(client, body));
             let model = alias.as_deref().unwrap_or(&envelope.model);
@@ -49,7 +54,15 @@ pub(super) fn plan(
             translate(request, client, dialect, model, style)
         };
         match written {
-            Ok((body, dropped)) => candidates.push(candidate(backend, dialect, body, dropped)),
+            Ok(Written { body, dropped, names }) => candidates.push(Candidate {
+                backend: Arc::clone(backend),
+                dialect,
+                body,
+                translated: dialect != client,
+                dropped,
+                names,
+                headers: if dialect == client { headers.clone() } else { HeaderMap::new() },
+            }),
             Err(why) => {
                 unfit.get_or_insert(why);
             }
@@ -68,22 +81,13 @@ pub(super) fn plan(
     }
 }
 
-fn candidate(
-    backend: &std::sync::Arc<Backend>,
-    dialect: Dialect,
-    body: Bytes,
-    dropped: Dropped,
-) -> Candidate {
-    Candidate { backend: backend.clone(), dialect, body, dropped }
-}
-
 fn translate(
     request: &Result<Request<'_>, ParseError>,
     client: Dialect,
     backend: Dialect,
     model: &str,
     style: Style,
-) -> Result<(Bytes, Dropped), Unfit> {
+) -> Result<Written, Unfit> {
     let request = request.as_ref().map_err(|error| Unfit::Refused(failure(error)))?;
     // Without a prompt Ollama loads the model, or unloads it if it shall be kept for no time.
     if matches!(client, Dialect::OllamaChat | Dialect::OllamaGenerate) && request.messages.is_empty() {

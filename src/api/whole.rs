@@ -9,7 +9,7 @@ use crate::edge::Refusal;
 use crate::relay;
 use crate::telemetry::{Access, End};
 use crate::upstream::{Api, Attempted, Candidate, Forward};
-use crate::wire::{Code, Dialect, Dropped, Failure, Usage, ollama, openai_chat};
+use crate::wire::{self, Code, Dropped, Failure};
 
 /// Asks the candidates in order for a whole answer.
 pub(super) async fn answer(
@@ -67,22 +67,16 @@ async fn first_of(
 }
 
 async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Response<Body>, Attempted> {
-    let Candidate { backend, dialect, body, .. } = candidate;
+    let Candidate { backend, dialect, body, headers, .. } = candidate;
     let forward = Forward {
         candidates: vec![(backend, body)],
         path: dialect.path(),
+        headers,
         timeout: asked.settings.limits.max_duration,
     };
     let answered = parts.pool.forward(&forward, &asked.access).await?;
-    if let Some(usage) = read_usage(dialect, &answered.body) {
+    if let Some(usage) = wire::read_usage(dialect, &answered.body) {
         asked.access.tokens(usage.input, usage.output);
     }
     Ok(json(StatusCode::OK, answered.body))
-}
-
-fn read_usage(dialect: Dialect, body: &[u8]) -> Option<Usage> {
-    match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiCompletions => openai_chat::read_usage(body),
-        Dialect::OllamaChat | Dialect::OllamaGenerate => ollama::read_usage(body),
-    }
 }

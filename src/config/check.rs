@@ -118,15 +118,28 @@ fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'s
         Api::Demo if !backend.url.is_empty() => {
             problems.push(("url", format!("backend `{name}` is built in and has no `url`"), None));
         }
-        Api::Ollama | Api::OpenAi if !matches!(scheme, Some("http" | "https")) || host.is_empty() => {
+        Api::Ollama | Api::OpenAi | Api::Anthropic
+            if !matches!(scheme, Some("http" | "https")) || host.is_empty() =>
+        {
             let message = format!("the `url` of backend `{name}` is not one: \"{}\"", backend.url);
             problems.push(("url", message, Some("url = \"http://127.0.0.1:11434\"")));
         }
-        Api::Ollama | Api::OpenAi if credentials => {
+        Api::Ollama | Api::OpenAi | Api::Anthropic if credentials => {
             let message = format!("the `url` of backend `{name}` holds credentials");
             problems.push(("url", message, Some("api_key = { env = \"NAME\" }")));
         }
-        Api::Demo | Api::Ollama | Api::OpenAi => {}
+        Api::Demo | Api::Ollama | Api::OpenAi | Api::Anthropic => {}
+    }
+    let foreign = [
+        ("responses", backend.responses, Api::OpenAi),
+        ("default_max_tokens", backend.default_max_tokens.is_some(), Api::Anthropic),
+        ("thinking", backend.thinking.is_some(), Api::Anthropic),
+    ];
+    for (key, set, api) in foreign {
+        if set && backend.api != api {
+            let words = format!("`{key}` of backend `{name}` means nothing to its `api`");
+            problems.push((key, words, None));
+        }
     }
     if let Some(key) = &mut backend.api_key {
         match read(key) {

@@ -187,11 +187,14 @@ mod tests {
 
     #[test]
     fn the_commented_keys_of_the_reference_are_lawful() {
-        let text = uncommented().replace("{ env = \"OPENAI_API_KEY\" }", "{ file = \"/dev/null\" }");
+        let keyless = |text: String, name: &str| {
+            text.replace(&format!("{{ env = \"{name}\" }}"), "{ file = \"/dev/null\" }")
+        };
+        let text = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].into_iter().fold(uncommented(), keyless);
         if let Err(problems) = Config::parse(&text, Overrides::default()) {
             let words = Problems { file: "proxy.toml".into(), list: problems }.to_string();
-            assert!(words.contains("holds no key"), "{words}");
-            assert_eq!(words.matches("proxy.toml:").count(), 1, "{words}");
+            assert_eq!(words.matches("holds no key").count(), 2, "{words}");
+            assert_eq!(words.matches("proxy.toml:").count(), 2, "{words}");
         }
     }
 

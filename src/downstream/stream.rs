@@ -13,7 +13,6 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::journal::{Next, Reader};
 use crate::telemetry::Access;
-use crate::wire::Framing;
 
 /// The answer failed: hyper closes the connection without the last chunk, and every client sees that something is missing.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +24,8 @@ pub struct BrokenOff;
 pub struct StreamBody {
     reader: Reader,
     access: Access,
-    framing: Framing,
+    /// What is written when the client has seen nothing for a while.
+    filler: &'static [u8],
     keep_alive: Duration,
     last_write: Instant,
     sleep: Pin<Box<Sleep>>,
@@ -79,12 +79,18 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 
 impl StreamBody {
     /// `early`: the head goes out before there is content.
-    pub fn new(reader: Reader, access: Access, framing: Framing, keep_alive: Duration, early: bool) -> Self {
+    pub fn new(
+        reader: Reader,
+        access: Access,
+        filler: &'static [u8],
+        keep_alive: Duration,
+        early: bool,
+    ) -> Self {
         let state = if early { State::Early } else { State::Running };
         Self {
             reader,
             access,
-            framing,
+            filler,
             keep_alive,
             last_write: Instant::now(),
             sleep: Box::pin(sleep(keep_alive)),
@@ -99,14 +105,9 @@ impl StreamBody {
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
-    /// What keeps a stream alive without being an event. One newline: a blank line would end a block without data, which
-    /// breaks openai-python behind an `id:`. One space: Ollama's clients read a blank line as broken JSON.
     fn write_keep_alive(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.access.metrics().keep_alive();
-        self.write(match self.framing {
-            Framing::Sse => Bytes::from_static(b": keep-alive\n"),
-            Framing::Ndjson => Bytes::from_static(b" "),
-        })
+        self.write(Bytes::from_static(self.filler))
     }
 
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {

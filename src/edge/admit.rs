@@ -68,7 +68,10 @@ const RETRY_AFTER: u32 = 5;
 
 impl<S> Admit<S> {
     fn check(&self, known: &Known) -> Result<Option<Slot>, Refusal> {
-        if !matches!(known.routed.endpoint, Endpoint::Generate(_) | Endpoint::Forward(_)) {
+        if !matches!(
+            known.routed.endpoint,
+            Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::Forward(_)
+        ) {
             return Ok(None);
         }
         let mut slot = Slot(Vec::with_capacity(2));

@@ -130,7 +130,7 @@ fn key(headers: &HeaderMap) -> Option<&[u8]> {
 /// What an endpoint asks of a key; `None`: open to all.
 fn scope(endpoint: &Endpoint) -> Option<Scope> {
     match endpoint {
-        Endpoint::Generate(_) | Endpoint::Forward(_) => Some(Scope::Inference),
+        Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::Forward(_) => Some(Scope::Inference),
         Endpoint::Models | Endpoint::Model(_) | Endpoint::Tags | Endpoint::Running => Some(Scope::Models),
         Endpoint::Version | Endpoint::Root | Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics => None,
     }

@@ -19,7 +19,7 @@ pub use auth::{Auth, AuthLayer, Caller, KeyConfig, Keys, Scope};
 pub use cors::{Cors, CorsLayer};
 pub use guard::{Guard, GuardLayer, Names};
 pub use refuse::{Refusal, read_over};
-pub use route::{Door, Endpoint, Forwarded, Route, RouteLayer, Routes};
+pub use route::{ANTHROPIC_VERSION, Door, Endpoint, Forwarded, Route, RouteLayer, Routes};
 pub use trace::{Trace, TraceLayer};
 
 /// A request and the record of it.

@@ -63,10 +63,12 @@ impl Refusal {
     pub fn response<B>(
         self,
         dialect: Dialect,
+        request_id: &str,
         body: impl FnOnce(StatusCode, bytes::Bytes) -> Response<B>,
     ) -> Response<B> {
-        let status = StatusCode::from_u16(self.failure.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = body(status, self.failure.body(dialect));
+        let status = StatusCode::from_u16(self.failure.status_in(dialect))
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = body(status, self.failure.body(dialect, Some(request_id)));
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use http::header::{ALLOW, HeaderValue};
+use http::header::{ALLOW, HeaderName, HeaderValue};
 use http::{Method, Request};
 use matchit::Router;
 use tower::{Layer, Service};
@@ -17,6 +17,8 @@ use crate::wire::{Code, Dialect};
 pub enum Endpoint {
     /// A model is to answer.
     Generate(Dialect),
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
     /// Passed on to a backend that speaks it.
     Forward(Forwarded),
     /// `GET /v1/models`.
@@ -61,20 +63,30 @@ impl Forwarded {
     }
 }
 
+/// Anthropic's clients must send it.
+pub const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
 /// A door: the API to which a path belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     OpenAi,
+    Anthropic,
     Ollama,
     /// Probes and metrics.
     Gateway,
 }
 
 impl Door {
-    /// The door at which a path stands, known to us or not.
-    pub fn of(path: &str) -> Self {
+    /// The door at which a request stands, known to us or not. Where paths are shared (`/v1/models`) the header tells that
+    /// Anthropic's clients must send.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
         if path == "/" || path.starts_with("/api/") {
             Self::Ollama
+        } else if path.starts_with(Dialect::Anthropic.path())
+            || path.starts_with("/v1/models") && request.headers().contains_key(ANTHROPIC_VERSION)
+        {
+            Self::Anthropic
         } else if path.starts_with("/v1/") {
             Self::OpenAi
         } else {
@@ -86,6 +98,7 @@ impl Door {
     pub fn dialect(self) -> Dialect {
         match self {
             Self::OpenAi | Self::Gateway => Dialect::OpenAiChat,
+            Self::Anthropic => Dialect::Anthropic,
             Self::Ollama => Dialect::OllamaChat,
         }
     }
@@ -94,6 +107,7 @@ impl Door {
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Ollama => "ollama",
             Self::Gateway => "gateway",
         }
@@ -121,6 +135,9 @@ impl Routes {
         Self::table([
             generate(Dialect::OpenAiChat),
             generate(Dialect::OpenAiCompletions),
+            generate(Dialect::OpenAiResponses),
+            generate(Dialect::Anthropic),
+            ("/v1/messages/count_tokens", POST, Endpoint::CountTokens),
             generate(Dialect::OllamaChat),
             generate(Dialect::OllamaGenerate),
             forward(Forwarded::Embeddings),

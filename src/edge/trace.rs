@@ -16,6 +16,9 @@ use crate::telemetry::{Access, Metrics, random_id};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The same, where Anthropic's clients look for it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
 /// How a whole answer is made from a status and a body.
 type Whole<B> = fn(StatusCode, Bytes) -> Response<B>;
 
@@ -64,7 +67,7 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let door = Door::of(request.uri().path());
+        let door = Door::of(&request);
         let access = Access::new(
             request_id(&request),
             request.method().as_str(),
@@ -82,7 +85,7 @@ where
                     if let Some(body) = refusal.unread.take() {
                         read_over(*body).await;
                     }
-                    refusal.response(door.dialect(), whole)
+                    refusal.response(door.dialect(), record.request_id(), whole)
                 }
             };
             record.answered(response.status().as_u16());
@@ -90,6 +93,9 @@ where
                 record.metrics().bytes_out(usize::try_from(size).unwrap_or(usize::MAX));
             }
             if let Ok(id) = HeaderValue::try_from(record.request_id()) {
+                if door == Door::Anthropic {
+                    response.headers_mut().insert(REQUEST_ID, id.clone());
+                }
                 response.headers_mut().insert(X_REQUEST_ID, id);
             }
             Ok(response)

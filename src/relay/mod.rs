@@ -19,7 +19,7 @@ use crate::relay::rewrite::{Rewrite, Step};
 use crate::relay::timers::Timers;
 use crate::telemetry::{Access, End};
 use crate::upstream::{Attempted, FrameStream, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{Code, Dialect, Dropped, Failure, Frame, Identity, Style, Timestamp};
+use crate::wire::{self, Code, Dialect, Dropped, Failure, Frame, Identity, Style, Timestamp};
 
 pub use timers::{Limits, OnDisconnect};
 pub use whole::collect;
@@ -89,22 +89,23 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()));
             if let Err(Err(attempted)) = opened.send(Err(attempted)) {
-                outside.writer.fail(attempted.failure.frame(client.dialect));
+                let Client { dialect, identity, style } = &client;
+                outside.writer.fail(wire::failed(*dialect, identity, *style, &attempted.failure));
             }
             return None;
         }
     };
     access.first_content();
     outside.timers.event(Instant::now());
-    let Opened { backend, dialect, dropped, frames, held } = stream;
+    let Opened { backend, dialect, dropped, names, frames, held } = stream;
     drop(opened.send(Ok(dropped))); // nobody there: the head went out before the content came
-    let rewrite = Rewrite::new(backend, dialect, &client);
+    let rewrite = Rewrite::new(backend, dialect, names, &client);
     let mut pump = Pump { rewrite, meter: Meter::new(access), frames, out: Vec::with_capacity(4) };
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
         None => pump.run(&mut outside).await,
     };
-    Box::pin(pump.end(ending, outside, client.dialect, limits.on_disconnect)).await
+    Box::pin(pump.end(ending, outside, limits.on_disconnect)).await
 }
 
 /// Opens a backend; `None` if the client left meanwhile.
@@ -222,7 +223,6 @@ impl Pump {
         mut self,
         ending: Ending,
         outside: Outside,
-        client: Dialect,
         on_disconnect: OnDisconnect,
     ) -> Option<Box<FrameStream>> {
         let Outside { writer, drained, .. } = outside;
@@ -246,7 +246,7 @@ impl Pump {
             }
             Ending::Failed(failure) => {
                 self.meter.ended(End::Failed(failure.code.name()));
-                writer.fail(failure.frame(client));
+                writer.fail(self.rewrite.last_words(&failure));
             }
             Ending::FailedSame { frame, code } => {
                 self.meter.ended(End::Failed(code.name()));

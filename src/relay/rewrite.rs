@@ -9,7 +9,7 @@ use crate::relay::meter::Meter;
 use crate::relay::{Client, now, truncated};
 use crate::upstream::Backend;
 use crate::wire::{
-    Code, Decode as _, Decoder, Dialect, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Framing,
+    Code, Decode as _, Decoder, Dialect, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Names,
 };
 
 /// How the frames of one answer are rewritten.
@@ -22,8 +22,17 @@ pub(super) struct Rewrite {
 
 #[derive(Debug)]
 enum To {
-    Same { framing: Framing, hide_usage: bool },
-    Other { encoder: Box<Encoder>, frames: Frames },
+    Same {
+        dialect: Dialect,
+        hide_usage: bool,
+        /// An error that is not the last frame of its dialect, and what it says: the two go out together.
+        held: Option<(Bytes, Failure)>,
+    },
+    Other {
+        encoder: Box<Encoder>,
+        names: Names,
+        frames: Frames,
+    },
 }
 
 /// How the answer stands behind a frame.
@@ -41,15 +50,16 @@ pub(super) enum Step {
 }
 
 impl Rewrite {
-    pub(super) fn new(backend: Arc<Backend>, dialect: Dialect, client: &Client) -> Self {
+    pub(super) fn new(backend: Arc<Backend>, dialect: Dialect, names: Names, client: &Client) -> Self {
         let encoder = (dialect != client.dialect)
             .then(|| Encoder::new(client.dialect, &client.identity, client.style))
             .flatten();
         let to = match encoder {
-            Some(encoder) => To::Other { encoder: Box::new(encoder), frames: Frames::default() },
+            Some(encoder) => To::Other { encoder: Box::new(encoder), names, frames: Frames::default() },
             None => To::Same {
-                framing: dialect.framing(),
+                dialect,
                 hide_usage: dialect.has_stream_options() && !client.style.usage,
+                held: None,
             },
         };
         let decoder = Decoder::new(dialect, &client.identity.id);
@@ -61,17 +71,20 @@ impl Rewrite {
         if frame.data.is_empty() {
             return Step::More; // a blank event is somebody's keep-alive, and breaks clients
         }
-        match self.to {
-            To::Same { hide_usage, .. } => self.same(frame, hide_usage, meter, out),
+        match &mut self.to {
+            To::Same { .. } => self.same(frame, meter, out),
             To::Other { .. } => self.translated(&frame, meter, out),
         }
     }
 
-    fn same(&mut self, frame: Frame, hide_usage: bool, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
+    fn same(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
+        let To::Same { dialect, hide_usage, held } = &mut self.to else {
+            return Step::More;
+        };
         let mut failed = None;
         let flow = self.decoder.decode(&frame, &mut |event| match event {
             Event::Usage(usage) => meter.usage(usage),
-            Event::Fail(failure) => failed = Some(failure.code),
+            Event::Fail(failure) => failed = Some(failure),
             Event::Start
             | Event::Open { .. }
             | Event::Delta { .. }
@@ -80,10 +93,27 @@ impl Rewrite {
             | Event::Finish(_)
             | Event::Other => {}
         });
-        if let Some(code) = failed {
-            return Step::FailedSame { frame: self.backend.scrub(frame.raw), code };
+        match (held.take(), failed, flow.as_ref().ok()) {
+            (None, None, _) => {}
+            // Responses: `response.failed` follows.
+            (None, Some(failure), Some(Flow::More)) if *dialect == Dialect::OpenAiResponses => {
+                *held = Some((self.backend.scrub(frame.raw), failure));
+                return Step::More;
+            }
+            (Some((first, _)), Some(failure), Some(Flow::Ended)) => {
+                let frame = [first, self.backend.scrub(frame.raw)].concat().into();
+                return Step::FailedSame { frame, code: failure.code };
+            }
+            (Some((_, failure)), ..) => return Step::Failed(self.backend.scrub_failure(failure)),
+            // Anthropic's clients see an error by the name of its event alone, and those of Responses look for the response.
+            (None, Some(failure), _) if !is_said(*dialect, &frame) => {
+                return Step::Failed(self.backend.scrub_failure(failure));
+            }
+            (None, Some(failure), _) => {
+                return Step::FailedSame { frame: self.backend.scrub(frame.raw), code: failure.code };
+            }
         }
-        if !(hide_usage && self.decoder.usage_alone()) {
+        if !(*hide_usage && self.decoder.usage_alone()) {
             out.push(frame.raw);
         }
         // What is not understood is passed on all the same: the client may know it.
@@ -91,7 +121,7 @@ impl Rewrite {
     }
 
     fn translated(&mut self, frame: &Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
-        let To::Other { encoder, frames } = &mut self.to else {
+        let To::Other { encoder, names, frames } = &mut self.to else {
             return Step::More;
         };
         let at = now();
@@ -103,7 +133,7 @@ impl Rewrite {
             if let Event::Fail(failure) = event {
                 failed = Some(failure);
             } else if refused.is_none() {
-                refused = encoder.encode(&event, at, frames).err();
+                refused = encoder.encode(&names.restore(event), at, frames).err();
             }
         });
         let step = match (failed, refused, flow) {
@@ -127,17 +157,46 @@ impl Rewrite {
 
     /// The backend's body has ended cleanly, without a terminator.
     pub(super) fn end(&mut self, out: &mut Vec<Bytes>) -> Step {
+        if let To::Same { held: Some((_, failure)), .. } = &self.to {
+            return Step::Failed(self.backend.scrub_failure(failure.clone()));
+        }
         if !self.decoder.complete() {
             return Step::Failed(truncated());
         }
         match &mut self.to {
-            To::Same { framing: Framing::Sse, .. } => out.push(Bytes::from_static(b"data: [DONE]\n\n")),
-            To::Same { framing: Framing::Ndjson, .. } => {}
-            To::Other { encoder, frames } => {
+            To::Same { dialect, .. } => {
+                let terminator = dialect.terminator();
+                if !terminator.is_empty() {
+                    out.push(Bytes::from_static(terminator));
+                }
+            }
+            To::Other { encoder, frames, .. } => {
                 encoder.finish(now(), frames);
                 out.extend(frames.drain());
             }
         }
         Step::Ended
+    }
+
+    /// What ends the client's stream if the answer fails here.
+    pub(super) fn last_words(&mut self, failure: &Failure) -> Bytes {
+        match &mut self.to {
+            To::Same { .. } => self.decoder.last_words(failure),
+            To::Other { encoder, frames, .. } => {
+                encoder.fail(failure, frames);
+                frames.joined()
+            }
+        }
+    }
+}
+
+/// Is an error that this frame carries one that clients of its dialect see?
+fn is_said(dialect: Dialect, frame: &Frame) -> bool {
+    match dialect {
+        Dialect::Anthropic => frame.event.as_deref() == Some(b"error"),
+        Dialect::OpenAiResponses => frame.event.as_deref() == Some(b"response.failed"),
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OllamaChat | Dialect::OllamaGenerate => {
+            true
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::relay::timers::Timers;
 use crate::relay::{Client, Limits, broken, now, refusal, truncated};
 use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, whole};
+use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, whole};
 
 /// The largest answer that is gathered, in bytes.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -29,12 +29,12 @@ pub async fn collect(
         failure = timers.max_duration() => Err(refusal(failure)),
         result = Box::pin(pool.open(plan, access)) => result,
     };
-    let Opened { backend, dialect, dropped, mut frames, held } = opened?;
+    let Opened { backend, dialect, dropped, names, mut frames, held } = opened?;
     access.first_content();
     timers.event(Instant::now());
     let decoder = Decoder::new(dialect, &client.identity.id);
     let mut gathering =
-        Gathering { backend, decoder, answer: Answer::default(), meter: Meter::new(access.clone()) };
+        Gathering { backend, decoder, names, answer: Answer::default(), meter: Meter::new(access.clone()) };
     let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));
     while state.is_none() {
         let next = tokio::select! {
@@ -52,6 +52,7 @@ pub async fn collect(
 struct Gathering {
     backend: Arc<Backend>,
     decoder: Decoder,
+    names: Names,
     answer: Answer,
     meter: Meter,
 }
@@ -79,12 +80,12 @@ impl Gathering {
         self.meter.event(Instant::now());
         let at = now();
         let answer = &mut self.answer;
-        let meter = &mut self.meter;
+        let (meter, names) = (&mut self.meter, &self.names);
         let flow = self.decoder.decode(frame, &mut |event| {
             if let Event::Usage(usage) = &event {
                 meter.usage(*usage);
             }
-            answer.add(&event, at);
+            answer.add(&names.restore(event), at);
         });
         if let Some(failure) = answer.failure.take() {
             return Some(Err(self.backend.scrub_failure(failure)));

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use reqwest::Response;
 
 use crate::telemetry::Metrics;
@@ -13,7 +14,8 @@ use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
 use crate::upstream::plan::Candidate;
 use crate::wire::{
-    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, read_failure,
+    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names, ollama,
+    read_failure,
 };
 
 /// A backend that has sent first content.
@@ -23,6 +25,8 @@ pub struct Opened {
     pub dialect: Dialect,
     /// Fields of the request that it was not told.
     pub dropped: Dropped,
+    /// Names of tools that it was told in another form.
+    pub names: Names,
     /// Boxed: it is handed on from stage to stage.
     pub frames: Box<FrameStream>,
     /// What came up to the first content.
@@ -67,25 +71,55 @@ impl From<StreamError> for Attempted {
 }
 
 /// Asks one backend for a stream and reads on to its first content. Dropping the future closes the connection.
-pub(super) async fn open(candidate: Candidate, limit: usize, metrics: &Metrics) -> Result<Opened, Attempted> {
+pub(super) async fn open(
+    mut candidate: Candidate,
+    limit: usize,
+    metrics: &Metrics,
+) -> Result<Opened, Attempted> {
     let framing = candidate.dialect.framing();
     let body = match candidate.backend.api {
         Api::Demo => Body::Demo(Box::new(demo::ask(&candidate.body)?)),
-        Api::Ollama | Api::OpenAi => {
-            let response = ask(&candidate.backend, candidate.dialect.path(), &candidate.body).await?;
+        Api::Ollama | Api::OpenAi | Api::Anthropic => {
+            let response = ask_simply(&mut candidate).await?;
             check_media_type(&response, framing)?;
             Body::Http(response)
         }
     };
     let mut frames = Box::new(FrameStream::new(body, framing, limit, metrics.clone()));
     let held = until_content(&mut frames, &candidate).await?;
-    let Candidate { backend, dialect, dropped, .. } = candidate;
-    Ok(Opened { backend, dialect, dropped, frames, held })
+    let Candidate { backend, dialect, dropped, names, .. } = candidate;
+    Ok(Opened { backend, dialect, dropped, names, frames, held })
+}
+
+/// Sends the request, and again without a wish to think if the model cannot: Ollama refuses the whole request then, and no other
+/// API does.
+async fn ask_simply(candidate: &mut Candidate) -> Result<Response, Attempted> {
+    let path = candidate.dialect.path();
+    let attempted = match ask(&candidate.backend, path, &candidate.headers, &candidate.body).await {
+        Err(attempted) if candidate.translated && cannot_think(&attempted.failure) => attempted,
+        result => return result,
+    };
+    let Some(body) = ollama::without_thinking(&candidate.body) else {
+        return Err(attempted);
+    };
+    candidate.body = body;
+    candidate.dropped.add("reasoning_effort");
+    ask(&candidate.backend, path, &candidate.headers, &candidate.body).await
+}
+
+fn cannot_think(failure: &Failure) -> bool {
+    failure.status() == 400 && failure.message.contains("does not support thinking")
 }
 
 /// Sends the request; gives the response if its status is one of success.
-pub(super) async fn ask(backend: &Backend, path: &str, body: &bytes::Bytes) -> Result<Response, Attempted> {
-    let request = backend.post(path).header(CONTENT_TYPE, "application/json").body(body.clone());
+pub(super) async fn ask(
+    backend: &Backend,
+    path: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, Attempted> {
+    let request = backend.post(path).headers(headers.clone());
+    let request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
     let response = request.send().await.map_err(|error| unreachable(backend, error))?;
     if response.status().is_success() {
         return Ok(response);
@@ -143,7 +177,7 @@ fn is_object(body: &[u8]) -> bool {
 }
 
 /// Reads a body up to a bound; `None` if it breaks off or is larger.
-pub(super) async fn read_bounded(mut response: Response, bound: usize) -> Option<bytes::Bytes> {
+pub(super) async fn read_bounded(mut response: Response, bound: usize) -> Option<Bytes> {
     let mut body = bytes::BytesMut::new();
     while let Some(chunk) = response.chunk().await.ok()? {
         if body.len() + chunk.len() > bound {

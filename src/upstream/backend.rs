@@ -1,11 +1,11 @@
 //! One backend: a model server, or the built-in model.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use memchr::memmem;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,7 +13,12 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::upstream::secret::Secret;
-use crate::wire::{Dialect, Failure, Style};
+use crate::wire::{DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
+
+/// Anthropic's header for keys.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Anthropic answers nobody who does not say which version of its API they speak.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// `[[backend]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,9 +38,18 @@ pub struct Config {
     /// Does an OpenAI backend understand `stream_options`?
     #[serde(default = "yes")]
     pub stream_options: bool,
+    /// Is an OpenAI backend asked through its Responses API?
+    #[serde(default)]
+    pub responses: bool,
     /// Does an OpenAI backend understand `top_k`, `min_p` and `repeat_penalty`, as vLLM and llama.cpp do?
     #[serde(default)]
     pub sampling_extensions: bool,
+    /// The token limit that an Anthropic backend is told where the request has none.
+    #[serde(default)]
+    pub default_max_tokens: Option<NonZeroU64>,
+    /// How an Anthropic backend is told how much to think.
+    #[serde(default)]
+    pub thinking: Option<ThinkingStyle>,
 }
 
 /// The API that a backend speaks.
@@ -44,6 +58,7 @@ pub struct Config {
 pub enum Api {
     Ollama,
     OpenAi,
+    Anthropic,
     /// The built-in model.
     Demo,
 }
@@ -57,6 +72,16 @@ pub enum MaxTokensField {
     MaxCompletionTokens,
 }
 
+/// How an Anthropic backend is told how much to think.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ThinkingStyle {
+    /// A number of tokens.
+    Budget,
+    /// A level, as the newest models want it.
+    Adaptive,
+}
+
 fn yes() -> bool {
     true
 }
@@ -66,7 +91,9 @@ pub struct Backend {
     pub name: String,
     pub api: Api,
     origin: String,
-    authorization: Option<HeaderValue>,
+    responses: bool,
+    /// The header that carries the key.
+    authorization: Option<(HeaderName, HeaderValue)>,
     key: Option<SecretString>,
     style: Style,
     stream_options: bool,
@@ -78,10 +105,17 @@ impl Backend {
     pub fn new(config: &Config, client: Client) -> Self {
         let origin = config.url.trim_end_matches('/');
         let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
-        let bearer = config.api_key.as_ref().and_then(|key| key.value.as_ref()).and_then(|key| {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok()?;
+        let authorization = config.api_key.as_ref().and_then(|key| key.value.as_ref()).and_then(|key| {
+            let key = key.expose_secret();
+            let (name, value) = match config.api {
+                Api::Anthropic => (X_API_KEY, HeaderValue::try_from(key)),
+                Api::OpenAi | Api::Ollama | Api::Demo => {
+                    (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}")))
+                }
+            };
+            let mut value = value.ok()?;
             value.set_sensitive(true);
-            Some(value)
+            Some((name, value))
         });
         let max_tokens_field = match config.max_tokens_field {
             MaxTokensField::MaxTokens => "max_tokens",
@@ -91,13 +125,19 @@ impl Backend {
             usage: config.stream_options,
             max_tokens_field,
             sampling_extensions: config.sampling_extensions,
+            max_tokens: config.default_max_tokens.map_or(DEFAULT_MAX_TOKENS, NonZeroU64::get),
+            thinking: match config.thinking {
+                Some(ThinkingStyle::Adaptive) => Thinking::Adaptive,
+                Some(ThinkingStyle::Budget) | None => Thinking::Budget,
+            },
             ..Style::default()
         };
         Self {
             name: config.name.clone(),
             api: config.api,
             origin,
-            authorization: bearer,
+            responses: config.responses,
+            authorization,
             key: config.api_key.as_ref().and_then(|key| key.value.clone()),
             style,
             stream_options: config.stream_options,
@@ -109,14 +149,13 @@ impl Backend {
     /// cannot be asked this at all.
     pub fn dialect_for(&self, client: Dialect) -> Option<Dialect> {
         match (self.api, client) {
-            (
-                Api::OpenAi | Api::Demo,
-                Dialect::OpenAiChat | Dialect::OllamaChat | Dialect::OllamaGenerate,
-            ) => Some(Dialect::OpenAiChat),
             (Api::OpenAi | Api::Ollama, Dialect::OpenAiCompletions) => Some(Dialect::OpenAiCompletions),
-            (Api::Demo, Dialect::OpenAiCompletions) => None,
-            (Api::Ollama, Dialect::OpenAiChat | Dialect::OllamaChat) => Some(Dialect::OllamaChat),
+            (Api::Demo | Api::Anthropic, Dialect::OpenAiCompletions) => None,
+            (Api::OpenAi, _) if self.responses => Some(Dialect::OpenAiResponses),
+            (Api::OpenAi | Api::Demo, _) => Some(Dialect::OpenAiChat),
+            (Api::Anthropic, _) => Some(Dialect::Anthropic),
             (Api::Ollama, Dialect::OllamaGenerate) => Some(Dialect::OllamaGenerate),
+            (Api::Ollama, _) => Some(Dialect::OllamaChat),
         }
     }
 
@@ -172,8 +211,12 @@ impl Backend {
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = match self.api {
+            Api::Anthropic => request.header(ANTHROPIC_VERSION, "2023-06-01"),
+            Api::OpenAi | Api::Ollama | Api::Demo => request,
+        };
         match &self.authorization {
-            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            Some((name, value)) => request.header(name.clone(), value.clone()),
             None => request,
         }
     }

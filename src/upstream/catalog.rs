@@ -101,12 +101,13 @@ async fn list(backend: &Backend, ollama_route: &str) -> Vec<Model> {
             let models = tags.get("models").and_then(Value::as_array);
             models.into_iter().flatten().filter_map(|tag| tagged(backend, tag)).collect()
         }
-        Api::OpenAi if ollama_route == "/api/tags" => {
-            let list = fetch(backend, "/v1/models").await.unwrap_or_default();
+        Api::OpenAi | Api::Anthropic if ollama_route == "/api/tags" => {
+            let route = if backend.api == Api::Anthropic { "/v1/models?limit=1000" } else { "/v1/models" };
+            let list = fetch(backend, route).await.unwrap_or_default();
             let models = list.get("data").and_then(Value::as_array);
             models.into_iter().flatten().filter_map(|model| listed(backend, model)).collect()
         }
-        Api::Demo | Api::OpenAi => Vec::new(),
+        Api::Demo | Api::OpenAi | Api::Anthropic => Vec::new(),
     }
 }
 
@@ -122,18 +123,22 @@ async fn fetch(backend: &Backend, route: &str) -> Option<Value> {
 fn tagged(backend: &Backend, tag: &Value) -> Option<Model> {
     let name = tag.get("model").or_else(|| tag.get("name"))?.as_str()?;
     let modified = tag.get("modified_at").and_then(Value::as_str);
-    let created = modified.and_then(|time| humantime::parse_rfc3339_weak(time.get(..19)?).ok());
-    let seconds = created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     Some(Model {
         name: name.to_owned(),
         backend: backend.name.clone(),
-        created: seconds.map_or(0, |time| time.as_secs()),
+        created: modified.and_then(seconds_of).unwrap_or(0),
         owned_by: "library".into(), // what Ollama's own list says
         tag: tag.clone(),
     })
 }
 
-/// An entry of OpenAI's `/v1/models`.
+/// Seconds since 1970 of an RFC 3339 time, without its fraction and zone.
+fn seconds_of(time: &str) -> Option<u64> {
+    let time = humantime::parse_rfc3339_weak(time.get(..19)?).ok()?;
+    time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+/// An entry of `/v1/models`, of OpenAI's shape or of Anthropic's.
 fn listed(backend: &Backend, model: &Value) -> Option<Model> {
     #[derive(Deserialize)]
     struct Listed {
@@ -141,11 +146,14 @@ fn listed(backend: &Backend, model: &Value) -> Option<Model> {
         #[serde(default)]
         created: Value,
         #[serde(default)]
+        created_at: Value,
+        #[serde(default)]
         owned_by: Value,
     }
     let listed = Listed::deserialize(model).ok()?;
     let owner = listed.owned_by.as_str().unwrap_or(&backend.name);
-    Some(described(backend, &listed.id, listed.created.as_u64().unwrap_or(0), owner))
+    let seconds = listed.created.as_u64().or_else(|| seconds_of(listed.created_at.as_str()?));
+    Some(described(backend, &listed.id, seconds.unwrap_or(0), owner))
 }
 
 /// A model of which little is known, in the fields that Ollama's clients need.

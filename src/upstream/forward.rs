@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::timeout_at;
 
 use crate::telemetry::Access;
@@ -22,6 +22,8 @@ pub struct Forward {
     /// The backends, in order, each with the body for it.
     pub candidates: Vec<(Arc<Backend>, Bytes)>,
     pub path: &'static str,
+    /// Headers of the client that belong to the API.
+    pub headers: HeaderMap,
     /// From the request to the end of the answer, whoever gives it.
     pub timeout: Duration,
 }
@@ -43,11 +45,10 @@ impl Pool {
         let deadline = access.started() + forward.timeout;
         for (backend, body) in &forward.candidates {
             access.attempt(&backend.name);
-            let result =
-                timeout_at(deadline, answer(backend, forward.path, body)).await.unwrap_or_else(|_| {
-                    let words = format!("the backend `{}` did not answer in time", backend.name);
-                    Err(Attempted { retryable: false, ..Attempted::retryable(Code::MaxDuration, &words) })
-                });
+            let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {
+                let words = format!("the backend `{}` did not answer in time", backend.name);
+                Err(Attempted { retryable: false, ..Attempted::retryable(Code::MaxDuration, &words) })
+            });
             if let Some(done) = self.judged(&backend.name, result, &mut failed) {
                 if let Ok(answered) = &done {
                     self.metrics().bytes_in(answered.body.len());
@@ -59,8 +60,8 @@ impl Pool {
     }
 }
 
-async fn answer(backend: &Backend, path: &str, body: &Bytes) -> Result<Answered, Attempted> {
-    let response = ask(backend, path, body).await?;
+async fn answer(backend: &Backend, forward: &Forward, body: &Bytes) -> Result<Answered, Attempted> {
+    let response = ask(backend, forward.path, &forward.headers, body).await?;
     let content_type = response.headers().get(CONTENT_TYPE).cloned();
     let body = read_bounded(response, ANSWER_BYTES).await;
     let body =

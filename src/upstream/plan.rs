@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use crate::upstream::backend::Backend;
-use crate::wire::{Dialect, Dropped};
+use crate::wire::{Dialect, Dropped, Names};
 
 /// One request to the backends.
 #[derive(Clone, Debug)]
@@ -24,6 +25,12 @@ pub struct Candidate {
     pub backend: Arc<Backend>,
     pub dialect: Dialect,
     pub body: Bytes,
+    /// Was the request translated for it? Then it may be put more simply if the model cannot do what it asks.
+    pub translated: bool,
     /// Fields of the request that its dialect cannot carry.
     pub dropped: Dropped,
+    /// Names of tools that it is told in another form.
+    pub names: Names,
+    /// Headers of the client that belong to its dialect.
+    pub headers: HeaderMap,
 }

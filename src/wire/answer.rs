@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
 use crate::wire::failure::Failure;
 use crate::wire::json::Text;
+use crate::wire::seal::{Seal, Sealed};
 
 /// The blocks of an answer in order, its usage, and how it ended.
 #[derive(Debug, Default)]
@@ -37,10 +38,13 @@ impl Times {
 #[derive(Debug)]
 pub enum AnswerBlock {
     Text(BytesMut),
-    Reasoning(BytesMut),
+    Reasoning {
+        text: BytesMut,
+        sealed: Option<KeptSeal>,
+    },
     Refusal(BytesMut),
     /// Reasoning that only its vendor can read.
-    Redacted(String),
+    Redacted(KeptSeal),
     ToolCall {
         id: String,
         name: String,
@@ -48,13 +52,32 @@ pub enum AnswerBlock {
     },
 }
 
+/// Something sealed that is kept, its data still escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSeal {
+    seal: Seal,
+    data: String,
+}
+
+impl KeptSeal {
+    fn new(sealed: Sealed<'_>) -> Self {
+        let mut data = String::new();
+        sealed.data.write_into(&mut data);
+        Self { seal: sealed.seal, data }
+    }
+
+    pub fn sealed(&self) -> Sealed<'_> {
+        Sealed { seal: self.seal, data: Text::Escaped(&self.data) }
+    }
+}
+
 impl AnswerBlock {
-    fn new(block: Block<'_>) -> Self {
+    pub fn new(block: Block<'_>) -> Self {
         match block {
             Block::Text => Self::Text(BytesMut::new()),
-            Block::Reasoning => Self::Reasoning(BytesMut::new()),
+            Block::Reasoning => Self::Reasoning { text: BytesMut::new(), sealed: None },
             Block::Refusal => Self::Refusal(BytesMut::new()),
-            Block::Redacted { data } => Self::Redacted(data.plain().into_owned()),
+            Block::Redacted(sealed) => Self::Redacted(KeptSeal::new(sealed)),
             Block::ToolCall { id, name } => Self::ToolCall {
                 id: id.plain().into_owned(),
                 name: name.plain().into_owned(),
@@ -63,18 +86,47 @@ impl AnswerBlock {
         }
     }
 
-    fn buffer(&mut self) -> Option<&mut BytesMut> {
-        match self {
-            Self::Text(buffer) | Self::Reasoning(buffer) | Self::Refusal(buffer) => Some(buffer),
-            Self::ToolCall { arguments, .. } => Some(arguments),
-            Self::Redacted(_) => None,
+    /// Adds a delta or a signature.
+    pub(super) fn add(&mut self, event: &Event<'_>) {
+        match (event, self) {
+            (
+                Event::Delta { text, .. },
+                Self::Text(buffer)
+                | Self::Refusal(buffer)
+                | Self::Reasoning { text: buffer, .. }
+                | Self::ToolCall { arguments: buffer, .. },
+            ) => text.write(buffer),
+            (Event::Signature { sealed: new, .. }, Self::Reasoning { sealed, .. }) => {
+                *sealed = Some(KeptSeal::new(*new));
+            }
+            _ => {}
+        }
+    }
+
+    /// Emits the block as the events that it was made of, but for its end.
+    pub(super) fn replay(&self, index: u32, emit: &mut impl FnMut(&Event<'_>)) {
+        let block = match self {
+            Self::Text(_) => Block::Text,
+            Self::Reasoning { .. } => Block::Reasoning,
+            Self::Refusal(_) => Block::Refusal,
+            Self::Redacted(kept) => Block::Redacted(kept.sealed()),
+            Self::ToolCall { id, name, .. } => {
+                Block::ToolCall { id: Text::Plain(id), name: Text::Plain(name) }
+            }
+        };
+        emit(&Event::Open { index, block });
+        if !self.escaped().is_empty() {
+            emit(&Event::Delta { index, text: Text::Escaped(self.escaped()) });
+        }
+        if let Self::Reasoning { sealed: Some(kept), .. } = self {
+            emit(&Event::Signature { index, sealed: kept.sealed() });
         }
     }
 
     /// The block's text, still escaped.
     pub fn escaped(&self) -> &str {
         let bytes = match self {
-            Self::Text(buffer) | Self::Reasoning(buffer) | Self::Refusal(buffer) => buffer,
+            Self::Text(buffer) | Self::Refusal(buffer) | Self::Reasoning { text: buffer, .. } => buffer,
             Self::ToolCall { arguments, .. } => arguments,
             Self::Redacted(_) => return "",
         };
@@ -88,16 +140,16 @@ impl Answer {
         self.times.note(event, at);
         match event {
             Event::Open { block, .. } => self.blocks.push(AnswerBlock::new(*block)),
-            Event::Delta { index, text } => {
+            Event::Delta { index, .. } | Event::Signature { index, .. } => {
                 let block = usize::try_from(*index).ok().and_then(|at| self.blocks.get_mut(at));
-                if let Some(buffer) = block.and_then(AnswerBlock::buffer) {
-                    text.write(buffer);
+                if let Some(block) = block {
+                    block.add(event);
                 }
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(finish) => self.finish = Some(*finish),
             Event::Fail(failure) => self.failure = Some(failure.clone()),
-            Event::Start | Event::Signature { .. } | Event::Close { .. } | Event::Other => {}
+            Event::Start | Event::Close { .. } | Event::Other => {}
         }
     }
 
@@ -120,7 +172,7 @@ impl Answer {
                 Some((id.as_str(), name.as_str(), Text::Escaped(block.escaped())))
             }
             AnswerBlock::Text(_)
-            | AnswerBlock::Reasoning(_)
+            | AnswerBlock::Reasoning { .. }
             | AnswerBlock::Refusal(_)
             | AnswerBlock::Redacted(_) => None,
         })

@@ -7,6 +7,10 @@ pub enum Dialect {
     OpenAiChat,
     /// `POST /v1/completions`. Relayed to backends that speak it, never translated.
     OpenAiCompletions,
+    /// `POST /v1/responses`.
+    OpenAiResponses,
+    /// `POST /v1/messages`.
+    Anthropic,
     /// `POST /api/chat`.
     OllamaChat,
     /// `POST /api/generate`.
@@ -28,6 +32,8 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "/v1/chat/completions",
             Self::OpenAiCompletions => "/v1/completions",
+            Self::OpenAiResponses => "/v1/responses",
+            Self::Anthropic => "/v1/messages",
             Self::OllamaChat => "/api/chat",
             Self::OllamaGenerate => "/api/generate",
         }
@@ -36,7 +42,9 @@ impl Dialect {
     /// How a stream of this dialect is framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::OpenAiChat | Self::OpenAiCompletions => Framing::Sse,
+            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::Anthropic => {
+                Framing::Sse
+            }
             Self::OllamaChat | Self::OllamaGenerate => Framing::Ndjson,
         }
     }
@@ -44,6 +52,26 @@ impl Dialect {
     /// What a request without `stream` means: Ollama streams, everyone else does not.
     pub fn streams_by_default(self) -> bool {
         self.framing() == Framing::Ndjson
+    }
+
+    /// What keeps a stream alive without being an event of the answer. One newline behind a comment: a blank line would end a
+    /// block without data, which breaks openai-python behind an `id:`. One space: Ollama's clients read a blank line as broken
+    /// JSON. Anthropic has an event for it.
+    pub fn keep_alive(self) -> &'static [u8] {
+        match self {
+            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses => b": keep-alive\n",
+            Self::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            Self::OllamaChat | Self::OllamaGenerate => b" ",
+        }
+    }
+
+    /// What ends a stream whose last event does not say by itself that it is the last.
+    pub fn terminator(self) -> &'static [u8] {
+        match self {
+            Self::OpenAiChat | Self::OpenAiCompletions => b"data: [DONE]\n\n",
+            Self::Anthropic => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+            Self::OpenAiResponses | Self::OllamaChat | Self::OllamaGenerate => b"",
+        }
     }
 
     /// Is usage sent only when the request asks for it (`stream_options`)?

@@ -2,14 +2,14 @@
 //! body for a backend of the same dialect is passed on as it came, with only those members replaced.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::wire::json::{Field, Text};
+use crate::wire::members::AllMembers;
 
 /// What is wrong with a request body, and which field is to blame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -220,35 +220,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         Ok(members)
     }
 }
-
-/// All members of an object, in order, repeated ones included.
-pub(super) struct AllMembers<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for AllMembers<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut all = Vec::new();
-                while let Some(Key(key)) = map.next_key()? {
-                    all.push((key, map.next_value()?));
-                }
-                Ok(all)
-            }
-        }
-        from.deserialize_map(Reader).map(AllMembers)
-    }
-}
-
-/// A key, borrowed unless it has escapes.
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

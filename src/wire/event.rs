@@ -5,6 +5,7 @@
 
 use crate::wire::failure::Failure;
 use crate::wire::json::Text;
+use crate::wire::seal::Sealed;
 
 /// One thing that happened in an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +16,8 @@ pub enum Event<'a> {
     Open { index: u32, block: Block<'a> },
     /// More of an open block: text, or a piece of the JSON text of a tool call's arguments.
     Delta { index: u32, text: Text<'a> },
-    /// The vendor's signature of an open block of reasoning, to be handed back with it.
-    Signature { index: u32, text: Text<'a> },
+    /// What the vendor of an open block of reasoning wants handed back with it.
+    Signature { index: u32, sealed: Sealed<'a> },
     /// Block `index` is complete.
     Close { index: u32 },
     /// Tokens so far: cumulative, the last one counts.
@@ -38,9 +39,7 @@ pub enum Block<'a> {
     /// Why the model will not answer.
     Refusal,
     /// Reasoning that only its vendor can read; it has no deltas.
-    Redacted {
-        data: Text<'a>,
-    },
+    Redacted(Sealed<'a>),
     /// A call of a tool; its deltas are the JSON text of the arguments, and no delta at all means `{}`.
     ToolCall {
         id: Text<'a>,

@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
 use crate::wire::dialect::{Dialect, Framing};
-use crate::wire::json::{Field, Text, write_number};
+use crate::wire::json::{Field, Object, Text};
 
 /// Why a request was refused or a stream broke off. The list is closed: clients may match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,24 +106,54 @@ impl Failure {
         self.status.unwrap_or_else(|| self.code.status())
     }
 
+    /// The status in the words of `dialect`: an overloaded server is a 529 to Anthropic's clients and a 503 to all others.
+    pub fn status_in(&self, dialect: Dialect) -> u16 {
+        match (dialect, self.status()) {
+            (Dialect::Anthropic, 503) => 529,
+            (
+                Dialect::OpenAiChat
+                | Dialect::OpenAiCompletions
+                | Dialect::OpenAiResponses
+                | Dialect::OllamaChat
+                | Dialect::OllamaGenerate,
+                529,
+            ) => 503,
+            (_, status) => status,
+        }
+    }
+
     /// The JSON of the error in `dialect`.
-    pub fn body(&self, dialect: Dialect) -> Bytes {
+    pub fn body(&self, dialect: Dialect, request_id: Option<&str>) -> Bytes {
         let mut out = BytesMut::with_capacity(self.message.len() + 160);
+        let mut body = Object::new(&mut out);
         match dialect {
-            Dialect::OpenAiChat | Dialect::OpenAiCompletions => self.write_openai(&mut out),
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses => {
+                body.object("error", |error| self.write_openai(error));
+            }
+            Dialect::Anthropic => {
+                body.raw("type", "\"error\"").object("error", |error| {
+                    error.text("type", Text::Plain(self.anthropic_type()));
+                    error.text("message", Text::Plain(&self.message));
+                });
+                if let Some(id) = request_id {
+                    body.text("request_id", Text::Plain(id));
+                }
+            }
             Dialect::OllamaChat | Dialect::OllamaGenerate => {
-                out.put_slice(b"{\"error\":");
-                Text::Plain(&self.message).write_quoted(&mut out);
-                out.put_slice(b"}");
+                body.text("error", Text::Plain(&self.message));
             }
         }
+        body.end();
         out.freeze()
     }
 
-    /// The last frame of a stream of `dialect` that failed.
+    /// The last frame of a stream of `dialect` that failed. A stream of Responses ends with more than that: see its encoder.
     pub fn frame(&self, dialect: Dialect) -> Bytes {
-        let body = self.body(dialect);
-        let mut out = BytesMut::with_capacity(body.len() + 8);
+        let body = self.body(dialect, None);
+        let mut out = BytesMut::with_capacity(body.len() + 24);
+        if dialect == Dialect::Anthropic {
+            out.put_slice(b"event: error\n"); // without its name the SDKs ignore it
+        }
         match dialect.framing() {
             Framing::Sse => {
                 out.put_slice(b"data: ");
@@ -138,23 +168,18 @@ impl Failure {
         out.freeze()
     }
 
-    fn write_openai(&self, out: &mut BytesMut) {
-        out.put_slice(b"{\"error\":{\"message\":");
-        Text::Plain(&self.message).write_quoted(out);
-        out.put_slice(b",\"type\":");
-        Text::Plain(self.kind.as_deref().unwrap_or_else(|| self.openai_type())).write_quoted(out);
-        out.put_slice(b",\"param\":");
+    /// Writes the members of an error object of OpenAI.
+    pub(super) fn write_openai(&self, error: &mut Object<'_>) {
+        error.text("message", Text::Plain(&self.message));
+        error.text("type", Text::Plain(self.kind.as_deref().unwrap_or_else(|| self.openai_type())));
         match &self.param {
-            Some(param) => Text::Plain(param).write_quoted(out),
-            None => out.put_slice(b"null"),
-        }
-        out.put_slice(b",\"code\":");
-        Text::Plain(self.code.name()).write_quoted(out);
+            Some(param) => error.text("param", Text::Plain(param)),
+            None => error.raw("param", "null"),
+        };
+        error.text("code", Text::Plain(self.code.name()));
         if let Some(status) = self.status.filter(|_| self.code == Code::UpstreamError) {
-            out.put_slice(b",\"status\":");
-            write_number(u64::from(status), out);
+            error.number("status", u64::from(status));
         }
-        out.put_slice(b"}}");
     }
 
     fn openai_type(&self) -> &'static str {
@@ -166,7 +191,37 @@ impl Failure {
             _ => "server_error",
         }
     }
+
+    /// The backend's own word if it is one of Anthropic's, else by the status.
+    fn anthropic_type(&self) -> &'static str {
+        let own = ANTHROPIC_TYPES.iter().find(|known| self.kind.as_deref() == Some(known));
+        own.copied().unwrap_or_else(|| match self.status() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 | 529 => "overloaded_error",
+            504 => "timeout_error",
+            _ => "api_error",
+        })
+    }
 }
+
+const ANTHROPIC_TYPES: [&str; 10] = [
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+    "rate_limit_error",
+    "api_error",
+    "overloaded_error",
+    "timeout_error",
+];
 
 /// Reads an error body or an error in a frame, in any of the shapes that servers use: `{"error": {…}}`, `{"error": "…"}`,
 /// `{"type": "error", "error": {…}}`, `{"detail": …}`, `{"message": …, "object": "error"}`, or no JSON at all.
@@ -241,7 +296,8 @@ mod tests {
     #[test]
     fn a_failure_is_valid_json_in_every_dialect() {
         let failure = Failure::new(Code::InvalidRequest, "a \"quoted\"\nline").param("model");
-        let body: serde_json::Value = serde_json::from_slice(&failure.body(Dialect::OpenAiChat)).unwrap();
+        let body: serde_json::Value =
+            serde_json::from_slice(&failure.body(Dialect::OpenAiChat, None)).unwrap();
         assert_eq!(body["error"]["message"], "a \"quoted\"\nline");
         assert_eq!(body["error"]["code"], "invalid_request");
         assert_eq!(body["error"]["param"], "model");

@@ -57,6 +57,12 @@ impl Frames {
         self.end();
     }
 
+    /// Takes all of it out as one piece.
+    pub fn joined(&mut self) -> Bytes {
+        self.ends.clear();
+        self.buffer.split().freeze()
+    }
+
     /// Takes the frames out, each as a slice of one allocation.
     pub fn drain(&mut self) -> impl Iterator<Item = Bytes> {
         let mut rest = self.buffer.split().freeze();

@@ -67,12 +67,16 @@ pub struct Field<'a>(Option<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(from)?;
-        Ok(Self((raw.get() != "null").then_some(raw)))
+        <&RawValue>::deserialize(from).map(Self::of)
     }
 }
 
 impl<'a> Field<'a> {
+    /// A value that was read already.
+    pub fn of(raw: &'a RawValue) -> Self {
+        Self((raw.get() != "null").then_some(raw))
+    }
+
     /// The JSON text, unless the field is absent or `null`.
     pub fn raw(self) -> Option<&'a str> {
         self.0.map(RawValue::get)
@@ -124,6 +128,15 @@ impl<'a> Field<'a> {
     }
 }
 
+/// The arguments of a tool call as an object; none at all are an empty one.
+pub fn json_object(arguments: &str) -> Option<&str> {
+    let text = arguments.trim();
+    if text.is_empty() {
+        return Some("{}");
+    }
+    (text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()).then_some(text)
+}
+
 /// Writes `text` as the inside of a JSON string.
 pub fn escape(text: &str, out: &mut BytesMut) {
     let mut rest = text;
@@ -163,6 +176,11 @@ impl<'o> Object<'o> {
         Self { out, first: true }
     }
 
+    /// Goes on with an object that has members already; its end is written by whoever began it.
+    pub fn inside(out: &'o mut BytesMut) -> Self {
+        Self { out, first: false }
+    }
+
     /// Writes a key; its value must follow in the buffer.
     pub fn key(&mut self, key: &str) -> &mut BytesMut {
         if !std::mem::take(&mut self.first) {
@@ -178,9 +196,28 @@ impl<'o> Object<'o> {
         self
     }
 
-    /// A member with a value that is JSON already.
+    /// A member with a value that is JSON already. It is put on one line: an end of line would end an event or a line of NDJSON,
+    /// and between the tokens of JSON it means no more than a space (in its strings it cannot stand).
     pub fn raw(&mut self, key: &str, value: &str) -> &mut Self {
-        self.key(key).put_slice(value.as_bytes());
+        let out = self.key(key);
+        let mut rest = value.as_bytes();
+        while let Some((before, after)) =
+            memchr::memchr2(b'\n', b'\r', rest).and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?)))
+        {
+            out.put_slice(before);
+            out.put_u8(b' ');
+            rest = after;
+        }
+        out.put_slice(rest);
+        self
+    }
+
+    /// Members that are JSON already, with the commas between them.
+    pub fn members(&mut self, members: &str) -> &mut Self {
+        if !std::mem::take(&mut self.first) {
+            self.out.put_u8(b',');
+        }
+        self.out.put_slice(members.as_bytes());
         self
     }
 
@@ -211,6 +248,25 @@ impl<'o> Object<'o> {
 
     pub fn end(self) {
         self.out.put_u8(b'}');
+    }
+}
+
+/// Writes texts as one JSON string, with `between` (escaped) between them.
+#[expect(single_use_lifetimes, reason = "it cannot be left out in an argument's trait")]
+pub fn write_joined<'t>(texts: impl IntoIterator<Item = Text<'t>>, between: &str, out: &mut BytesMut) {
+    out.put_u8(b'"');
+    write_inside(texts, between, out);
+    out.put_u8(b'"');
+}
+
+/// The same without the quotes.
+#[expect(single_use_lifetimes, reason = "it cannot be left out in an argument's trait")]
+pub fn write_inside<'t>(texts: impl IntoIterator<Item = Text<'t>>, between: &str, out: &mut BytesMut) {
+    for (number, text) in texts.into_iter().enumerate() {
+        if number > 0 {
+            out.put_slice(between.as_bytes());
+        }
+        text.write(out);
     }
 }
 

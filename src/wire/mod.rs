@@ -8,31 +8,47 @@
 //! ```
 
 mod answer;
+pub mod anthropic;
+mod balance;
 mod buffer;
+mod calls;
 mod codec;
 mod dialect;
 mod envelope;
 mod event;
 mod failure;
 mod frame;
+mod halves;
 pub mod json;
+mod media;
+mod members;
+mod names;
 mod ndjson;
 pub mod ollama;
 pub mod openai_chat;
+pub mod openai_responses;
 mod request;
+mod seal;
+mod sequence;
 mod splitter;
 mod sse;
 
-pub use answer::{Answer, AnswerBlock, Times};
-pub use codec::{Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, whole};
+pub use answer::{Answer, AnswerBlock, KeptSeal, Times};
+pub use codec::{
+    Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, failed, read_usage, whole,
+};
 pub use dialect::{Dialect, Framing};
 pub use envelope::{Envelope, ModelKey, ParseError};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
 pub use failure::{Code, Failure, read_failure};
 pub use frame::{Frame, Frames};
 pub use json::Text;
+pub use media::{Document, Image};
+pub use names::Names;
+pub use openai_responses::Echo;
 pub use request::{
-    Dropped, Effort, Format, Image, Message, Part, Refused, Request, Role, Sampling, Style, Tool, ToolCall,
-    ToolChoice, parse_request, write_request,
+    Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,
+    Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, parse_request, write_request,
 };
+pub use seal::{Seal, Sealed};
 pub use splitter::{FrameTooLarge, Splitter};

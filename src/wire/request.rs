@@ -1,12 +1,17 @@
 //! The one request model between all dialects. Everything in it borrows from the body it was read from; numbers, schemas and
 //! arguments stay as they were written.
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::dialect::Dialect;
 use crate::wire::envelope::ParseError;
-use crate::wire::json::Text;
-use crate::wire::{ollama, openai_chat};
+use crate::wire::json::{Object, Text, write_inside};
+use crate::wire::media::{Document, Image};
+use crate::wire::names::Names;
+use crate::wire::seal::Sealed;
+use crate::wire::{anthropic, ollama, openai_chat, openai_responses};
 
 /// A chat request.
 #[derive(Debug, Default)]
@@ -22,6 +27,8 @@ pub struct Request<'a> {
     pub effort: Option<Effort>,
     /// Ollama: nothing is asked but that the model be unloaded.
     pub unload: bool,
+    /// Who asks, for the vendor's abuse checks.
+    pub user: Option<Text<'a>>,
     /// Fields that have no place here.
     pub dropped: Dropped,
 }
@@ -45,33 +52,83 @@ pub struct Message<'a> {
 pub enum Part<'a> {
     Text(Text<'a>),
     Image(Image<'a>),
-    /// What the model thought in an earlier turn.
-    Reasoning(Text<'a>),
-    ToolCall(ToolCall<'a>),
-    ToolResult {
-        /// Absent where the dialect leaves it out.
-        call_id: Option<Text<'a>>,
-        tool: Option<Text<'a>>,
-        text: Vec<Text<'a>>,
+    Document(Document<'a>),
+    /// What the model thought in an earlier turn, and what its vendor wants back with it.
+    Reasoning {
+        text: Text<'a>,
+        sealed: Option<Sealed<'a>>,
     },
+    /// Reasoning of an earlier turn that only its vendor can read.
+    Redacted(Sealed<'a>),
+    ToolCall(ToolCall<'a>),
+    ToolResult(ToolResult<'a>),
 }
 
+/// What a tool gave back.
 #[derive(Debug)]
-pub enum Image<'a> {
-    /// Base64. Ollama does not say of which media type.
-    Data {
-        media_type: Option<String>,
-        base64: Text<'a>,
-    },
-    Url(Text<'a>),
+pub struct ToolResult<'a> {
+    /// Absent where the dialect leaves it out.
+    pub call_id: Option<Text<'a>>,
+    pub tool: Option<Text<'a>>,
+    /// Texts, images and documents.
+    pub parts: Vec<Part<'a>>,
+    /// Did the tool fail?
+    pub is_error: bool,
 }
 
 #[derive(Debug)]
 pub struct ToolCall<'a> {
     pub id: Option<Text<'a>>,
     pub name: Text<'a>,
-    /// JSON text.
-    pub arguments: Text<'a>,
+    pub arguments: Arguments<'a>,
+}
+
+impl ToolResult<'_> {
+    /// Writes the text as a JSON string, for dialects that cannot say that a tool failed: it stands in front of the text.
+    pub(super) fn write_text(&self, out: &mut BytesMut) {
+        out.put_slice(if self.is_error { b"\"Error: " } else { b"\"" });
+        write_inside(texts(&self.parts), "\\n", out);
+        out.put_u8(b'"');
+    }
+}
+
+/// The texts among parts.
+pub(super) fn texts<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Text<'a>> {
+    parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None })
+}
+
+/// What a tool is called with.
+#[derive(Clone, Copy, Debug)]
+pub enum Arguments<'a> {
+    /// JSON text; none at all is an empty object.
+    Json(Text<'a>),
+    /// The free text of a custom tool: to a function it is one argument, `input`.
+    Input(Text<'a>),
+}
+
+impl<'a> Arguments<'a> {
+    /// The JSON text.
+    pub fn json(self) -> Cow<'a, str> {
+        match self {
+            Self::Json(text) if text.is_empty() => Cow::Borrowed("{}"),
+            Self::Json(text) => text.plain(),
+            Self::Input(text) => {
+                let mut out = BytesMut::new();
+                let mut object = Object::new(&mut out);
+                object.text("input", text);
+                object.end();
+                Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+            }
+        }
+    }
+
+    /// Writes the JSON text as a JSON string.
+    pub fn write_quoted(self, out: &mut BytesMut) {
+        match self {
+            Self::Json(text) if !text.is_empty() => text.write_quoted(out),
+            Self::Json(_) | Self::Input(_) => Text::Plain(&self.json()).write_quoted(out),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,7 +171,7 @@ pub enum Format<'a> {
 }
 
 /// How much the model should think, from not at all to without a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
     None,
     Minimal,
@@ -123,6 +180,27 @@ pub enum Effort {
     High,
     XHigh,
     Max,
+}
+
+impl Effort {
+    /// Every level, with OpenAI's name for it.
+    const NAMES: [(Self, &'static str); 7] = [
+        (Self::None, "none"),
+        (Self::Minimal, "minimal"),
+        (Self::Low, "low"),
+        (Self::Medium, "medium"),
+        (Self::High, "high"),
+        (Self::XHigh, "xhigh"),
+        (Self::Max, "max"),
+    ];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(effort, _)| *effort)
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(effort, _)| *effort == self).map_or("medium", |(_, name)| name)
+    }
 }
 
 /// The names of request fields that were left out, for `X-Dropped-Fields`.
@@ -176,6 +254,20 @@ pub struct Style {
     pub max_tokens_field: &'static str,
     /// May sampling options be sent that only vLLM and llama.cpp know (`top_k`, `min_p`, `repeat_penalty`)?
     pub sampling_extensions: bool,
+    /// The token limit where Anthropic's dialect insists on one and the request has none.
+    pub max_tokens: u64,
+    /// How Anthropic's models are told how much to think.
+    pub thinking: Thinking,
+}
+
+/// How Anthropic's models are told how much to think.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thinking {
+    /// A number of tokens: what all but the newest models take.
+    #[default]
+    Budget,
+    /// A level: `thinking.type` is `adaptive`.
+    Adaptive,
 }
 
 impl Default for Style {
@@ -185,14 +277,31 @@ impl Default for Style {
             reasoning_field: "reasoning_content",
             max_tokens_field: "max_tokens",
             sampling_extensions: false,
+            max_tokens: DEFAULT_MAX_TOKENS,
+            thinking: Thinking::Budget,
         }
     }
 }
+
+/// A request written for a backend.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub body: Bytes,
+    /// What of the request the dialect cannot carry.
+    pub dropped: Dropped,
+    /// Names of tools that the backend is told in a shorter form.
+    pub names: Names,
+}
+
+/// The token limit where a backend insists on one and nobody has said another.
+pub const DEFAULT_MAX_TOKENS: u64 = 8192;
 
 /// Reads a request body of `dialect`, which the envelope has found to be a JSON object.
 pub fn parse_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, ParseError> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::parse(body),
+        Dialect::OpenAiResponses => openai_responses::parse(body),
+        Dialect::Anthropic => anthropic::parse(body),
         Dialect::OllamaChat => ollama::parse_chat(body),
         Dialect::OllamaGenerate => ollama::parse_generate(body),
         Dialect::OpenAiCompletions => {
@@ -207,9 +316,11 @@ pub fn write_request(
     request: &Request<'_>,
     model: &str,
     style: Style,
-) -> Result<(Bytes, Dropped), Refused> {
+) -> Result<Written, Refused> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::write(request, model, style),
+        Dialect::OpenAiResponses => openai_responses::write(request, model),
+        Dialect::Anthropic => anthropic::write(request, model, style),
         Dialect::OllamaChat => ollama::write(request, model),
         Dialect::OpenAiCompletions | Dialect::OllamaGenerate => {
             Err(Refused::new("model", "is served by a backend that this API is only passed on to"))

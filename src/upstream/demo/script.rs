@@ -60,7 +60,8 @@ impl Script {
     pub(super) fn new(options: &Options, request: &Request<'_>, envelope: &Envelope, size: usize) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        let identity = Identity { id: random_id(), model: envelope.model.clone(), started };
+        let identity =
+            Identity { id: random_id(), model: envelope.model.clone(), started, ..Identity::default() };
         let style = Style { usage: envelope.usage, ..Style::default() };
         let Some(encoder) = Encoder::new(Dialect::OpenAiChat, &identity, style) else {
             return Self { steps: Vec::new() };

@@ -1,11 +1,13 @@
 //! Decodes the lines of `/api/chat` and `/api/generate`: thinking, text and whole tool calls, all of which may share a line.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
 use crate::wire::codec::{Decode, DecodeError, Flow};
+use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
-use crate::wire::failure::read_failure;
+use crate::wire::failure::{Failure, read_failure};
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
 use crate::wire::ollama::whole::usage_of;
@@ -178,5 +180,9 @@ impl Decode for Decoder {
 
     fn complete(&self) -> bool {
         false // the line with `done` is the terminator, and there is no other
+    }
+
+    fn last_words(&self, failure: &Failure) -> Bytes {
+        failure.frame(Dialect::OllamaChat)
     }
 }

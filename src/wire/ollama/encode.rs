@@ -4,13 +4,14 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
-use serde_json::value::RawValue;
 
 use crate::wire::answer::Times;
 use crate::wire::codec::{Encode, EncodeError, Identity};
+use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
+use crate::wire::failure::Failure;
 use crate::wire::frame::Frames;
-use crate::wire::json::{Object, Text};
+use crate::wire::json::{Object, Text, json_object};
 use crate::wire::ollama::Shape;
 
 /// Writes one stream.
@@ -64,7 +65,7 @@ impl Encoder {
         let kind = match block {
             Block::Text | Block::Refusal => Kind::Text, // there is no field for a refusal
             Block::Reasoning => Kind::Reasoning,
-            Block::Redacted { .. } => Kind::Hidden,
+            Block::Redacted(_) => Kind::Hidden,
             Block::ToolCall { id, name } => Kind::ToolCall {
                 id: id.plain().into_owned(),
                 name: name.plain().into_owned(),
@@ -93,7 +94,7 @@ impl Encoder {
         let Kind::ToolCall { id, name, arguments } = self.blocks.remove(place).kind else {
             return;
         };
-        match object(&Text::Escaped(&arguments).plain()) {
+        match json_object(&Text::Escaped(&arguments).plain()) {
             Some(arguments) => {
                 self.line(at, out, |shape, line| {
                     write_call(shape, &id, &name, arguments, line);
@@ -140,7 +141,7 @@ impl Encode for Encoder {
             Event::Finish(finish) => {
                 self.finish = *finish;
                 if let Some(name) = self.broken.take().filter(|_| *finish != Finish::Length) {
-                    return Err(EncodeError::Arguments { name });
+                    return Err(EncodeError::Arguments { name, wanted: "a JSON object" });
                 }
             }
             Event::Start | Event::Signature { .. } | Event::Fail(_) | Event::Other => {}
@@ -157,15 +158,10 @@ impl Encode for Encoder {
         line.end();
         end_line(out);
     }
-}
 
-/// The arguments of a tool call as an object; none at all are an empty one.
-pub(super) fn object(arguments: &str) -> Option<&str> {
-    let text = arguments.trim();
-    if text.is_empty() {
-        return Some("{}");
+    fn fail(&mut self, failure: &Failure, out: &mut Frames) {
+        out.push(&failure.frame(Dialect::OllamaChat));
     }
-    (text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()).then_some(text)
 }
 
 /// `model` and `created_at` (RFC 3339 with nanoseconds).

@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::wire::envelope::{AllMembers, ParseError};
+use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Text};
-use crate::wire::request::{Effort, Format, Image, Message, Part, Request, Role, Tool, ToolCall};
+use crate::wire::media::Image;
+use crate::wire::members::{inner_members, list, members};
+use crate::wire::request::{
+    Arguments, Effort, Format, Message, Part, Request, Role, Tool, ToolCall, ToolResult,
+};
 
 /// Reads the body of `/api/chat`. No messages at all ask for the model to be loaded.
 pub fn parse_chat(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -59,24 +62,6 @@ pub fn parse_generate(body: &[u8]) -> Result<Request<'_>, ParseError> {
     Ok(request)
 }
 
-/// The members that are not `null`.
-fn members(body: &[u8]) -> Result<impl Iterator<Item = (Cow<'_, str>, Field<'_>)>, ParseError> {
-    let AllMembers(all) = serde_json::from_slice(body)
-        .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
-    let field = |value: &'_ RawValue| {
-        serde_json::from_str::<Field<'_>>(value.get()).unwrap_or_default().raw().is_some()
-    };
-    Ok(all
-        .into_iter()
-        .filter(move |(_, value)| field(value))
-        .map(|(key, value)| (key, serde_json::from_str(value.get()).unwrap_or_default())))
-}
-
-fn list<'a, T: Deserialize<'a>>(field: Field<'a>, name: &'static str) -> Result<Vec<T>, ParseError> {
-    serde_json::from_str(field.raw().unwrap_or("[]"))
-        .map_err(|error| ParseError::new(format!("`{name}` is not what it should be: {error}"), Some(name)))
-}
-
 fn read_shared<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Result<(), ParseError> {
     match key {
         "model" | "stream" => {}
@@ -114,14 +99,8 @@ fn read_shared<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
 }
 
 fn read_options<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
-    let wrong = || ParseError::new("`options` must be an object", Some("options"));
-    let AllMembers(options) = field.read().ok_or_else(wrong)?;
     let sampling = &mut request.sampling;
-    for (key, value) in options {
-        let value: Field<'a> = serde_json::from_str(value.get()).unwrap_or_default();
-        if value.is_absent() {
-            continue;
-        }
+    for (key, value) in inner_members(field, "options")? {
         let slot = match key.as_ref() {
             "num_predict" => {
                 // -1 and -2 mean: no limit
@@ -230,26 +209,24 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         return Err(ParseError::new("`content` must be a string", Some("messages")));
     }
     if role == Role::Tool {
-        if !read_images(wire.images)?.is_empty() {
-            let words =
-                "an image in a `tool` message of `messages` cannot be carried to the backend of this model";
-            return Err(ParseError::new(words, Some("messages")));
-        }
-        let result = Part::ToolResult {
+        let mut parts: Vec<_> = wire.content.some_text().map(Part::Text).into_iter().collect();
+        parts.append(&mut read_images(wire.images)?);
+        let result = ToolResult {
             call_id: wire.tool_call_id.some_text(),
             tool: wire.tool_name.some_text(),
-            text: wire.content.some_text().into_iter().collect(),
+            parts,
+            is_error: false,
         };
-        return Ok(Message { role, parts: vec![result] });
+        return Ok(Message { role, parts: vec![Part::ToolResult(result)] });
     }
     let mut parts = Vec::new();
-    parts.extend(wire.thinking.some_text().map(Part::Reasoning));
+    parts.extend(wire.thinking.some_text().map(|text| Part::Reasoning { text, sealed: None }));
     parts.extend(wire.content.some_text().map(Part::Text));
     parts.append(&mut read_images(wire.images)?);
     for call in wire.tool_calls.unwrap_or_default() {
         let name = call.function.name.some_text();
         let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
-        let arguments = Text::Plain(call.function.arguments.object().unwrap_or("{}"));
+        let arguments = Arguments::Json(Text::Plain(call.function.arguments.object().unwrap_or("{}")));
         parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     Ok(Message { role, parts })

@@ -5,10 +5,10 @@ use bytes::{Bytes, BytesMut};
 use crate::wire::answer::{Answer, AnswerBlock};
 use crate::wire::codec::{EncodeError, Identity};
 use crate::wire::event::{Finish, Timestamp, Usage};
-use crate::wire::json::{Object, Text, write_list};
+use crate::wire::json::{Object, Text, json_object, write_list};
 use crate::wire::ollama::Shape;
 use crate::wire::ollama::decode::Line;
-use crate::wire::ollama::encode::{End, object, write_end, write_head, write_tool_call};
+use crate::wire::ollama::encode::{End, write_end, write_head, write_tool_call};
 
 /// Writes an answer for a client that did not ask for a stream.
 pub fn whole(
@@ -20,16 +20,16 @@ pub fn whole(
     let finish = answer.finish.unwrap_or(Finish::Stop);
     let mut calls = Vec::new();
     for (id, name, arguments) in answer.tool_calls() {
-        match object(&arguments.plain()) {
+        match json_object(&arguments.plain()) {
             Some(arguments) => calls.push((id, name, arguments.to_owned())),
             None if finish == Finish::Length => {} // the token limit cut it
             None => {
-                return Err(EncodeError::Arguments { name: name.to_owned() });
+                return Err(EncodeError::Arguments { name: name.to_owned(), wanted: "a JSON object" });
             }
         }
     }
     let text = answer.joined(|block| matches!(block, AnswerBlock::Text(_) | AnswerBlock::Refusal(_)));
-    let thinking = answer.joined(|block| matches!(block, AnswerBlock::Reasoning(_)));
+    let thinking = answer.joined(|block| matches!(block, AnswerBlock::Reasoning { .. }));
     let mut out = BytesMut::with_capacity(1024);
     let mut body = Object::new(&mut out);
     write_head(&identity.model, at, &mut body);

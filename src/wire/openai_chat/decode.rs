@@ -1,16 +1,19 @@
 //! Decodes chat completion chunks, leniently: a chunk may carry reasoning, text, tool calls and the finish reason at once, and
 //! usage may stand anywhere.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
 use crate::wire::codec::{Decode, DecodeError, Flow};
+use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
 use crate::wire::failure::{Code, Failure, read_failure};
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
 use crate::wire::openai_chat::tools::{Call, Tools};
 use crate::wire::openai_chat::whole::usage_of;
+use crate::wire::seal::{Seal, Sealed};
 
 /// What was seen of the stream so far.
 #[derive(Debug)]
@@ -67,6 +70,8 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     reasoning: Field<'a>,
     #[serde(borrow, default)]
+    thinking_blocks: Field<'a>,
+    #[serde(borrow, default)]
     refusal: Field<'a>,
     #[serde(borrow, default)]
     tool_calls: Field<'a>,
@@ -83,6 +88,15 @@ struct Part<'a> {
     text: Field<'a>,
     #[serde(borrow, default)]
     thinking: Field<'a>,
+}
+
+/// A block of thinking as Anthropic has it.
+#[derive(Deserialize)]
+struct SealedBlock<'a> {
+    #[serde(borrow, default)]
+    signature: Field<'a>,
+    #[serde(borrow, default)]
+    data: Field<'a>,
 }
 
 impl Decoder {
@@ -127,6 +141,9 @@ impl Decoder {
         if let Some(text) = delta.reasoning_content.some_text().or_else(|| delta.reasoning.some_text()) {
             self.say(Kind::Reasoning, text, emit);
         }
+        if !delta.thinking_blocks.is_absent() {
+            self.sealed(delta.thinking_blocks, emit);
+        }
         if let Some(text) = delta.content.some_text() {
             self.say(Kind::Text, text, emit);
         } else if delta.content.raw().is_some_and(|raw| raw.starts_with('[')) {
@@ -148,6 +165,24 @@ impl Decoder {
             emit(Event::Other);
         }
         Ok(())
+    }
+
+    /// What Anthropic signed, as gateways before Anthropic hand it on; the text itself came in the field for reasoning.
+    fn sealed(&mut self, blocks: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        for block in blocks.read::<SmallVec<[SealedBlock<'_>; 1]>>().unwrap_or_default() {
+            if let Some(data) = block.data.some_text() {
+                self.close_text(emit);
+                let index = self.next;
+                self.next += 1;
+                let sealed = Sealed::read(data, Seal::Redacted);
+                emit(Event::Open { index, block: Block::Redacted(sealed) });
+                emit(Event::Close { index });
+            }
+            if let (Some(data), Some((Kind::Reasoning, index))) = (block.signature.some_text(), self.open) {
+                emit(Event::Signature { index, sealed: Sealed::read(data, Seal::Signature) });
+                self.close_text(emit); // it is the last of a block
+            }
+        }
     }
 
     fn part(&mut self, part: &Part<'_>, emit: &mut dyn FnMut(Event<'_>)) {
@@ -247,12 +282,14 @@ impl Decode for Decoder {
     fn complete(&self) -> bool {
         self.finished
     }
+
+    fn last_words(&self, failure: &Failure) -> Bytes {
+        failure.frame(Dialect::OpenAiChat)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn decode(chunks: &[&str]) -> Vec<String> {

@@ -4,11 +4,14 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::wire::codec::{Encode, EncodeError, Identity};
+use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
+use crate::wire::failure::Failure;
 use crate::wire::frame::Frames;
 use crate::wire::json::{Object, Text, write_number};
 use crate::wire::openai_chat::whole::{finish_reason, write_usage};
 use crate::wire::request::Style;
+use crate::wire::seal::{Seal, Sealed};
 
 /// Writes one stream.
 #[derive(Debug)]
@@ -84,7 +87,10 @@ impl Encoder {
             Block::Text => Kind::Text,
             Block::Reasoning => Kind::Reasoning,
             Block::Refusal => Kind::Refusal,
-            Block::Redacted { .. } => Kind::Hidden,
+            Block::Redacted(sealed) => {
+                self.chunk(out, None, |out| write_thinking_block("redacted_thinking", sealed, out));
+                Kind::Hidden
+            }
             Block::ToolCall { id, name } => {
                 let number = self.tool_calls;
                 self.tool_calls += 1;
@@ -144,6 +150,26 @@ fn write_arguments(number: u64, text: Text<'_>, out: &mut BytesMut) {
     out.put_slice(b"}}]");
 }
 
+/// What a vendor wants back with its reasoning, where clients look for it that know of such things.
+fn write_thinking_block(kind: &str, sealed: Sealed<'_>, out: &mut BytesMut) {
+    out.put_slice(b"\"thinking_blocks\":[");
+    let mut block = Object::new(out);
+    write_sealed(kind, sealed, Text::Plain(""), &mut block);
+    block.end();
+    out.put_u8(b']');
+}
+
+/// The members of a thinking block.
+pub(super) fn write_sealed(kind: &str, sealed: Sealed<'_>, text: Text<'_>, block: &mut Object<'_>) {
+    block.text("type", Text::Plain(kind));
+    if kind == "thinking" {
+        block.text("thinking", text);
+        sealed.write_quoted(Seal::Signature, block.key("signature"));
+    } else {
+        sealed.write_quoted(Seal::Redacted, block.key("data"));
+    }
+}
+
 impl Encode for Encoder {
     fn encode(&mut self, event: &Event<'_>, _: Timestamp, out: &mut Frames) -> Result<(), EncodeError> {
         match event {
@@ -152,7 +178,10 @@ impl Encode for Encoder {
             Event::Close { index } => self.close(*index, out),
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(finish) => self.chunk(out, Some(*finish), |_| {}),
-            Event::Start | Event::Signature { .. } | Event::Fail(_) | Event::Other => {}
+            Event::Signature { sealed, .. } => {
+                self.chunk(out, None, |out| write_thinking_block("thinking", *sealed, out));
+            }
+            Event::Start | Event::Fail(_) | Event::Other => {}
         }
         Ok(())
     }
@@ -168,6 +197,10 @@ impl Encode for Encoder {
             buffer.put_slice(b"}\n\n");
             out.end();
         }
-        out.push(b"data: [DONE]\n\n");
+        out.push(Dialect::OpenAiChat.terminator());
+    }
+
+    fn fail(&mut self, failure: &Failure, out: &mut Frames) {
+        out.push(&failure.frame(Dialect::OpenAiChat));
     }
 }

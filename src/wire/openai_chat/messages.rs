@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Text};
-use crate::wire::request::{Dropped, Image, Message, Part, Role, ToolCall};
+use crate::wire::media::{Document, Image};
+use crate::wire::request::{Arguments, Dropped, Message, Part, Role, ToolCall, ToolResult};
+use crate::wire::seal::{Seal, Sealed};
 
 #[derive(Deserialize)]
 pub(super) struct WireMessage<'a> {
@@ -18,6 +20,8 @@ pub(super) struct WireMessage<'a> {
     reasoning_content: Field<'a>,
     #[serde(borrow, default)]
     reasoning: Field<'a>,
+    #[serde(borrow, default)]
+    thinking_blocks: Field<'a>,
     #[serde(borrow, default)]
     refusal: Field<'a>,
     #[serde(borrow, default)]
@@ -58,6 +62,8 @@ struct WirePart<'a> {
     refusal: Field<'a>,
     #[serde(borrow, default)]
     image_url: Field<'a>,
+    #[serde(borrow, default)]
+    file: Field<'a>,
 }
 
 /// Reads one message, and names what of it has no place in the request model.
@@ -73,9 +79,7 @@ pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Resul
         }
     };
     let mut parts = Vec::new();
-    if let Some(text) = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text()) {
-        parts.push(Part::Reasoning(text));
-    }
+    read_reasoning(&wire, &mut parts);
     read_content(wire.content, &mut parts, dropped)?;
     if !wire.function_call.is_absent() || !wire.audio.is_absent() {
         let words =
@@ -94,23 +98,45 @@ pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Resul
         let arguments = call.function.arguments;
         let arguments =
             arguments.text().or_else(|| arguments.raw().map(Text::Plain)).unwrap_or(Text::Plain(""));
+        let arguments = Arguments::Json(arguments);
         parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     if role == Role::Tool {
-        if parts.iter().any(|part| matches!(part, Part::Image(_))) {
-            let words = "an image in a `tool` message cannot be carried to the backend of this model";
-            return Err(ParseError::new(words, Some("messages")));
-        }
-        let text =
-            parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None });
-        let result = Part::ToolResult {
+        let result = ToolResult {
             call_id: wire.tool_call_id.some_text(),
             tool: wire.name.some_text(),
-            text: text.collect(),
+            parts,
+            is_error: false,
         };
-        parts = vec![result];
+        parts = vec![Part::ToolResult(result)];
     }
     Ok(Message { role, parts })
+}
+
+/// Signed thinking where there is some (as `LiteLLM` hands it out), else the plain text.
+fn read_reasoning<'a>(wire: &WireMessage<'a>, parts: &mut Vec<Part<'a>>) {
+    #[derive(Deserialize)]
+    struct Thinking<'a> {
+        #[serde(rename = "thinking", borrow, default)]
+        text: Field<'a>,
+        #[serde(borrow, default)]
+        signature: Field<'a>,
+        #[serde(borrow, default)]
+        data: Field<'a>,
+    }
+    for block in wire.thinking_blocks.read::<Vec<Thinking<'a>>>().unwrap_or_default() {
+        if let Some(data) = block.data.some_text() {
+            parts.push(Part::Redacted(Sealed::read(data, Seal::Redacted)));
+        } else if let Some(signature) = block.signature.some_text() {
+            let text = block.text.text().unwrap_or(Text::Plain(""));
+            let sealed = Some(Sealed::read(signature, Seal::Signature));
+            parts.push(Part::Reasoning { text, sealed });
+        }
+    }
+    let plain = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text());
+    if let Some(text) = plain.filter(|_| parts.is_empty()) {
+        parts.push(Part::Reasoning { text, sealed: None });
+    }
 }
 
 fn read_content<'a>(
@@ -154,24 +180,23 @@ fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>,
                     image.url.text()
                 }),
             };
-            Ok(Part::Image(image(url.ok_or_else(incomplete)?)))
+            url.map(Image::of_url).map(Part::Image).ok_or_else(incomplete)
+        }
+        "file" => {
+            #[derive(Deserialize)]
+            struct File<'a> {
+                #[serde(borrow, default)]
+                file_data: Field<'a>,
+                #[serde(borrow, default)]
+                filename: Field<'a>,
+            }
+            let file: File<'a> = part.file.read().ok_or_else(incomplete)?;
+            let data = file.file_data.text().and_then(|url| Document::of_url(url, file.filename.some_text()));
+            data.map(Part::Document).ok_or_else(incomplete)
         }
         other => Err(ParseError::new(
             format!("a `{other}` part cannot be carried to the backend of this model"),
             Some("messages"),
         )),
-    }
-}
-
-/// A data URL (RFC 2397) gives its base64, any other URL stays one.
-fn image(url: Text<'_>) -> Image<'_> {
-    let (Text::Escaped(text) | Text::Plain(text)) = url;
-    let data = text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-    match data {
-        // JSON may write `/` as `\/`
-        Some((media_type, base64)) => {
-            Image::Data { media_type: Some(media_type.replace('\\', "")), base64: Text::Escaped(base64) }
-        }
-        None => Image::Url(url),
     }
 }

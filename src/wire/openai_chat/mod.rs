@@ -6,6 +6,7 @@ mod encode;
 mod messages;
 mod parse;
 mod tools;
+mod turns;
 mod whole;
 mod write;
 

@@ -3,22 +3,18 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::wire::envelope::{AllMembers, ParseError};
+use crate::wire::envelope::ParseError;
 use crate::wire::json::Field;
+use crate::wire::members::{list, members, number, strings};
 use crate::wire::openai_chat::messages::{WireMessage, message};
 use crate::wire::request::{Effort, Format, Request, Tool, ToolChoice};
 
 /// Reads a request body that is a JSON object.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
-    let AllMembers(members) = serde_json::from_slice(body)
-        .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
     let mut request = Request::default();
-    for (key, value) in members {
-        if value.get() != "null" {
-            read_member(&mut request, &key, value)?;
-        }
+    for (key, field) in members(body)? {
+        read_member(&mut request, &key, field)?;
     }
     if request.messages.is_empty() {
         return Err(ParseError::new("`messages` must not be empty", Some("messages")));
@@ -26,17 +22,19 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     Ok(request)
 }
 
-fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) -> Result<(), ParseError> {
-    let field = field_of(value);
+fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Result<(), ParseError> {
     let sampling = &mut request.sampling;
     match key {
         "model" | "stream" | "stream_options" => {}
         "messages" => {
             let dropped = &mut request.dropped;
-            request.messages =
-                list::<WireMessage<'a>>(value, "messages")?.try_map(|wire| message(wire, dropped))?;
+            let wires = list::<WireMessage<'a>>(field, "messages")?.into_iter();
+            request.messages = wires.map(|wire| message(wire, dropped)).collect::<Result<_, _>>()?;
         }
-        "tools" => request.tools = list::<WireTool<'a>>(value, "tools")?.try_map(tool)?,
+        "tools" => {
+            let wires = list::<WireTool<'a>>(field, "tools")?.into_iter();
+            request.tools = wires.map(tool).collect::<Result<_, _>>()?;
+        }
         "tool_choice" => request.tool_choice = Some(tool_choice(field)?),
         "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
         "max_completion_tokens" => sampling.max_tokens = number(field, "max_completion_tokens")?,
@@ -52,16 +50,15 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) ->
         "stop" => {
             sampling.stop = match field.text() {
                 Some(one) => vec![one],
-                None => list::<Field<'a>>(value, "stop")?.try_map(|stop| {
-                    stop.text().ok_or_else(|| ParseError::new("`stop` must hold strings", Some("stop")))
-                })?,
+                None => strings(field, "stop")?,
             }
         }
         "response_format" => request.format = format(field)?,
         "reasoning_effort" => request.effort = Some(effort(field)?),
         "n" if field.whole() == Some(1) => {}
         "logprobs" if field.boolean() == Some(false) => {}
-        "modalities" if value.get().trim_ascii() == "[\"text\"]" => {}
+        "modalities" if field.raw() == Some("[\"text\"]") => {}
+        "user" | "safety_identifier" => request.user = field.some_text(),
         "n" | "logprobs" | "modalities" | "audio" | "functions" | "function_call" | "web_search_options" => {
             return Err(ParseError::new(
                 format!(
@@ -78,30 +75,6 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, value: &'a RawValue) ->
 /// Fields without which the answer would be another one.
 const KNOWN_LOSSES: [&str; 7] =
     ["n", "logprobs", "modalities", "audio", "functions", "function_call", "web_search_options"];
-
-fn field_of(value: &RawValue) -> Field<'_> {
-    serde_json::from_str(value.get()).unwrap_or_default()
-}
-
-fn number<'a>(field: Field<'a>, name: &'static str) -> Result<Option<&'a str>, ParseError> {
-    let number = field.number();
-    number.map(Some).ok_or_else(|| ParseError::new(format!("`{name}` must be a number"), Some(name)))
-}
-
-/// A list of a type, with the name of the field in the error.
-struct List<T>(Vec<T>);
-
-fn list<'a, T: Deserialize<'a>>(value: &'a RawValue, name: &'static str) -> Result<List<T>, ParseError> {
-    serde_json::from_str(value.get())
-        .map(List)
-        .map_err(|error| ParseError::new(format!("`{name}` is not what it should be: {error}"), Some(name)))
-}
-
-impl<T> List<T> {
-    fn try_map<U>(self, map: impl FnMut(T) -> Result<U, ParseError>) -> Result<Vec<U>, ParseError> {
-        self.0.into_iter().map(map).collect()
-    }
-}
 
 #[derive(Deserialize)]
 struct WireTool<'a> {
@@ -191,14 +164,6 @@ fn format(field: Field<'_>) -> Result<Option<Format<'_>>, ParseError> {
 }
 
 fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
-    match field.string().as_deref() {
-        Some("none") => Ok(Effort::None),
-        Some("minimal") => Ok(Effort::Minimal),
-        Some("low") => Ok(Effort::Low),
-        Some("medium") => Ok(Effort::Medium),
-        Some("high") => Ok(Effort::High),
-        Some("xhigh") => Ok(Effort::XHigh),
-        Some("max") => Ok(Effort::Max),
-        _ => Err(ParseError::new("`reasoning_effort` is none that is known", Some("reasoning_effort"))),
-    }
+    let named = field.string().and_then(|name| Effort::named(&name));
+    named.ok_or_else(|| ParseError::new("`reasoning_effort` is none that is known", Some("reasoning_effort")))
 }

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use serde::Deserialize;
 
+use crate::wire::balance::Balance;
 use crate::wire::codec::DecodeError;
 use crate::wire::event::{Block, Event};
 use crate::wire::json::{Field, Text};
@@ -40,6 +41,8 @@ struct Slot {
     state: State,
     /// Arguments that came before the name, escaped.
     early: BytesMut,
+    /// How far the arguments are one JSON value.
+    balance: Balance,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +73,12 @@ impl Tools {
     ) -> Result<(), DecodeError> {
         let none = Function::default();
         let function = call.function.as_ref().unwrap_or(&none);
+        let known = self.slots.len();
         let at = self.slot(call, function);
+        if at == known {
+            // Arguments that are a whole object cannot go on: the calls before need not be kept open for what may come.
+            self.close_where(|slot| slot.balance.is_whole(), emit);
+        }
         let Some(slot) = self.slots.get_mut(at) else {
             return Ok(());
         };
@@ -81,6 +89,9 @@ impl Tools {
         // Some servers send an object where a string belongs.
         let arguments =
             arguments.text().or_else(|| arguments.object().map(Text::Plain)).filter(|text| !text.is_empty());
+        if let Some(text) = arguments {
+            slot.balance.read(text);
+        }
         if slot.state == State::Unnamed {
             let Some(name) = function.name.some_text() else {
                 if let Some(text) = arguments {
@@ -99,7 +110,7 @@ impl Tools {
         }
         match (slot.state, arguments) {
             (State::Open(index), Some(text)) => emit(Event::Delta { index, text }),
-            (State::Closed, Some(_)) => {
+            (State::Closed, Some(text)) if !text.plain().trim().is_empty() => {
                 return Err(DecodeError::Order("arguments came for a tool call that was complete"));
             }
             (State::Open(_) | State::Closed | State::Unnamed, _) => {}
@@ -109,7 +120,11 @@ impl Tools {
 
     /// Closes every call: the answer is finished, or something else follows.
     pub(super) fn close(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
-        for slot in &mut self.slots {
+        self.close_where(|_| true, emit);
+    }
+
+    fn close_where(&mut self, fits: impl Fn(&Slot) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
+        for slot in self.slots.iter_mut().filter(|slot| fits(slot)) {
             if let State::Open(index) = slot.state {
                 emit(Event::Close { index });
                 slot.state = State::Closed;

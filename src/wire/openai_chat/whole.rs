@@ -7,7 +7,9 @@ use crate::wire::answer::{Answer, AnswerBlock};
 use crate::wire::codec::Identity;
 use crate::wire::event::{Finish, Usage};
 use crate::wire::json::{Field, Object, Text, write_list};
+use crate::wire::openai_chat::encode::write_sealed;
 use crate::wire::request::Style;
+use crate::wire::seal::Sealed;
 
 /// Writes an answer for a client that did not ask for a stream.
 pub fn whole(answer: &Answer, identity: &Identity, style: Style) -> Bytes {
@@ -44,8 +46,16 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
     };
     said("content", answer.joined(|block| matches!(block, AnswerBlock::Text(_))));
     said("refusal", answer.joined(|block| matches!(block, AnswerBlock::Refusal(_))));
-    if let Some(text) = answer.joined(|block| matches!(block, AnswerBlock::Reasoning(_))) {
+    if let Some(text) = answer.joined(|block| matches!(block, AnswerBlock::Reasoning { .. })) {
         message.text(style.reasoning_field, Text::Escaped(&text));
+    }
+    let mut sealed = answer.blocks.iter().filter_map(sealed_of).peekable();
+    if sealed.peek().is_some() {
+        write_list(sealed, message.key("thinking_blocks"), |(kind, sealed, text), out| {
+            let mut block = Object::new(out);
+            write_sealed(kind, sealed, text, &mut block);
+            block.end();
+        });
     }
     let mut calls = answer.tool_calls().peekable();
     if calls.peek().is_some() {
@@ -58,6 +68,20 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
             });
             call.end();
         });
+    }
+}
+
+/// What a vendor wants back with its reasoning.
+fn sealed_of(block: &AnswerBlock) -> Option<(&'static str, Sealed<'_>, Text<'_>)> {
+    match block {
+        AnswerBlock::Reasoning { sealed: Some(kept), .. } => {
+            Some(("thinking", kept.sealed(), Text::Escaped(block.escaped())))
+        }
+        AnswerBlock::Redacted(kept) => Some(("redacted_thinking", kept.sealed(), Text::Plain(""))),
+        AnswerBlock::Reasoning { sealed: None, .. }
+        | AnswerBlock::Text(_)
+        | AnswerBlock::Refusal(_)
+        | AnswerBlock::ToolCall { .. } => None,
     }
 }
 

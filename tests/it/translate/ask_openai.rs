@@ -121,16 +121,16 @@ async fn generate_becomes_a_prompt_of_the_user_after_the_system() {
 }
 
 #[tokio::test]
-async fn an_image_in_a_tools_result_is_refused_by_name() {
-    let (gateway, upstream) = gateway_over("openai", &[]).await;
+async fn an_image_in_a_tools_result_follows_it_as_the_users() {
     let messages = json!([
         {"role": "user", "content": "Show me."},
         {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "look", "arguments": {}}}]},
-        {"role": "tool", "tool_name": "look", "content": "Here.", "images": [PNG]}
+        {"role": "tool", "tool_name": "look", "content": "Here.", "images": [PNG]},
+        {"role": "tool", "tool_name": "look", "content": "There."}
     ]);
-    let mut answer = gateway.post("/api/chat", &request(json!({"messages": messages}))).await;
-    assert_eq!(answer.status, 400);
-    let words = answer.json().await["error"].as_str().unwrap().to_owned();
-    assert!(words.contains("messages"), "{words}");
-    assert_eq!(upstream.calls_seen(), 0);
+    let sent = to_openai(json!({"messages": messages})).await;
+    let roles: Vec<_> = sent["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "tool", "user"]);
+    let url = format!("data:image/png;base64,{PNG}");
+    assert_eq!(sent["messages"][4]["content"], json!([{"type": "image_url", "image_url": {"url": url}}]));
 }

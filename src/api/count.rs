@@ -1,0 +1,70 @@
+//! How many tokens a request of Anthropic's has: counted by a backend that can, estimated where none can.
+
+use std::sync::Arc;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::api::generate::{passed_on, refused, unknown_model};
+use crate::api::serving::Served;
+use crate::api::{Parts, body, plan, whole};
+use crate::downstream::{Body, json as json_answer};
+use crate::edge::{Refusal, Slot, Traced};
+use crate::upstream::{Api, Forward};
+use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, parse_request};
+
+/// Says that the number is an estimate.
+const X_ESTIMATED: HeaderName = HeaderName::from_static("x-estimated");
+const PATH: &str = "/v1/messages/count_tokens";
+
+/// Counts the tokens of one request.
+pub(super) async fn count_tokens(
+    parts: Arc<Parts>,
+    traced: Traced,
+    _slot: Option<Slot>,
+) -> Result<Response<Body>, Refusal> {
+    let Traced { access, request } = traced;
+    let headers = passed_on(Dialect::Anthropic, request.headers());
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let envelope = Envelope::parse(&body, ModelKey::Model, false, parts.bounds.json_depth)
+        .map_err(|error| plan::refusal(&error))?;
+    access.model(&envelope.model);
+    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let forward = Forward {
+        candidates: counting(served, &envelope, &body),
+        path: PATH,
+        headers,
+        timeout: served.settings.limits.max_duration,
+    };
+    if !forward.candidates.is_empty() {
+        let asking = Box::pin(parts.pool.forward(&forward, &access));
+        match whole::until_drained(&parts, &access, asking).await {
+            Ok(answered) => return Ok(json_answer(StatusCode::OK, answered.body)),
+            Err(attempted) if !knows_no_counting(&attempted.failure) => return Err(refused(attempted)),
+            Err(_) => {}
+        }
+    }
+    let request = parse_request(Dialect::Anthropic, &body).map_err(|error| plan::refusal(&error))?;
+    let estimate = json!({ "input_tokens": anthropic::estimate_tokens(&request) });
+    let mut response = json_answer(StatusCode::OK, estimate.to_string().into());
+    response.headers_mut().insert(X_ESTIMATED, HeaderValue::from_static("input_tokens"));
+    Ok(response)
+}
+
+/// The backends that can count, each with the body for it.
+fn counting(
+    served: &Served,
+    envelope: &Envelope,
+    body: &bytes::Bytes,
+) -> Vec<(Arc<crate::upstream::Backend>, bytes::Bytes)> {
+    let can_count = served.targets.iter().filter(|(backend, _)| backend.api == Api::Anthropic);
+    let asked = can_count
+        .map(|(backend, alias)| (Arc::clone(backend), envelope.rewrite(body, alias.as_deref(), false)));
+    asked.collect()
+}
+
+/// Servers that took over Anthropic's API without this route answer 404, or 405 or 501.
+fn knows_no_counting(failure: &Failure) -> bool {
+    failure.code == Code::ModelNotFound || matches!(failure.status(), 404 | 405 | 501 | 502)
+}

@@ -1,0 +1,19 @@
+//! Anthropic Messages: requests read and written, streams decoded and encoded, whole answers written, tokens estimated.
+
+mod blocks;
+mod decode;
+mod encode;
+mod estimate;
+mod parse;
+mod turns;
+mod usage;
+mod whole;
+mod write;
+
+pub use decode::Decoder;
+pub use encode::Encoder;
+pub use estimate::estimate_tokens;
+pub use parse::parse;
+pub use usage::read_usage;
+pub use whole::whole;
+pub use write::write;

@@ -1,0 +1,69 @@
+//! Usage in Anthropic's words: what came from a cache and what was written to one is counted beside the input, not in it.
+
+use serde::Deserialize;
+
+use crate::wire::event::Usage;
+use crate::wire::json::{Field, Object};
+
+/// Counts so far. Those of a later event replace those of an earlier one; what it leaves out stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    input: u64,
+    cache_read: u64,
+    cache_write: u64,
+    output: u64,
+}
+
+impl Counts {
+    /// Takes over what a usage object says; gives the whole, if it says anything.
+    pub(super) fn update(&mut self, usage: Field<'_>) -> Option<Usage> {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(rename = "input_tokens", borrow, default)]
+            input: Field<'a>,
+            #[serde(rename = "cache_read_input_tokens", borrow, default)]
+            cache_read: Field<'a>,
+            #[serde(rename = "cache_creation_input_tokens", borrow, default)]
+            cache_write: Field<'a>,
+            #[serde(rename = "output_tokens", borrow, default)]
+            output: Field<'a>,
+        }
+        let wire: Wire<'_> = usage.read()?;
+        let set = |count: &mut u64, field: Field<'_>| {
+            if let Some(value) = field.whole() {
+                *count = value;
+            }
+        };
+        set(&mut self.input, wire.input);
+        set(&mut self.cache_read, wire.cache_read);
+        set(&mut self.cache_write, wire.cache_write);
+        set(&mut self.output, wire.output);
+        Some(Usage {
+            input: self.input + self.cache_read + self.cache_write,
+            cache_read: self.cache_read,
+            cache_write: self.cache_write,
+            output: self.output,
+            reasoning: 0,
+        })
+    }
+}
+
+/// Writes the members of a usage object.
+pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
+    object
+        .number("input_tokens", usage.input.saturating_sub(usage.cache_read + usage.cache_write))
+        .number("cache_creation_input_tokens", usage.cache_write)
+        .number("cache_read_input_tokens", usage.cache_read)
+        .number("output_tokens", usage.output);
+}
+
+/// The usage of a whole answer, for the meter; `None` if it has none.
+pub fn read_usage(body: &[u8]) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow, default)]
+        usage: Field<'a>,
+    }
+    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
+    Counts::default().update(whole.usage)
+}

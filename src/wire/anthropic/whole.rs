@@ -1,0 +1,76 @@
+//! Whole messages.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::wire::answer::{Answer, AnswerBlock, KeptSeal};
+use crate::wire::anthropic::encode::{lawful_id, message_id, stop_reason, write_head};
+use crate::wire::anthropic::usage::write_usage;
+use crate::wire::codec::{EncodeError, Identity};
+use crate::wire::event::Finish;
+use crate::wire::json::{Object, Text, json_object, write_list};
+use crate::wire::seal::Seal;
+
+/// Writes an answer for a client that did not ask for a stream.
+pub fn whole(answer: &Answer, identity: &Identity) -> Result<Bytes, EncodeError> {
+    let finish = answer.finish.unwrap_or(Finish::Stop);
+    let mut failed = None;
+    let mut out = BytesMut::with_capacity(1024);
+    let mut body = Object::new(&mut out);
+    write_head(&message_id(identity), &identity.model, &mut body);
+    let said = answer.blocks.iter().filter(|block| has_content(block));
+    write_list(said, body.key("content"), |block, out| {
+        let mut object = Object::new(out);
+        if let Err(error) = write_block(block, finish, &mut object) {
+            failed = Some(error);
+        }
+        object.end();
+    });
+    let refused = answer.blocks.iter().any(|block| matches!(block, AnswerBlock::Refusal(_)));
+    body.text("stop_reason", Text::Plain(stop_reason(finish, refused))).raw("stop_sequence", "null");
+    body.object("usage", |usage| write_usage(&answer.usage.unwrap_or_default(), usage));
+    body.end();
+    failed.map_or(Ok(out.freeze()), Err)
+}
+
+/// Empty texts are refused when they are sent back.
+fn has_content(block: &AnswerBlock) -> bool {
+    match block {
+        AnswerBlock::Text(text) | AnswerBlock::Refusal(text) => !text.is_empty(),
+        AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) | AnswerBlock::ToolCall { .. } => true,
+    }
+}
+
+fn write_block(block: &AnswerBlock, finish: Finish, object: &mut Object<'_>) -> Result<(), EncodeError> {
+    let text = Text::Escaped(block.escaped());
+    match block {
+        AnswerBlock::Text(_) | AnswerBlock::Refusal(_) => {
+            object.raw("type", "\"text\"").text("text", text);
+        }
+        AnswerBlock::Reasoning { sealed, .. } => {
+            object.raw("type", "\"thinking\"").text("thinking", text);
+            match sealed.as_ref().map(KeptSeal::sealed) {
+                Some(sealed) => sealed.write_quoted(Seal::Signature, object.key("signature")),
+                None => {
+                    object.raw("signature", "\"\"");
+                }
+            }
+        }
+        AnswerBlock::Redacted(kept) => {
+            object.raw("type", "\"redacted_thinking\"");
+            kept.sealed().write_quoted(Seal::Redacted, object.key("data"));
+        }
+        AnswerBlock::ToolCall { id, name, .. } => {
+            let arguments = text.plain();
+            let input = match json_object(&arguments) {
+                Some(input) => input,
+                None if finish == Finish::Length => "{}", // the token limit cut it, and half an object cannot be said
+                None => {
+                    return Err(EncodeError::Arguments { name: name.clone(), wanted: "a JSON object" });
+                }
+            };
+            object.raw("type", "\"tool_use\"").text("id", Text::Plain(&lawful_id(id)));
+            object.text("name", Text::Plain(name)).raw("input", input);
+        }
+    }
+    Ok(())
+}

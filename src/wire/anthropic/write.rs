@@ -1,0 +1,255 @@
+//! Writes a Messages request from the request model.
+
+use bytes::BytesMut;
+
+use crate::wire::anthropic::turns::{NAME_LIMIT, Turns};
+use crate::wire::json::{Object, Text, write_joined, write_list};
+use crate::wire::names::Names;
+use crate::wire::request::{
+    Dropped, Effort, Format, Refused, Request, Sampling, Style, Thinking, Tool, ToolChoice, Written,
+};
+
+/// Writes `request` for a backend that calls the model `model`, as a stream.
+pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written, Refused> {
+    let mut dropped = request.dropped.clone();
+    let mut names = Names::default();
+    let mut out = BytesMut::with_capacity(1024);
+    let mut body = Object::new(&mut out);
+    let (system, turns) = Turns::new(&request.messages, &mut dropped);
+    body.text("model", Text::Plain(model)).boolean("stream", true);
+    let effort = request.effort.filter(|effort| {
+        let allowed = *effort == Effort::None || turns.may_think();
+        if !allowed {
+            dropped.add("reasoning_effort");
+        }
+        allowed
+    });
+    let limits = Limits::new(&request.sampling, effort, style);
+    body.number("max_tokens", limits.max_tokens);
+    if !system.is_empty() {
+        write_joined(system, "\\n\\n", body.key("system"));
+    }
+    turns.write(&mut names, body.key("messages"));
+    let thinks = limits.thinking.is_some();
+    if request.tools.is_empty() {
+        write_called(&turns.called(), &mut names, &mut body);
+    } else {
+        let choice = tool_choice(request, thinks, &mut dropped);
+        write_tools(request, choice, &mut names, &mut body);
+    }
+    write_sampling(&request.sampling, thinks, &mut body, &mut dropped);
+    write_thinking(effort, &limits, &mut body);
+    write_output(request.format, limits.level, &mut body, &mut dropped);
+    if let Some(user) = request.user {
+        body.object("metadata", |metadata| {
+            metadata.text("user_id", user);
+        });
+    }
+    body.end();
+    Ok(Written { body: out.freeze(), dropped, names })
+}
+
+/// How many tokens there are, and how many of them for thinking.
+struct Limits {
+    max_tokens: u64,
+    thinking: Option<Budget>,
+    level: Option<&'static str>,
+}
+
+#[derive(Clone, Copy)]
+enum Budget {
+    Tokens(u64),
+    Adaptive,
+}
+
+/// The least that may be given to thinking.
+const MIN_BUDGET: u64 = 1024;
+
+impl Limits {
+    fn new(sampling: &Sampling<'_>, effort: Option<Effort>, style: Style) -> Self {
+        let asked = sampling.max_tokens.and_then(|number| number.parse::<f64>().ok());
+        // whole and positive is all that can be sent
+        let asked = asked
+            .filter(|number| *number >= 1.0)
+            .and_then(|number| format!("{number:.0}").parse::<u64>().ok());
+        let (budget, level) = match effort {
+            None | Some(Effort::None) => {
+                return Self { max_tokens: asked.unwrap_or(style.max_tokens), thinking: None, level: None };
+            }
+            Some(Effort::Minimal | Effort::Low) => (1024, "low"),
+            Some(Effort::Medium) => (2048, "medium"),
+            Some(Effort::High) => (4096, "high"),
+            Some(Effort::XHigh) => (8192, "xhigh"),
+            Some(Effort::Max) => (16384, "max"),
+        };
+        let max_tokens = asked.unwrap_or(style.max_tokens + budget);
+        match style.thinking {
+            Thinking::Adaptive => Self { max_tokens, thinking: Some(Budget::Adaptive), level: Some(level) },
+            Thinking::Budget => {
+                let room = (max_tokens > MIN_BUDGET).then(|| Budget::Tokens(budget.min(max_tokens - 1)));
+                Self { max_tokens, thinking: room, level: None }
+            }
+        }
+    }
+}
+
+/// A history with calls needs their tools, also where none may be called any more.
+fn write_called(called: &[Text<'_>], names: &mut Names, body: &mut Object<'_>) {
+    if called.is_empty() {
+        return;
+    }
+    write_list(called, body.key("tools"), |name, out| {
+        let mut tool = Object::new(out);
+        tool.text("name", Text::Plain(&names.lawful(*name, NAME_LIMIT)));
+        tool.raw("input_schema", EMPTY_SCHEMA);
+        tool.end();
+    });
+    body.raw("tool_choice", "{\"type\":\"none\"}");
+}
+
+/// The choice that can be sent; `None` leaves it to the backend.
+fn tool_choice<'a>(request: &Request<'a>, thinks: bool, dropped: &mut Dropped) -> Option<ToolChoice<'a>> {
+    match request.tool_choice {
+        Some(ToolChoice::Required | ToolChoice::Named(_)) if thinks => {
+            dropped.add("tool_choice"); // thinking forbids it
+            Some(ToolChoice::Auto)
+        }
+        None if request.parallel_tool_calls == Some(false) => Some(ToolChoice::Auto),
+        choice => choice,
+    }
+}
+
+fn write_tools(
+    request: &Request<'_>,
+    choice: Option<ToolChoice<'_>>,
+    names: &mut Names,
+    body: &mut Object<'_>,
+) {
+    write_list(&request.tools, body.key("tools"), |tool, out| write_tool(tool, names, out));
+    let Some(choice) = choice else { return };
+    body.object("tool_choice", |object| {
+        let kind = match choice {
+            ToolChoice::Auto => "auto",
+            ToolChoice::None => "none",
+            ToolChoice::Required => "any",
+            ToolChoice::Named(_) => "tool",
+        };
+        object.text("type", Text::Plain(kind));
+        if let ToolChoice::Named(name) = choice {
+            object.text("name", Text::Plain(&names.lawful(name, NAME_LIMIT)));
+        }
+        if request.parallel_tool_calls == Some(false) && choice != ToolChoice::None {
+            object.boolean("disable_parallel_tool_use", true);
+        }
+    });
+}
+
+/// A schema is required.
+const EMPTY_SCHEMA: &str = "{\"type\":\"object\",\"properties\":{}}";
+
+fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
+    let mut object = Object::new(out);
+    object.text("name", Text::Plain(&names.lawful(tool.name, NAME_LIMIT)));
+    if let Some(description) = tool.description {
+        object.text("description", description);
+    }
+    object.raw("input_schema", tool.parameters.unwrap_or(EMPTY_SCHEMA));
+    if tool.strict == Some(true) {
+        object.boolean("strict", true);
+    }
+    object.end();
+}
+
+fn write_sampling(sampling: &Sampling<'_>, thinks: bool, body: &mut Object<'_>, dropped: &mut Dropped) {
+    let value = |number: &str| number.parse::<f64>().unwrap_or(1.0);
+    // Thinking forbids all but the defaults.
+    match sampling.temperature {
+        Some(number) if thinks && value(number) < 1.0 => dropped.add("temperature"),
+        Some(number) if value(number) > 1.0 => {
+            dropped.add("temperature"); // as much of it as there is
+            body.raw("temperature", "1");
+        }
+        Some(number) if !thinks => {
+            body.raw("temperature", number);
+        }
+        Some(_) | None => {}
+    }
+    match sampling.top_p {
+        Some(number) if thinks && value(number) < 0.95 => dropped.add("top_p"),
+        number => {
+            body.maybe("top_p", number);
+        }
+    }
+    match sampling.top_k {
+        Some(_) if thinks => dropped.add("top_k"),
+        number => {
+            body.maybe("top_k", number);
+        }
+    }
+    for (name, value) in [
+        ("min_p", sampling.min_p),
+        ("seed", sampling.seed),
+        ("frequency_penalty", sampling.frequency_penalty),
+        ("presence_penalty", sampling.presence_penalty),
+        ("repeat_penalty", sampling.repeat_penalty),
+    ] {
+        if value.is_some() {
+            dropped.add(name);
+        }
+    }
+    let lawful: Vec<Text<'_>> =
+        sampling.stop.iter().copied().filter(|stop| !stop.plain().trim().is_empty()).collect();
+    if lawful.len() < sampling.stop.len() {
+        dropped.add("stop");
+    }
+    if !lawful.is_empty() {
+        write_list(lawful, body.key("stop_sequences"), Text::write_quoted);
+    }
+}
+
+fn write_thinking(effort: Option<Effort>, limits: &Limits, body: &mut Object<'_>) {
+    match limits.thinking {
+        Some(Budget::Tokens(tokens)) => {
+            body.object("thinking", |thinking| {
+                thinking.raw("type", "\"enabled\"").number("budget_tokens", tokens);
+            });
+        }
+        Some(Budget::Adaptive) => {
+            body.raw("thinking", "{\"type\":\"adaptive\"}");
+        }
+        None if effort == Some(Effort::None) => {
+            body.raw("thinking", "{\"type\":\"disabled\"}");
+        }
+        None => {}
+    }
+}
+
+fn write_output(
+    format: Option<Format<'_>>,
+    level: Option<&'static str>,
+    body: &mut Object<'_>,
+    dropped: &mut Dropped,
+) {
+    let schema = match format {
+        Some(Format::Schema { schema, .. }) => Some(schema),
+        // Any object at all is more than a schema can say there.
+        Some(Format::Json) => {
+            dropped.add("response_format");
+            None
+        }
+        None => None,
+    };
+    if schema.is_none() && level.is_none() {
+        return;
+    }
+    body.object("output_config", |output| {
+        if let Some(level) = level {
+            output.text("effort", Text::Plain(level));
+        }
+        if let Some(schema) = schema {
+            output.object("format", |object| {
+                object.raw("type", "\"json_schema\"").raw("schema", schema);
+            });
+        }
+    });
+}

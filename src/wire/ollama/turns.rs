@@ -1,0 +1,155 @@
+//! The messages of an `/api/chat` request: one string each, images beside it, arguments as objects, and the name of the tool with
+//! each of its results.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::wire::json::{Object, Text, json_object, write_joined, write_list};
+use crate::wire::media::Image;
+use crate::wire::request::{Message, Part, Refused, Role, ToolCall, ToolResult};
+
+/// Writes all messages.
+pub(super) fn write_messages(messages: &[Message<'_>], out: &mut BytesMut) -> Result<(), Refused> {
+    let mut shown = Vec::new();
+    out.put_u8(b'[');
+    for (at, message) in messages.iter().enumerate() {
+        if at > 0 {
+            out.put_u8(b',');
+        }
+        let before = messages.get(..at).unwrap_or_default();
+        write_message(message, before, &mut shown, out)?;
+        let more_results = messages.get(at + 1).is_some_and(|message| message.role == Role::Tool);
+        if !shown.is_empty() && !more_results {
+            // Templates show the images of users only.
+            out.put_slice(b",{\"role\":\"user\",\"content\":\"\",\"images\":");
+            write_list(shown.drain(..), out, Text::write_quoted);
+            out.put_u8(b'}');
+        }
+    }
+    out.put_u8(b']');
+    Ok(())
+}
+
+/// What a message holds besides its text.
+#[derive(Default)]
+struct Beside<'p, 'a> {
+    thinking: Vec<Text<'a>>,
+    images: Vec<Text<'a>>,
+    calls: Vec<(&'p ToolCall<'a>, String)>,
+}
+
+fn write_message<'a>(
+    message: &Message<'a>,
+    before: &[Message<'a>],
+    shown: &mut Vec<Text<'a>>,
+    out: &mut BytesMut,
+) -> Result<(), Refused> {
+    let mut object = Object::new(out);
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    object.text("role", Text::Plain(role));
+    let mut beside = Beside::default();
+    let mut said = Vec::new();
+    for part in &message.parts {
+        match part {
+            Part::Text(text) => said.push(*text),
+            Part::Reasoning { text, .. } => beside.thinking.push(*text),
+            Part::Redacted(_) => {}
+            Part::Image(image) => beside.images.push(data(image)?),
+            Part::Document(_) => return Err(document()),
+            Part::ToolCall(call) => beside.calls.push((call, arguments(call)?)),
+            Part::ToolResult(result) => {
+                return write_result(result, before, shown, object);
+            }
+        }
+    }
+    write_joined(said, "\\n", object.key("content"));
+    let Beside { thinking, images, calls } = beside;
+    if thinking.iter().any(|text| !text.is_empty()) {
+        write_joined(thinking, "\\n", object.key("thinking"));
+    }
+    if !images.is_empty() {
+        write_list(images, object.key("images"), Text::write_quoted);
+    }
+    if !calls.is_empty() {
+        write_list(calls, object.key("tool_calls"), |(call, arguments), out| {
+            let mut inner = Object::new(out);
+            if let Some(id) = call.id {
+                inner.text("id", id);
+            }
+            inner.object("function", |function| {
+                function.text("name", call.name).raw("arguments", &arguments);
+            });
+            inner.end();
+        });
+    }
+    object.end();
+    Ok(())
+}
+
+fn write_result<'a>(
+    result: &ToolResult<'a>,
+    before: &[Message<'a>],
+    shown: &mut Vec<Text<'a>>,
+    mut object: Object<'_>,
+) -> Result<(), Refused> {
+    for part in &result.parts {
+        match part {
+            Part::Image(image) => shown.push(data(image)?),
+            Part::Document(_) => return Err(document()),
+            Part::Text(_)
+            | Part::Reasoning { .. }
+            | Part::Redacted(_)
+            | Part::ToolCall(_)
+            | Part::ToolResult(_) => {}
+        }
+    }
+    result.write_text(object.key("content"));
+    if let Some(name) = result.tool.or_else(|| tool_of(result.call_id?, before)) {
+        object.text("tool_name", name);
+    }
+    if let Some(id) = result.call_id {
+        object.text("tool_call_id", id);
+    }
+    object.end();
+    Ok(())
+}
+
+fn data<'a>(image: &Image<'a>) -> Result<Text<'a>, Refused> {
+    match image {
+        Image::Data { base64, .. } => Ok(*base64),
+        Image::Url(_) => Err(Refused::new(
+            "messages",
+            "hold an image by URL, which the backend of this model cannot take: send the image as a data URL",
+        )),
+    }
+}
+
+fn document() -> Refused {
+    Refused::new("messages", "hold a document, which the backend of this model cannot take")
+}
+
+/// Arguments must be an object there; a history that holds others cannot be told.
+fn arguments(call: &ToolCall<'_>) -> Result<String, Refused> {
+    let arguments = call.arguments.json();
+    let object = json_object(&arguments).map(String::from);
+    object.ok_or_else(|| Refused::new("messages", "hold a tool call whose arguments are not a JSON object"))
+}
+
+/// The name of the tool that the call `id` named: the last such call before the result, for ids may be used again.
+fn tool_of<'a>(id: Text<'_>, before: &[Message<'a>]) -> Option<Text<'a>> {
+    let id = id.plain();
+    before.iter().rev().flat_map(|message| &message.parts).find_map(|part| match part {
+        Part::ToolCall(call) if call.id.is_some_and(|known| known.plain() == id) => Some(call.name),
+        Part::ToolCall(_)
+        | Part::Text(_)
+        | Part::Image(_)
+        | Part::Document(_)
+        | Part::Reasoning { .. }
+        | Part::Redacted(_)
+        | Part::ToolResult(_) => None,
+    })
+}

@@ -1,0 +1,146 @@
+//! The messages of a chat completions request: every call has its id, and what tools show, which a `tool` message cannot hold,
+//! follows behind their results.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::wire::calls::Calls;
+use crate::wire::json::{Object, Text, write_joined, write_list};
+use crate::wire::names::Names;
+use crate::wire::request::{Message, Part, Role, Style, texts};
+
+/// The longest name of a tool.
+pub(super) const NAME_LIMIT: usize = 64;
+
+/// Writes all messages.
+pub(super) fn write_messages(messages: &[Message<'_>], style: Style, names: &mut Names, out: &mut BytesMut) {
+    let mut writer = Writer { style, calls: Calls::default(), names };
+    let mut shown: Vec<&Part<'_>> = Vec::new();
+    let mut first = true;
+    let mut next = |out: &mut BytesMut| {
+        if !std::mem::take(&mut first) {
+            out.put_u8(b',');
+        }
+    };
+    out.put_u8(b'[');
+    for (at, message) in messages.iter().enumerate() {
+        next(out);
+        writer.message(message, out);
+        for part in &message.parts {
+            if let Part::ToolResult(result) = part {
+                shown.extend(
+                    result.parts.iter().filter(|part| matches!(part, Part::Image(_) | Part::Document(_))),
+                );
+            }
+        }
+        let more_results = messages.get(at + 1).is_some_and(|message| message.role == Role::Tool);
+        if !shown.is_empty() && !more_results {
+            next(out);
+            let mut object = Object::new(out);
+            object.raw("role", "\"user\"");
+            write_parts(shown.drain(..), object.key("content"));
+            object.end();
+        }
+    }
+    out.put_u8(b']');
+}
+
+struct Writer<'n, 'a> {
+    style: Style,
+    calls: Calls<'a>,
+    names: &'n mut Names,
+}
+
+impl<'a> Writer<'_, 'a> {
+    fn message(&mut self, message: &Message<'a>, out: &mut BytesMut) {
+        let mut object = Object::new(out);
+        let role = match message.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        };
+        object.text("role", Text::Plain(role));
+        for part in &message.parts {
+            if let Part::ToolResult(result) = part {
+                let id = self.calls.close(result);
+                object.text("tool_call_id", Text::Plain(&id));
+                result.write_text(object.key("content"));
+                object.end();
+                return; // a result is all that a message of a tool holds
+            }
+        }
+        write_content(&message.parts, object.key("content"));
+        self.tool_calls(message, &mut object);
+        write_reasoning(&message.parts, self.style, &mut object);
+        object.end();
+    }
+
+    fn tool_calls(&mut self, message: &Message<'a>, object: &mut Object<'_>) {
+        let mut calls = message
+            .parts
+            .iter()
+            .filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None })
+            .peekable();
+        if calls.peek().is_none() {
+            return;
+        }
+        write_list(calls, object.key("tool_calls"), |call, out| {
+            let id = self.calls.open(call);
+            let name = self.names.lawful(call.name, NAME_LIMIT);
+            let mut object = Object::new(out);
+            object.text("id", Text::Plain(&id)).raw("type", "\"function\"");
+            object.object("function", |function| {
+                function.text("name", Text::Plain(&name));
+                call.arguments.write_quoted(function.key("arguments"));
+            });
+            object.end();
+        });
+    }
+}
+
+/// What the model thought, in one field.
+fn write_reasoning(parts: &[Part<'_>], style: Style, object: &mut Object<'_>) {
+    let texts = parts.iter().filter_map(|part| match part {
+        Part::Reasoning { text, .. } => Some(*text),
+        Part::Text(_)
+        | Part::Image(_)
+        | Part::Document(_)
+        | Part::Redacted(_)
+        | Part::ToolCall(_)
+        | Part::ToolResult(_) => None,
+    });
+    let mut texts = texts.filter(|text| !text.is_empty()).peekable();
+    if texts.peek().is_some() {
+        write_joined(texts, "\\n", object.key(style.reasoning_field));
+    }
+}
+
+/// A string where there is only text, a list of parts where there is more.
+fn write_content(parts: &[Part<'_>], out: &mut BytesMut) {
+    if parts.iter().any(|part| matches!(part, Part::Image(_) | Part::Document(_))) {
+        write_parts(parts.iter(), out);
+    } else {
+        write_joined(texts(parts), "\\n", out);
+    }
+}
+
+fn write_parts<'p>(parts: impl Iterator<Item = &'p Part<'p>>, out: &mut BytesMut) {
+    let shown = parts.filter(|part| matches!(part, Part::Text(_) | Part::Image(_) | Part::Document(_)));
+    write_list(shown, out, |part, out| {
+        let mut object = Object::new(out);
+        match part {
+            Part::Text(text) => {
+                object.raw("type", "\"text\"").text("text", *text);
+            }
+            Part::Image(image) => {
+                object.raw("type", "\"image_url\"");
+                object.object("image_url", |inner| image.write_url(inner.key("url")));
+            }
+            Part::Document(document) => {
+                object.raw("type", "\"file\"").object("file", |file| document.write_members(file));
+            }
+            Part::Reasoning { .. } | Part::Redacted(_) | Part::ToolCall(_) | Part::ToolResult(_) => {}
+        }
+        object.end();
+    });
+}

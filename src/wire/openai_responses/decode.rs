@@ -1,0 +1,211 @@
+//! Decodes the events of Responses. Items are known by their place (`output_index`), for some servers change their ids; what came
+//! without deltas is taken from the event that ends it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use crate::wire::codec::{Decode, DecodeError, Flow};
+use crate::wire::event::{Block, Event, Finish};
+use crate::wire::failure::{Code, Failure, read_failure};
+use crate::wire::frame::Frame;
+use crate::wire::json::Field;
+use crate::wire::openai_responses::failed::write_failed;
+use crate::wire::openai_responses::items::{Item, Items, Place};
+use crate::wire::openai_responses::usage::usage_of;
+
+/// What was seen of the stream so far.
+#[derive(Debug)]
+pub struct Decoder {
+    started: bool,
+    /// The response as its first event has it: what a stream that breaks off ends with.
+    response: Option<String>,
+    /// The sequence number of the next event.
+    sequence: u64,
+    items: Items,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    sequence_number: Field<'a>,
+    #[serde(borrow, default)]
+    output_index: Field<'a>,
+    #[serde(borrow, default)]
+    content_index: Field<'a>,
+    #[serde(borrow, default)]
+    summary_index: Field<'a>,
+    #[serde(borrow, default)]
+    delta: Field<'a>,
+    #[serde(borrow, default)]
+    text: Field<'a>,
+    #[serde(borrow, default)]
+    refusal: Field<'a>,
+    #[serde(borrow, default)]
+    arguments: Field<'a>,
+    #[serde(borrow, default)]
+    item: Option<Item<'a>>,
+    #[serde(borrow, default)]
+    response: Field<'a>,
+    #[serde(borrow, default)]
+    error: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(borrow, default)]
+    status: Field<'a>,
+    #[serde(borrow, default)]
+    incomplete_details: Field<'a>,
+    #[serde(borrow, default)]
+    usage: Field<'a>,
+    #[serde(borrow, default)]
+    output: Option<SmallVec<[Item<'a>; 2]>>,
+}
+
+impl Decoder {
+    /// `seed` makes the ids of tool calls that the backend gave none.
+    pub fn new(seed: &str) -> Self {
+        Self { started: false, response: None, sequence: 0, items: Items::new(seed) }
+    }
+
+    fn start(&mut self, response: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if self.response.is_none() {
+            self.response = response.object().map(String::from);
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            emit(Event::Start);
+        }
+    }
+
+    /// Pieces of text, and whole texts; false for any other event.
+    fn text(&mut self, line: &Line<'_>, emit: &mut dyn FnMut(Event<'_>)) -> bool {
+        let at = line.output_index.whole().unwrap_or_default();
+        let content = || Place::content(at, line.content_index);
+        let (what, how) = line.kind.rsplit_once('.').unwrap_or_default();
+        let (place, block, whole) = match what {
+            "response.output_text" => (content(), Block::Text, line.text),
+            "response.refusal" => (content(), Block::Refusal, line.refusal),
+            "response.reasoning_text" => (content(), Block::Reasoning, line.text),
+            "response.reasoning_summary_text" => {
+                (Place::summary(at, line.summary_index), Block::Reasoning, line.text)
+            }
+            _ => return false,
+        };
+        match how {
+            "delta" => self.items.delta(place, block, line.delta, emit),
+            _ => self.items.rest(place, block, whole, emit),
+        }
+        true
+    }
+
+    /// A terminal event: items that nothing was said of before are in it whole.
+    fn end(&mut self, response: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let response: Option<Response<'_>> = response.read();
+        let Some(response) = response else {
+            self.items.end(emit);
+            emit(Event::Finish(Finish::Stop));
+            return;
+        };
+        for (at, item) in response.output.iter().flatten().enumerate() {
+            let at = u64::try_from(at).unwrap_or(u64::MAX);
+            if !self.items.has(at) {
+                self.items.done(at, item, emit);
+            }
+        }
+        self.items.end(emit);
+        if let Some(usage) = usage_of(response.usage) {
+            emit(Event::Usage(usage));
+        }
+        emit(Event::Finish(finish_of(&response, self.items.called())));
+    }
+}
+
+fn finish_of(response: &Response<'_>, called: bool) -> Finish {
+    #[derive(Deserialize)]
+    struct Details<'a> {
+        #[serde(borrow, default)]
+        reason: Field<'a>,
+    }
+    if response.status.string().as_deref() == Some("incomplete") {
+        let details: Option<Details<'_>> = response.incomplete_details.read();
+        let reason = details.and_then(|details| details.reason.string());
+        return if reason.as_deref() == Some("content_filter") { Finish::Refusal } else { Finish::Length };
+    }
+    if called { Finish::ToolCalls } else { Finish::Stop }
+}
+
+/// What a failed response says of itself.
+fn failure_of(response: Field<'_>, frame: &[u8]) -> Failure {
+    #[derive(Deserialize)]
+    struct Failed<'a> {
+        #[serde(borrow, default)]
+        error: Field<'a>,
+    }
+    let failed: Option<Failed<'_>> = response.read();
+    match failed.filter(|failed| !failed.error.is_absent()) {
+        Some(_) => read_failure(response.raw().unwrap_or_default().as_bytes()),
+        None if response.is_absent() => read_failure(frame),
+        None => Failure::new(Code::UpstreamError, "the backend gave the answer up"),
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
+        if frame.data.trim_ascii() == b"[DONE]" {
+            return Ok(Flow::More); // no part of this dialect, but some servers send it behind the end
+        }
+        let line: Line<'_> = serde_json::from_slice(&frame.data)?;
+        self.sequence = line.sequence_number.whole().map_or(self.sequence, |number| number.saturating_add(1));
+        if self.text(&line, emit) {
+            return Ok(Flow::More);
+        }
+        let at = line.output_index.whole().unwrap_or_default();
+        let items = &mut self.items;
+        match line.kind.as_ref() {
+            "response.function_call_arguments.delta" => items.arguments(at, line.delta, false, emit),
+            "response.function_call_arguments.done" => items.arguments(at, line.arguments, true, emit),
+            "response.output_item.added" => {
+                if let Some(item) = &line.item {
+                    items.added(at, item, emit);
+                }
+            }
+            "response.output_item.done" => {
+                if let Some(item) = &line.item {
+                    items.done(at, item, emit);
+                }
+            }
+            "response.created" | "response.in_progress" | "response.queued" => {
+                self.start(line.response, emit);
+            }
+            "response.completed" | "response.incomplete" => {
+                self.end(line.response, emit);
+                return Ok(Flow::Ended);
+            }
+            "response.failed" => {
+                emit(Event::Fail(failure_of(line.response, &frame.data)));
+                return Ok(Flow::Ended);
+            }
+            // `response.failed` comes behind it
+            "error" => emit(Event::Fail(read_failure(&frame.data))),
+            _ if !line.error.is_absent() => {
+                emit(Event::Fail(read_failure(&frame.data)));
+                return Ok(Flow::Ended);
+            }
+            _ => {}
+        }
+        Ok(Flow::More)
+    }
+
+    fn complete(&self) -> bool {
+        false // an event says that it is the last, and there is no other way to end
+    }
+
+    fn last_words(&self, failure: &Failure) -> Bytes {
+        write_failed(failure, self.sequence, self.response.as_deref())
+    }
+}

@@ -1,0 +1,129 @@
+//! The items of a response, written: as they begin, and whole.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::wire::answer::{AnswerBlock, KeptSeal};
+use crate::wire::json::{Object, Text};
+use crate::wire::openai_responses::custom::input_of;
+use crate::wire::openai_responses::echo::Echo;
+use crate::wire::seal::{Seal, Sealed};
+
+/// What kind of item a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Refusal,
+    Reasoning,
+    FunctionCall,
+    CustomCall,
+}
+
+impl Kind {
+    pub(super) fn of(block: &AnswerBlock, echo: &Echo) -> Self {
+        match block {
+            AnswerBlock::Text(_) => Self::Message,
+            AnswerBlock::Refusal(_) => Self::Refusal,
+            AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) => Self::Reasoning,
+            AnswerBlock::ToolCall { name, .. } if echo.is_custom(name) => Self::CustomCall,
+            AnswerBlock::ToolCall { .. } => Self::FunctionCall,
+        }
+    }
+
+    /// The id of item `number` of the answer `id`.
+    pub(super) fn id(self, id: &str, number: u64) -> String {
+        let prefix = match self {
+            Self::Message | Self::Refusal => "msg",
+            Self::Reasoning => "rs",
+            Self::FunctionCall => "fc",
+            Self::CustomCall => "ctc",
+        };
+        format!("{prefix}_{id}_{number}")
+    }
+}
+
+/// Writes an item as it is when it begins, or (`whole`) when it is complete.
+pub(super) fn write_item(id: &str, block: &AnswerBlock, whole: bool, echo: &Echo, out: &mut BytesMut) {
+    let kind = Kind::of(block, echo);
+    let mut item = Object::new(out);
+    item.text("id", Text::Plain(id));
+    match kind {
+        Kind::Message | Kind::Refusal => item.raw("type", "\"message\""),
+        Kind::Reasoning => item.raw("type", "\"reasoning\""),
+        Kind::FunctionCall => item.raw("type", "\"function_call\""),
+        Kind::CustomCall => item.raw("type", "\"custom_tool_call\""),
+    };
+    item.raw("status", if whole { "\"completed\"" } else { "\"in_progress\"" });
+    match kind {
+        Kind::Message | Kind::Refusal => {
+            item.raw("role", "\"assistant\"");
+            write_parts(whole, item.key("content"), |out| write_part(kind, block, out));
+        }
+        Kind::Reasoning => write_reasoning(block, whole, &mut item),
+        Kind::FunctionCall | Kind::CustomCall => write_call(kind, block, whole, &mut item),
+    }
+    item.end();
+}
+
+fn write_parts(whole: bool, out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    out.put_u8(b'[');
+    if whole {
+        write(out);
+    }
+    out.put_u8(b']');
+}
+
+/// The one part of a message or a summary, with the text that the block has.
+pub(super) fn write_part(kind: Kind, block: &AnswerBlock, out: &mut BytesMut) {
+    let text = Text::Escaped(block.escaped());
+    let mut part = Object::new(out);
+    match kind {
+        Kind::Refusal => part.raw("type", "\"refusal\"").text("refusal", text),
+        Kind::Reasoning => part.raw("type", "\"summary_text\"").text("text", text),
+        Kind::Message | Kind::FunctionCall | Kind::CustomCall => part
+            .raw("type", "\"output_text\"")
+            .raw("annotations", "[]")
+            .raw("logprobs", "[]")
+            .text("text", text),
+    };
+    part.end();
+}
+
+fn write_reasoning(block: &AnswerBlock, whole: bool, item: &mut Object<'_>) {
+    let spoken = whole && !block.escaped().is_empty();
+    write_parts(spoken, item.key("summary"), |out| write_part(Kind::Reasoning, block, out));
+    match sealed(block).filter(|_| whole) {
+        Some(sealed) => sealed.write_quoted(Seal::Encrypted, item.key("encrypted_content")),
+        None => {
+            item.raw("encrypted_content", "null");
+        }
+    }
+}
+
+fn sealed(block: &AnswerBlock) -> Option<Sealed<'_>> {
+    match block {
+        AnswerBlock::Reasoning { sealed, .. } => sealed.as_ref().map(KeptSeal::sealed),
+        AnswerBlock::Redacted(kept) => Some(kept.sealed()),
+        AnswerBlock::Text(_) | AnswerBlock::Refusal(_) | AnswerBlock::ToolCall { .. } => None,
+    }
+}
+
+fn write_call(kind: Kind, block: &AnswerBlock, whole: bool, item: &mut Object<'_>) {
+    let AnswerBlock::ToolCall { id, name, .. } = block else {
+        return;
+    };
+    item.text("call_id", Text::Plain(id)).text("name", Text::Plain(name));
+    match kind {
+        Kind::CustomCall => {
+            let input = if whole { input_of(block.escaped()) } else { String::new() };
+            item.text("input", Text::Escaped(&input));
+        }
+        Kind::FunctionCall | Kind::Message | Kind::Refusal | Kind::Reasoning => {
+            item.text("arguments", if whole { arguments(block) } else { Text::Plain("") });
+        }
+    }
+}
+
+/// The arguments of a call: none at all are an empty object.
+pub(super) fn arguments(block: &AnswerBlock) -> Text<'_> {
+    if block.escaped().is_empty() { Text::Plain("{}") } else { Text::Escaped(block.escaped()) }
+}

@@ -1,0 +1,189 @@
+//! Reads a Responses request.
+
+use serde::Deserialize;
+
+use crate::wire::envelope::ParseError;
+use crate::wire::json::{Field, Text};
+use crate::wire::members::{inner_members, list, members, number};
+use crate::wire::openai_responses::custom::SCHEMA;
+use crate::wire::openai_responses::input::read_input;
+use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool, ToolChoice};
+
+/// Reads a request body that is a JSON object.
+pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
+    let mut request = Request::default();
+    let mut input = Field::default();
+    for (key, field) in members(body)? {
+        match key.as_ref() {
+            "input" => input = field,
+            "instructions" => {
+                let wrong = || ParseError::new("`instructions` must be a string", Some("instructions"));
+                let text = field.text().ok_or_else(wrong)?;
+                request.messages.insert(0, Message { role: Role::System, parts: vec![Part::Text(text)] });
+            }
+            _ => read_member(&mut request, &key, field)?,
+        }
+    }
+    if input.is_absent() {
+        return Err(ParseError::new("`input` is required", Some("input")));
+    }
+    read_input(input, &mut request.messages, &mut request.dropped)?;
+    if request.messages.is_empty() {
+        return Err(ParseError::new("`input` must not be empty", Some("input")));
+    }
+    Ok(request)
+}
+
+/// Members that are repeated in the answer and mean nothing to the model.
+const ECHOED: [&str; 7] =
+    ["model", "stream", "stream_options", "metadata", "store", "truncation", "prompt_cache_key"];
+
+fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Result<(), ParseError> {
+    let sampling = &mut request.sampling;
+    match key {
+        "truncation" if field.string().as_deref() != Some("disabled") => request.dropped.add(key),
+        "prompt_cache_key" => request.dropped.add(key),
+        _ if ECHOED.contains(&key) => {}
+        "background" if field.boolean() == Some(false) => {}
+        "background" | "previous_response_id" | "conversation" | "prompt" => {
+            let known = ["background", "previous_response_id", "conversation", "prompt"];
+            let words = format!(
+                "`{key}` needs responses that are stored, and none are: send the whole input instead"
+            );
+            return Err(ParseError::new(words, known.into_iter().find(|known| *known == key)));
+        }
+        "max_output_tokens" => sampling.max_tokens = number(field, "max_output_tokens")?,
+        "temperature" => sampling.temperature = number(field, "temperature")?,
+        "top_p" => sampling.top_p = number(field, "top_p")?,
+        "top_logprobs" if field.whole() == Some(0) => {}
+        "top_logprobs" => {
+            let words = "`top_logprobs` cannot be carried to the backend of this model";
+            return Err(ParseError::new(words, Some("top_logprobs")));
+        }
+        "tools" => {
+            for wire in list::<WireTool<'a>>(field, "tools")? {
+                if let Some(tool) = read_tool(&wire, &mut request.dropped)? {
+                    request.tools.push(tool);
+                }
+            }
+        }
+        "tool_choice" => request.tool_choice = Some(read_tool_choice(field)?),
+        "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
+        "text" => read_text(request, field)?,
+        "reasoning" => read_reasoning(request, field)?,
+        "include" => read_include(request, field)?,
+        "user" | "safety_identifier" => request.user = field.some_text(),
+        _ => request.dropped.add(key),
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct WireTool<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Field<'a>,
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    description: Field<'a>,
+    #[serde(borrow, default)]
+    parameters: Field<'a>,
+    #[serde(borrow, default)]
+    strict: Field<'a>,
+}
+
+/// Tools that OpenAI runs itself, like web search, are nothing to other models. Custom tools become functions.
+fn read_tool<'a>(wire: &WireTool<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'a>>, ParseError> {
+    let kind = wire.kind.string().unwrap_or_default();
+    let parameters = match kind.as_ref() {
+        "function" => wire.parameters.object(),
+        "custom" => Some(SCHEMA),
+        other => {
+            dropped.add(format!("tools.{other}"));
+            return Ok(None);
+        }
+    };
+    let name = wire.name.some_text().ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
+    let strict = wire.strict.boolean();
+    Ok(Some(Tool { name, description: wire.description.text(), parameters, strict }))
+}
+
+fn read_tool_choice(field: Field<'_>) -> Result<ToolChoice<'_>, ParseError> {
+    let wrong = || ParseError::new("`tool_choice` is none that is known", Some("tool_choice"));
+    match field.string().as_deref() {
+        Some("auto") => return Ok(ToolChoice::Auto),
+        Some("none") => return Ok(ToolChoice::None),
+        Some("required") => return Ok(ToolChoice::Required),
+        _ => {}
+    }
+    let wire: WireTool<'_> = field.read().ok_or_else(wrong)?;
+    match (wire.kind.string().as_deref(), wire.name.some_text()) {
+        (Some("function" | "custom"), Some(name)) => Ok(ToolChoice::Named(name)),
+        _ => Err(wrong()),
+    }
+}
+
+fn read_text<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(rename = "type", borrow, default)]
+        kind: Field<'a>,
+        #[serde(borrow, default)]
+        name: Field<'a>,
+        #[serde(borrow, default)]
+        schema: Field<'a>,
+        #[serde(borrow, default)]
+        strict: Field<'a>,
+    }
+    let wrong = || ParseError::new("`text.format` is none that is known", Some("text"));
+    for (key, value) in inner_members(field, "text")? {
+        if key != "format" {
+            request.dropped.add(format!("text.{key}"));
+            continue;
+        }
+        let wire: Wire<'a> = value.read().ok_or_else(wrong)?;
+        request.format = match wire.kind.string().as_deref() {
+            Some("text") => None,
+            Some("json_object") => Some(Format::Json),
+            Some("json_schema") => Some(Format::Schema {
+                name: wire.name.some_text(),
+                schema: wire.schema.object().ok_or_else(wrong)?,
+                strict: wire.strict.boolean(),
+            }),
+            _ => return Err(wrong()),
+        };
+    }
+    Ok(())
+}
+
+/// A summary is what clients are shown of any reasoning, so how it is asked for makes no difference.
+fn read_reasoning<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
+    for (key, value) in inner_members(field, "reasoning")? {
+        match key.as_ref() {
+            "effort" => {
+                let effort = value.string().and_then(|name| Effort::named(&name));
+                let wrong = || ParseError::new("`reasoning.effort` is none that is known", Some("reasoning"));
+                request.effort = Some(effort.ok_or_else(wrong)?);
+            }
+            "summary" | "generate_summary" => {}
+            _ => request.dropped.add(format!("reasoning.{key}")),
+        }
+    }
+    Ok(())
+}
+
+/// What is sealed of the reasoning is there whenever the backend has it.
+fn read_include<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
+    for wanted in list::<Field<'a>>(field, "include")? {
+        let wanted = wanted.text().map(Text::plain).unwrap_or_default();
+        match wanted.as_ref() {
+            "reasoning.encrypted_content" => {}
+            "message.output_text.logprobs" => {
+                let words = "`include` asks for logprobs, which cannot be had of the backend of this model";
+                return Err(ParseError::new(words, Some("include")));
+            }
+            other => request.dropped.add(format!("include.{other}")),
+        }
+    }
+    Ok(())
+}

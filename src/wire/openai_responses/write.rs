@@ -1,0 +1,119 @@
+//! Writes a Responses request from the request model.
+
+use bytes::BytesMut;
+
+use crate::wire::json::{Object, Text, write_joined, write_list};
+use crate::wire::names::Names;
+use crate::wire::openai_responses::output::{NAME_LIMIT, write_input};
+use crate::wire::request::{
+    Dropped, Effort, Format, Refused, Request, Role, Sampling, Tool, ToolChoice, Written, texts,
+};
+
+/// Writes `request` for a backend that calls the model `model`, as a stream. The gateway keeps the conversation, not the backend.
+pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
+    let mut dropped = request.dropped.clone();
+    let mut names = Names::default();
+    let mut out = BytesMut::with_capacity(1024);
+    let mut body = Object::new(&mut out);
+    body.text("model", Text::Plain(model)).boolean("stream", true).boolean("store", false);
+    let leading = request.messages.iter().take_while(|message| message.role == Role::System).count();
+    let (system, rest) = request.messages.split_at_checked(leading).unwrap_or((&request.messages, &[]));
+    if !system.is_empty() {
+        let texts = system.iter().flat_map(|message| texts(&message.parts));
+        write_joined(texts, "\\n\\n", body.key("instructions"));
+    }
+    write_input(rest, &mut names, &mut dropped, body.key("input"));
+    if !request.tools.is_empty() {
+        write_list(&request.tools, body.key("tools"), |tool, out| write_tool(tool, &mut names, out));
+        if let Some(choice) = request.tool_choice {
+            write_choice(choice, &mut names, &mut body);
+        }
+        if let Some(parallel) = request.parallel_tool_calls {
+            body.boolean("parallel_tool_calls", parallel);
+        }
+    }
+    write_sampling(&request.sampling, &mut body, &mut dropped);
+    if let Some(format) = &request.format {
+        body.object("text", |text| text_format(format, text));
+    }
+    if let Some(effort) = request.effort {
+        body.object("reasoning", |reasoning| {
+            reasoning.text("effort", Text::Plain(effort.name()));
+            if effort != Effort::None {
+                reasoning.raw("summary", "\"auto\"");
+            }
+        });
+        if effort != Effort::None {
+            body.raw("include", "[\"reasoning.encrypted_content\"]");
+        }
+    }
+    if let Some(user) = request.user {
+        body.text("user", user);
+    }
+    body.end();
+    Ok(Written { body: out.freeze(), dropped, names })
+}
+
+/// A tool that does not say so is not strict: here, other than in chat completions, it would be.
+fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
+    let mut object = Object::new(out);
+    object.raw("type", "\"function\"").text("name", Text::Plain(&names.lawful(tool.name, NAME_LIMIT)));
+    if let Some(description) = tool.description {
+        object.text("description", description);
+    }
+    object.raw("parameters", tool.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}"));
+    object.boolean("strict", tool.strict == Some(true));
+    object.end();
+}
+
+fn write_choice(choice: ToolChoice<'_>, names: &mut Names, body: &mut Object<'_>) {
+    let word = match choice {
+        ToolChoice::Auto => "auto",
+        ToolChoice::None => "none",
+        ToolChoice::Required => "required",
+        ToolChoice::Named(name) => {
+            body.object("tool_choice", |object| {
+                let name = names.lawful(name, NAME_LIMIT);
+                object.raw("type", "\"function\"").text("name", Text::Plain(&name));
+            });
+            return;
+        }
+    };
+    body.text("tool_choice", Text::Plain(word));
+}
+
+fn write_sampling(sampling: &Sampling<'_>, body: &mut Object<'_>, dropped: &mut Dropped) {
+    body.maybe("max_output_tokens", sampling.max_tokens)
+        .maybe("temperature", sampling.temperature)
+        .maybe("top_p", sampling.top_p);
+    for (name, value) in [
+        ("top_k", sampling.top_k),
+        ("min_p", sampling.min_p),
+        ("seed", sampling.seed),
+        ("frequency_penalty", sampling.frequency_penalty),
+        ("presence_penalty", sampling.presence_penalty),
+        ("repeat_penalty", sampling.repeat_penalty),
+    ] {
+        if value.is_some() {
+            dropped.add(name);
+        }
+    }
+    if !sampling.stop.is_empty() {
+        dropped.add("stop");
+    }
+}
+
+fn text_format(format: &Format<'_>, text: &mut Object<'_>) {
+    text.object("format", |object| match format {
+        Format::Json => {
+            object.raw("type", "\"json_object\"");
+        }
+        Format::Schema { name, schema, strict } => {
+            object.raw("type", "\"json_schema\"");
+            object.text("name", name.unwrap_or(Text::Plain("structured_output"))).raw("schema", schema);
+            if let Some(strict) = strict {
+                object.boolean("strict", *strict);
+            }
+        }
+    });
+}
