@@ -1,5 +1,6 @@
 //! Reads a request's body, within its bounds.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,26 +22,62 @@ pub(super) async fn read(
     tasks: &Tasks,
 ) -> Result<Bytes, Refusal> {
     let (head, body) = request.into_parts();
-    if let Err(mut refusal) = refuse_coding(&head.headers) {
-        refusal.unread = Some(Box::new(body));
-        return Err(refusal);
-    }
-    match timeout(bounds.body_timeout, read_all(body, bounds, tasks)).await {
-        Ok(result) => result,
-        Err(_) => Err(slow(bounds.body_timeout)),
+    let coding = match coding(&head.headers) {
+        Ok(coding) => coding,
+        Err(mut refusal) => {
+            refusal.unread = Some(Box::new(body));
+            return Err(refusal);
+        }
+    };
+    let body = match timeout(bounds.body_timeout, read_all(body, bounds, tasks)).await {
+        Ok(result) => result?,
+        Err(_) => return Err(slow(bounds.body_timeout)),
+    };
+    match coding {
+        Coding::Identity => Ok(body),
+        Coding::Zstd => unfold(&body, bounds.body_bytes),
     }
 }
 
-/// A coded body could unfold without end.
-fn refuse_coding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let coded =
-        headers.get(CONTENT_ENCODING).filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if coded.is_none() {
-        return Ok(());
+/// How a body is coded.
+enum Coding {
+    Identity,
+    /// RFC 8878: what Codex sends.
+    Zstd,
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
+    let name = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    match name {
+        None => Ok(Coding::Identity),
+        Some(name) if name.eq_ignore_ascii_case(b"identity") => Ok(Coding::Identity),
+        Some(name) if name.eq_ignore_ascii_case(b"zstd") => Ok(Coding::Zstd),
+        Some(_) => {
+            let words = "the only Content-Encoding that a body may have is `zstd`";
+            Err(Refusal::new(Code::InvalidRequest, words).with_status(415))
+        }
     }
-    let refusal = Refusal::new(Code::InvalidRequest, "the body must not be compressed (no Content-Encoding)")
-        .with_status(415);
-    Err(refusal)
+}
+
+/// The largest window, as a power of two: what every decoder must have (RFC 8878 section 3.1.1.1.2), and no more.
+const WINDOW_LOG: u32 = 23;
+
+/// A few bytes may unfold to any number: not to more than a body may have.
+fn unfold(body: &[u8], bound: usize) -> Result<Bytes, Refusal> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut decoder = zstd::Decoder::with_buffer(body)?;
+        decoder.window_log_max(WINDOW_LOG)?;
+        let mut out = Vec::new();
+        decoder.take(u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut out)?;
+        Ok(out)
+    };
+    let out = read()
+        .map_err(|_| Refusal::new(Code::InvalidRequest, "the body is not the zstd that it says it is"))?;
+    if out.len() > bound { Err(too_large(bound)) } else { Ok(out.into()) }
+}
+
+fn too_large(bound: usize) -> Refusal {
+    Refusal::new(Code::PayloadTooLarge, format!("the body is larger than {bound} bytes"))
 }
 
 async fn read_all(mut body: Incoming, bounds: Bounds, tasks: &Tasks) -> Result<Bytes, Refusal> {
@@ -52,7 +89,7 @@ async fn read_all(mut body: Incoming, bounds: Bounds, tasks: &Tasks) -> Result<B
         return Ok(bytes);
     }
     tasks.spawn(read_over(body));
-    Err(Refusal::new(Code::PayloadTooLarge, format!("the body is larger than {bound} bytes")))
+    Err(too_large(bound))
 }
 
 /// The whole body; `None` as soon as it is longer than `bound`.

@@ -26,6 +26,8 @@ use crate::event::scan;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     OpenAi,
+    Responses,
+    Anthropic,
     Ollama,
 }
 
@@ -45,6 +47,15 @@ impl Target {
                     r#"{{"model":"{script}","stream":true,"messages":[{{"role":"user","content":"go"}}]}}"#
                 ),
             ),
+            Door::Responses => {
+                ("/v1/responses", format!(r#"{{"model":"{script}","stream":true,"input":"go"}}"#))
+            }
+            Door::Anthropic => (
+                "/v1/messages",
+                format!(
+                    r#"{{"model":"{script}","stream":true,"max_tokens":9,"messages":[{{"role":"user","content":"go"}}]}}"#
+                ),
+            ),
             Door::Ollama => (
                 "/api/chat",
                 format!(r#"{{"model":"{script}","messages":[{{"role":"user","content":"go"}}]}}"#),
@@ -62,8 +73,15 @@ impl Target {
     fn terminator(self) -> &'static str {
         match self.door {
             Door::OpenAi => "data: [DONE]",
+            Door::Responses => "event: response.completed",
+            Door::Anthropic => "event: message_stop",
             Door::Ollama => r#""done":true"#,
         }
+    }
+
+    /// Does the end of an answer say everything again?
+    fn repeats(self) -> bool {
+        self.door == Door::Responses
     }
 }
 
@@ -154,6 +172,9 @@ async fn stream(target: Target, script: Script, start: Instant, tally: Rc<RefCel
         }
         let before = events;
         let done = scan(bytes, |stamp| {
+            if target.repeats() && script.events() == Some(events) {
+                return;
+            }
             events += 1;
             if let Some(sent) = stamp.filter(|_| tally.recording) {
                 tally.delays.saturating_record(received.saturating_sub(sent));

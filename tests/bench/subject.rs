@@ -24,7 +24,11 @@ pub(crate) enum Subject {
     /// The gateway with one worker, the same API on both sides
     Passthrough,
     /// The gateway with one worker, translating to the Ollama API
-    Translating,
+    ToOllama,
+    /// The gateway with one worker, translating to the Anthropic API
+    ToAnthropic,
+    /// The gateway with one worker, translating to the Responses API
+    ToResponses,
     /// The gateway with one worker per core, the same API on both sides
     AllCores,
 }
@@ -36,18 +40,27 @@ impl Subject {
             Self::Direct => "direct",
             Self::Nginx => "nginx, 1 worker",
             Self::Passthrough => "streamgate, 1 worker",
-            Self::Translating => "streamgate, 1 worker, to Ollama",
+            Self::ToOllama => "streamgate, 1 worker, to Ollama",
+            Self::ToAnthropic => "streamgate, 1 worker, to Anthropic",
+            Self::ToResponses => "streamgate, 1 worker, to Responses",
             Self::AllCores => "streamgate, all cores",
         }
     }
 
     pub(crate) fn is_gateway(self) -> bool {
-        matches!(self, Self::Passthrough | Self::Translating | Self::AllCores)
+        match self {
+            Self::Direct | Self::Nginx => false,
+            Self::Passthrough | Self::ToOllama | Self::ToAnthropic | Self::ToResponses | Self::AllCores => {
+                true
+            }
+        }
     }
 
     fn door(self) -> Door {
         match self {
-            Self::Translating => Door::Ollama,
+            Self::ToOllama => Door::Ollama,
+            Self::ToAnthropic => Door::Anthropic,
+            Self::ToResponses => Door::Responses,
             Self::Direct | Self::Nginx | Self::Passthrough | Self::AllCores => Door::OpenAi,
         }
     }
@@ -57,7 +70,7 @@ impl Subject {
         let program = match self {
             Self::Direct => None,
             Self::Nginx => Some(start_nginx(origin, connections).await?),
-            Self::Passthrough | Self::Translating => {
+            Self::Passthrough | Self::ToOllama | Self::ToAnthropic | Self::ToResponses => {
                 Some(start_gateway(origin, gateway, 1, connections).await?)
             }
             Self::AllCores => Some(start_gateway(origin, gateway, 0, connections).await?),

@@ -9,6 +9,8 @@ mod cancel;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod coding;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod drain;
