@@ -19,7 +19,7 @@ use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Plan};
 use crate::wire::{
     self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
-    Frames, Identity, ModelKey, Style,
+    Frames, Identity, ModelKey, Style, openai_responses,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -48,6 +48,9 @@ pub(super) async fn generate(
             .map_err(|error| plan::refusal(&error))?;
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    if dialect == Dialect::OpenAiResponses {
+        openai_responses::check_background(&body).map_err(|error| plan::refusal(&error))?;
+    }
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
     let echo = if dialect == Dialect::OpenAiResponses { Echo::of(&body) } else { Echo::default() };
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };

@@ -41,6 +41,8 @@ mod passthrough;
 #[cfg(test)]
 mod refuse;
 #[cfg(test)]
+mod responses;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod statuses;

@@ -18,7 +18,7 @@ mod write;
 pub use decode::Decoder;
 pub use echo::Echo;
 pub use encode::Encoder;
-pub use parse::parse;
+pub use parse::{check_background, parse};
 pub use usage::read_usage;
 pub use whole::whole;
 pub use write::write;

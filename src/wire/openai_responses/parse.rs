@@ -34,6 +34,19 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     Ok(request)
 }
 
+/// Work in the background needs a place where its answer is kept, whoever does it: there is none.
+pub fn check_background(body: &[u8]) -> Result<(), ParseError> {
+    let members = members(body)?;
+    let asked = members.iter().any(|(key, field)| key == "background" && field.boolean() == Some(true));
+    if asked { Err(unstored("background")) } else { Ok(()) }
+}
+
+fn unstored(key: &'static str) -> ParseError {
+    let words =
+        format!("`{key}` needs responses that are stored, and none are: send the whole input instead");
+    ParseError::new(words, Some(key))
+}
+
 /// Members that are repeated in the answer and mean nothing to the model.
 const ECHOED: [&str; 7] =
     ["model", "stream", "stream_options", "metadata", "store", "truncation", "prompt_cache_key"];
@@ -45,13 +58,10 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "prompt_cache_key" => request.dropped.add(key),
         _ if ECHOED.contains(&key) => {}
         "background" if field.boolean() == Some(false) => {}
-        "background" | "previous_response_id" | "conversation" | "prompt" => {
-            let known = ["background", "previous_response_id", "conversation", "prompt"];
-            let words = format!(
-                "`{key}` needs responses that are stored, and none are: send the whole input instead"
-            );
-            return Err(ParseError::new(words, known.into_iter().find(|known| *known == key)));
-        }
+        "background" => return Err(unstored("background")),
+        "previous_response_id" => return Err(unstored("previous_response_id")),
+        "conversation" => return Err(unstored("conversation")),
+        "prompt" => return Err(unstored("prompt")),
         "max_output_tokens" => sampling.max_tokens = number(field, "max_output_tokens")?,
         "temperature" => sampling.temperature = number(field, "temperature")?,
         "top_p" => sampling.top_p = number(field, "top_p")?,
