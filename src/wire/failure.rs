@@ -134,6 +134,10 @@ impl Failure {
                 body.raw("type", "\"error\"").object("error", |error| {
                     error.text("type", Text::Plain(self.anthropic_type()));
                     error.text("message", Text::Plain(&self.message));
+                    if self.param.as_deref() == Some(THREAD) {
+                        // By this alone its SDKs know that they must send the whole history again.
+                        error.raw("details", NO_THREADS);
+                    }
                 });
                 if let Some(id) = request_id {
                     body.text("request_id", Text::Plain(id));
@@ -192,9 +196,11 @@ impl Failure {
         }
     }
 
-    /// The backend's own word if it is one of Anthropic's, else by the status.
+    /// By the status, from which clients make the class of their error; in a stream, which has none, the backend's own word if it
+    /// is one of Anthropic's.
     fn anthropic_type(&self) -> &'static str {
-        let own = ANTHROPIC_TYPES.iter().find(|known| self.kind.as_deref() == Some(known));
+        let in_stream = self.code == Code::UpstreamError && self.status.is_none();
+        let own = ANTHROPIC_TYPES.iter().find(|known| in_stream && self.kind.as_deref() == Some(known));
         own.copied().unwrap_or_else(|| match self.status() {
             401 => "authentication_error",
             402 => "billing_error",
@@ -209,6 +215,10 @@ impl Failure {
         })
     }
 }
+
+/// The field of a Messages request by which a client leaves its history to the vendor.
+pub(super) const THREAD: &str = "thread";
+const NO_THREADS: &str = "{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}";
 
 const ANTHROPIC_TYPES: [&str; 10] = [
     "invalid_request_error",

@@ -3,6 +3,7 @@
 import json
 import select
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from marks import GUARD
@@ -11,7 +12,7 @@ from marks import GUARD
 @dataclass(frozen=True)
 class Request:
     method: str
-    path: str
+    path: str  # without its query
     headers: dict[str, str]
     body: bytes
 
@@ -21,8 +22,10 @@ class Request:
 
 
 class Answer:
-    """What the dialects share; `OpenaiAnswer` and `OllamaAnswer` say the same things in their own words."""
+    """What the dialects share; the answers of each say the same things in its own words."""
 
+    dialect = None
+    paths = set()  # where a script answers
     content_type = None
 
     def __init__(self, request, connection, marks):
@@ -45,8 +48,15 @@ class Answer:
 
     def end(self):
         """The clean end of the body; without `finish` before it, the answer is truncated."""
-        self._write(b"0\r\n\r\n")
         self.over = True
+        with suppress(ConnectionError):  # who has read the last event need not wait for it
+            self._write(b"0\r\n\r\n")
+
+    def fail(self, message):
+        """An error in the stream, after which nothing comes."""
+        with suppress(ConnectionError):  # who has read it need not wait for what else is said of it
+            self.tell(message)
+        self.end()
 
     def cut(self):
         """The connection breaks in the middle of the body."""
@@ -57,14 +67,30 @@ class Answer:
         """Everything at once, streamed or whole as the request wants it."""
         if not self.wants_stream():
             return self.whole(self.message(reply))
-        self.open()
+        self.open(reply.usage)
         for text in reply.thinking:
             self.think(text)
+        if reply.signature:
+            self.sign(reply.signature)
+        if reply.redacted:
+            self.redact(reply.redacted)
         for text in reply.text:
             self.say(text)
+        for text in reply.refusal:
+            self.decline(text)
         if reply.calls:
             self.call(*reply.calls)
         self.finish(reply)
+
+    def sign(self, signature):
+        """Seals what was thought; most dialects have no word for it."""
+
+    def redact(self, data):
+        """Thinking that only its vendor can read; most dialects have no word for it."""
+
+    def decline(self, text):
+        """The model says why it will not answer; in most dialects that is text like any other."""
+        self.say(text)
 
     def wait_until_left(self):
         """Returns once the gateway has closed its end of the connection."""

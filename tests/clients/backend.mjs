@@ -10,7 +10,7 @@ export async function startBackend(t, dialect, script) {
       response.end('here'); // the gateway looks whether anybody is there
       return;
     }
-    await script(new Answer(dialect, await json(request), response));
+    await script(new Answer(dialect, request, await json(request), response));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -21,45 +21,92 @@ export async function startBackend(t, dialect, script) {
   return { dialect, url: `http://127.0.0.1:${server.address().port}` };
 }
 
+/** One answer: a stream if it was asked for, else what was said is kept and given whole. */
 class Answer {
-  constructor(dialect, asked, response) {
+  #said = { thought: '', text: '', declined: '', redacted: [], calls: [] };
+
+  constructor(dialect, { url, headers }, asked, response) {
     this.dialect = dialect;
+    this.path = url;
+    this.headers = headers;
     this.asked = asked;
+    this.streams = asked.stream ?? Boolean(dialect.streamsByDefault);
     this.response = response;
+    this.words = new dialect(asked);
+    /** Resolves when the gateway has closed the connection before the answer was over. */
+    this.left = new Promise((resolve) => response.on('close', () => response.writableFinished || resolve()));
   }
 
   open() {
+    if (!this.streams) return;
     this.response.writeHead(200, { 'Content-Type': this.dialect.type });
     this.response.flushHeaders();
-    this.send(this.dialect.open(this.asked));
+    this.#send(this.words.open());
   }
 
-  think(text) {
-    this.send(this.dialect.think(this.asked, text));
+  /** Says this, byte for byte. */
+  write(frames) {
+    this.response.write(frames);
+  }
+
+  /** Thinks aloud; `seal` is what the vendor wants back with the next turn. */
+  think(text, seal) {
+    this.#said.thought += text;
+    this.#said.seal = seal;
+    this.#send(this.words.think(text, seal));
+  }
+
+  /** Thinks and shows it as models with open weights do. */
+  thinkAloud(text) {
+    this.#send(this.words.thinkAloud(text));
+  }
+
+  /** Thinks what only the vendor can read. */
+  redact(data) {
+    this.#said.redacted.push(data);
+    this.#send(this.words.redact(data));
   }
 
   say(text) {
-    this.send(this.dialect.say(this.asked, text));
+    this.#said.text += text;
+    this.#send(this.words.say(text));
+  }
+
+  /** Says that the model will not answer. */
+  decline(text) {
+    this.#said.declined += text;
+    this.#send(this.words.decline(text));
   }
 
   call(...calls) {
-    this.called = true;
-    this.send(this.dialect.call(this.asked, calls));
+    this.#said.calls.push(...calls);
+    this.#send(this.words.call(calls));
   }
 
-  finish() {
-    this.send(this.dialect.finish(this.asked, this.called));
-    this.end();
+  /** Calls several tools at once, a fragment of one after a fragment of the other. */
+  interleave(...calls) {
+    this.#said.calls.push(...calls);
+    this.#send(this.words.interleave(calls));
+  }
+
+  /** The end: 'end', 'tools', 'length', 'declined' or 'filtered'. */
+  finish(why = this.#said.calls.length > 0 ? 'tools' : 'end') {
+    if (this.streams) {
+      this.#send(this.words.finish(why));
+      this.end();
+    } else {
+      this.whole(this.dialect.whole(this.asked, this.#said, why));
+    }
   }
 
   /** An error in the stream, after which nothing comes. */
   fail(message) {
-    this.send(this.dialect.fail(this.asked, message));
+    this.#send(this.words.fail(message));
     this.end();
   }
 
   refuse(status, message) {
-    this.whole(this.dialect.refusal(message), status);
+    this.whole(this.dialect.refusal(message, status), status);
   }
 
   embed(vectors) {
@@ -76,12 +123,12 @@ class Answer {
     this.response.write('', () => this.response.socket.end());
   }
 
-  send(frames) {
-    for (const frame of frames) this.response.write(frame);
-  }
-
   whole(body, status = 200) {
     this.response.writeHead(status, { 'Content-Type': 'application/json' });
     this.response.end(JSON.stringify(body));
+  }
+
+  #send(frames) {
+    if (this.streams) for (const frame of frames) this.response.write(frame);
   }
 }

@@ -2,39 +2,33 @@
 
 import socket
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from answer import Request
+from heard import hear
 from marks import GUARD, Marks
-
-SCRIPTED = {
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/api/chat",
-    "/api/generate",
-    "/api/embed",
-    "/api/embeddings",
-}
 
 
 class Backend:
-    """`answer_type` is the dialect. A script is a function of one answer and runs in the thread of its request."""
+    """`answer_type` is its dialect, `config` what the gateway is told of it. A script is a function of one answer and
+    runs in the thread of its request."""
 
-    def __init__(self, answer_type, models=("tinytale:1b", "hub.example/quill/ink:Q4")):
-        self.answer_type = answer_type
-        self.api = answer_type.api
+    def __init__(self, answer_type, models=("tinytale:1b", "hub.example/quill/ink:Q4"), **config):
+        self.dialect = answer_type.dialect
+        self.config = config
         self.models = list(models)
         self.marks = Marks()
         self.requests = []
         self.failures = []
+        self._answer_type = answer_type
         self._script = None
         self._connections = set()
         self._threads = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True)
         self._serving.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -42,9 +36,19 @@ class Backend:
         self._script = script
 
     @property
+    def question(self):
+        """The last request that was played a script."""
+        return [request for request in self.requests if self._is_scripted(request)][-1]
+
+    @property
     def asked(self):
-        """The JSON body of the last request that was played a script."""
-        return [r for r in self.requests if r.path in SCRIPTED][-1].json
+        """Its JSON body."""
+        return self.question.json
+
+    @property
+    def heard(self):
+        """The same in no dialect."""
+        return hear(self.question)
 
     def close(self):
         """Ends what still runs and tells what went wrong in the scripts."""
@@ -69,14 +73,18 @@ class Backend:
 
     def _answer(self, request, connection):
         self.requests.append(request)
-        answer = self.answer_type(request, connection, self.marks)
-        if request.path not in SCRIPTED:
-            answer.browse(self.models)
+        answer = self._answer_type(request, connection, self.marks)
+        if not self._is_scripted(request):
+            with suppress(ConnectionError):  # a gateway that ends does not wait for what it looks up in the background
+                answer.browse(self.models)
         elif self._script is None:
             answer.refuse(500, "no script")
         else:
             self._script(answer)
             assert answer.over, "the script left its answer open"
+
+    def _is_scripted(self, request):
+        return request.path in self._answer_type.paths
 
     def _handler(backend):
         class Handler(BaseHTTPRequestHandler):
@@ -96,7 +104,7 @@ class Backend:
             def do_GET(self):
                 length = int(self.headers.get("Content-Length", 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.command, self.path, headers, self.rfile.read(length))
+                request = Request(self.command, self.path.partition("?")[0], headers, self.rfile.read(length))
                 try:
                     backend._answer(request, self.connection)
                 except Exception as failure:

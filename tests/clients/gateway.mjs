@@ -1,5 +1,6 @@
 // The built binary, started for one test with a configuration of its own on free ports.
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,11 +11,14 @@ import { fileURLToPath } from 'node:url';
 const BINARY =
   process.env.STREAMGATE_BIN ?? fileURLToPath(new URL('../../target/release/streamgate', import.meta.url));
 
-/** Starts a gateway that ends with the test `t`; without a backend it has the demo model. Returns its URL. */
-export async function startGateway(t, { backend, stream = {} } = {}) {
+/**
+ * Starts a gateway that ends with the test `t`; without a backend it has the demo model, and with a key it serves
+ * nobody else. Returns its URL.
+ */
+export async function startGateway(t, { backend, stream = {}, key } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'streamgate-'));
   const config = join(folder, 'streamgate.toml');
-  writeFileSync(config, configuration(backend, stream));
+  writeFileSync(config, configuration(backend, stream, key));
   const gateway = spawn(BINARY, ['serve', '--config', config], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(gateway, 'exit');
   t.after(async () => {
@@ -28,7 +32,7 @@ export async function startGateway(t, { backend, stream = {} } = {}) {
   throw new Error('the gateway did not start');
 }
 
-function configuration(backend, stream) {
+function configuration(backend, stream, key) {
   return `
 [server]
 listen = "127.0.0.1:0"
@@ -39,9 +43,11 @@ listen = "127.0.0.1:0"
 level = "warn"
 [stream]
 ${Object.entries(stream).map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join('\n')}
+${key ? `[[key]]\nname = "quill"\nsha256 = "${createHash('sha256').update(key).digest('hex')}"` : ''}
 [[backend]]
 name = "model"
 api = "${backend?.dialect.api ?? 'demo'}"
+${backend?.dialect.settings ?? ''}
 ${backend ? `url = "${backend.url}"` : ''}
 [[route]]
 model = "*"

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+from environment import OUTSIDE
 from marks import GUARD, Marks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +24,11 @@ class Gateway:
         self.lines = []
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [BINARY, "serve", "--config", self.config], stdout=subprocess.PIPE, stderr=log, text=True
+                [BINARY, "serve", "--config", self.config],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=OUTSIDE,
             )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -62,7 +67,13 @@ def configuration(backend, model, stream):
     name = "scripted" if backend else "demo"
     lines = ["[server]", 'listen = "127.0.0.1:0"', 'drain = "1s"', "[admin]", 'listen = "127.0.0.1:0"']
     lines += ["[stream]", *(f"{key} = {json.dumps(value)}" for key, value in stream.items())]
-    lines += ["[[backend]]", f'name = "{name}"', f'api = "{backend.api if backend else "demo"}"']
-    lines += [f'url = "{backend.url}"'] if backend else []
+    told = backend.config | {"url": backend.url} if backend else {"api": "demo"}
+    lines += ["[[backend]]", f'name = "{name}"', *(f"{key} = {toml(value)}" for key, value in told.items())]
     lines += ["[[route]]", f"model = {json.dumps(model)}", f'backends = ["{name}"]']
     return "\n".join(lines) + "\n"
+
+
+def toml(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value)

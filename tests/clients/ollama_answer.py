@@ -17,13 +17,14 @@ DETAILS = {
 
 
 class OllamaAnswer(Answer):
-    api = "ollama"
+    dialect = "ollama"
+    paths = {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings"}
     content_type = "application/x-ndjson"
 
     def wants_stream(self):
         return self.request.json.get("stream", True)
 
-    def open(self):
+    def open(self, _=None):
         self.begin()
 
     def think(self, text):
@@ -40,10 +41,8 @@ class OllamaAnswer(Answer):
         self._line(self._piece("") | self._closing(reply))
         self.end()
 
-    def fail(self, message):
-        """An error in the stream, after which nothing comes."""
+    def tell(self, message):
         self.send(json.dumps({"error": message}).encode() + b"\n")
-        self.end()
 
     def refuse(self, status, message):
         self.whole({"error": message}, status)
@@ -54,7 +53,7 @@ class OllamaAnswer(Answer):
             extra["thinking"] = "".join(reply.thinking)
         if reply.calls:
             extra["tool_calls"] = [self._call(call) for call in reply.calls]
-        return self._head_of_line() | self._piece("".join(reply.text), **extra) | self._closing(reply)
+        return self._head_of_line() | self._piece("".join(reply.text + reply.refusal), **extra) | self._closing(reply)
 
     def embed(self, vectors):
         model = self.request.json["model"]
@@ -94,7 +93,7 @@ class OllamaAnswer(Answer):
     def _closing(self, reply):
         return {
             "done": True,
-            "done_reason": reply.finish,
+            "done_reason": "length" if reply.finish == "length" else "stop",
             "total_duration": 900,
             "load_duration": 100,
             "prompt_eval_count": reply.usage.prompt,

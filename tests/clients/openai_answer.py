@@ -7,16 +7,18 @@ from urllib.parse import unquote
 
 from answer import Answer
 from reply import Reply
+from sse import event, halves
 
 
 class OpenaiAnswer(Answer):
-    api = "openai"
+    dialect = "openai"
+    paths = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings"}
     content_type = "text/event-stream"
 
     def wants_stream(self):
         return self.request.json.get("stream", False)
 
-    def open(self):
+    def open(self, _=None):
         self.begin()
         self._delta({"role": "assistant", "content": ""})
 
@@ -26,35 +28,40 @@ class OpenaiAnswer(Answer):
     def say(self, text):
         self._delta({"content": text})
 
+    def decline(self, text):
+        self._delta({"refusal": text})
+
     def call(self, *calls):
-        """Parallel calls: all of them opened, then the fragments of their arguments in turn."""
+        """One after the other."""
         for index, call in enumerate(calls):
-            function = {"name": call.name, "arguments": ""}
-            self._delta({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]})
-        for half in (0, 1):
-            for index, call in enumerate(calls):
-                arguments = json.dumps(call.arguments)
-                middle = len(arguments) // 2
-                fragment = arguments[middle:] if half else arguments[:middle]
-                self._delta({"tool_calls": [{"index": index, "function": {"arguments": fragment}}]})
+            self._begin_call(index, call)
+            for fragment in halves(json.dumps(call.arguments)):
+                self._add_to_call(index, fragment)
+
+    def interleave(self, *calls):
+        """All of them opened, then the fragments of their arguments in turn."""
+        for index, call in enumerate(calls):
+            self._begin_call(index, call)
+        for fragments in zip(*(halves(json.dumps(call.arguments)) for call in calls)):
+            for index, fragment in enumerate(fragments):
+                self._add_to_call(index, fragment)
 
     def finish(self, reply=Reply()):
-        self._event(self._chunk([{"index": 0, **self._piece({}), "finish_reason": self._reason(reply)}]))
+        self.send(event(self._chunk([{"index": 0, **self._piece({}), "finish_reason": self._reason(reply)}])))
         if (self.request.json.get("stream_options") or {}).get("include_usage"):
-            self._event(self._chunk([]) | {"usage": self._usage(reply)})
+            self.send(event(self._chunk([]) | {"usage": self._usage(reply)}))
         self.send(b"data: [DONE]\n\n")
         self.end()
 
-    def fail(self, message):
-        """An error in the stream, after which nothing comes."""
-        self._event({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
-        self.end()
+    def tell(self, message):
+        self.send(event({"error": {"message": message, "type": "server_error", "param": None, "code": None}}))
 
     def refuse(self, status, message):
         self.whole({"error": {"message": message, "type": "scripted", "param": None, "code": None}}, status)
 
     def message(self, reply):
         message = {"role": "assistant", "content": "".join(reply.text) or None}
+        message["refusal"] = "".join(reply.refusal) or None
         if reply.thinking:
             message["reasoning_content"] = "".join(reply.thinking)
         if reply.calls:
@@ -85,11 +92,18 @@ class OpenaiAnswer(Answer):
         else:
             self.refuse(404, f"nothing at {self.request.path}")
 
+    def _begin_call(self, index, call):
+        function = {"name": call.name, "arguments": ""}
+        self._delta({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]})
+
+    def _add_to_call(self, index, fragment):
+        self._delta({"tool_calls": [{"index": index, "function": {"arguments": fragment}}]})
+
     def _is_legacy(self):
         return self.request.path == "/v1/completions"
 
     def _delta(self, delta):
-        self._event(self._chunk([{"index": 0, **self._piece(delta), "finish_reason": None}]))
+        self.send(event(self._chunk([{"index": 0, **self._piece(delta), "finish_reason": None}])))
 
     def _piece(self, delta):
         return {"text": delta.get("content", ""), "logprobs": None} if self._is_legacy() else {"delta": delta}
@@ -103,12 +117,16 @@ class OpenaiAnswer(Answer):
             "choices": choices,
         }
 
-    def _event(self, value):
-        self.send(f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode())
-
     def _reason(self, reply):
-        return "tool_calls" if reply.calls else reply.finish
+        if reply.finish == "refusal":
+            return "content_filter"
+        return "tool_calls" if reply.calls and reply.finish == "stop" else reply.finish
 
     def _usage(self, reply):
         prompt, completion = reply.usage.prompt, reply.usage.completion
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        if reply.usage.cached:
+            usage["prompt_tokens_details"] = {"cached_tokens": reply.usage.cached}
+        if reply.usage.reasoning:
+            usage["completion_tokens_details"] = {"reasoning_tokens": reply.usage.reasoning}
+        return usage

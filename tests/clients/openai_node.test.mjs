@@ -1,161 +1,92 @@
-// openai-node reads text, reasoning, tools and embeddings, and is told of every failure, with either dialect of backend.
+// What is chat completions' own: codes of errors, usage that was not asked for, fields that no other vendor has,
+// embeddings.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import OpenAI from 'openai';
 
 import { startBackend } from './backend.mjs';
-import { ollama, openai } from './dialects.mjs';
+import { openai } from './chat_client.mjs';
+import { chat, DIALECTS } from './dialects.mjs';
 import { startGateway } from './gateway.mjs';
-import { CALLS, QUESTION, TOOLS, WORDS } from './questions.mjs';
+import { LIMIT } from './pairs.mjs';
+import { MODEL, QUESTION } from './questions.mjs';
 import { Wire } from './wire.mjs';
 
-const LIMIT = { timeout: 20_000 };
+const ASKED = { model: MODEL, messages: [{ role: 'user', content: QUESTION.turns[0].text }] };
 
-for (const dialect of [openai, ollama]) {
-  const promise = (words, run) => test(`${words} (${dialect.api} backend)`, LIMIT, run);
-  const clientOf = async (t, script, { stream, ...options } = {}) => {
+for (const dialect of DIALECTS) {
+  const promise = (words, run) => test(`${words} (${dialect.title} backend)`, LIMIT, run);
+  const clientOf = async (t, script, options) => {
     const backend = await startBackend(t, dialect, script);
-    return client(await startGateway(t, { backend, stream }), options);
+    return openai(await startGateway(t, { backend }), options);
   };
 
-  promise('streamed text reaches openai-node whole and in order', async (t) => {
-    const sdk = await clientOf(t, sayWords);
-    const deltas = [];
-    for await (const chunk of await sdk.chat.completions.create({ ...QUESTION, stream: true })) {
-      deltas.push(chunk.choices[0].delta.content);
+  promise('usage that was not asked for is not sent', async (t) => {
+    const wire = new Wire();
+    const sdk = await clientOf(t, speak, { fetch: wire.fetch });
+    for await (const chunk of await sdk.chat.completions.create({ ...ASKED, stream: true })) {
+      assert.equal(chunk.choices.length, 1, 'as in `chunk.choices[0]`');
+      assert.equal(chunk.usage ?? null, null);
     }
-    assert.deepEqual(deltas.filter(Boolean), WORDS);
+    assert.ok(wire.sent.endsWith('data: [DONE]\n\n'));
   });
 
-  promise('the stream helper of openai-node builds the final completion', async (t) => {
-    const sdk = await clientOf(t, sayWords);
-    const final = await sdk.chat.completions.stream(QUESTION).finalChatCompletion();
-    assert.equal(final.choices[0].message.content, WORDS.join(''));
-    assert.equal(final.choices[0].finish_reason, 'stop');
-  });
-
-  promise('streamed reasoning stands apart from the text', async (t) => {
-    const sdk = await clientOf(t, (answer) => {
-      answer.open();
-      answer.think('Capillary?');
-      answer.say('Yes.');
-      answer.finish();
-    });
-    let [reasoning, text] = ['', ''];
-    for await (const chunk of await sdk.chat.completions.create({ ...QUESTION, stream: true })) {
-      reasoning += chunk.choices[0].delta.reasoning_content ?? '';
-      text += chunk.choices[0].delta.content ?? '';
-    }
-    assert.deepEqual([reasoning, text], ['Capillary?', 'Yes.']);
-  });
-
-  promise('the stream helper of openai-node builds parallel tool calls', async (t) => {
-    const sdk = await clientOf(t, (answer) => {
-      answer.open();
-      answer.call(...CALLS);
-      answer.finish();
-    });
-    const final = await sdk.chat.completions.stream({ ...QUESTION, tools: TOOLS }).finalChatCompletion();
-    const calls = final.choices[0].message.tool_calls.map((call) => call.function);
-    assert.deepEqual(
-      calls.map((call) => [call.name, JSON.parse(call.arguments)]),
-      CALLS.map((call) => [call.name, call.arguments]),
-    );
-    assert.equal(final.choices[0].finish_reason, 'tool_calls');
-  });
-
-  promise('a refusal of the backend keeps its status and message', async (t) => {
-    const sdk = await clientOf(t, (answer) => answer.refuse(503, 'the inkwell is dry'));
-    await assert.rejects(sdk.chat.completions.create({ ...QUESTION, stream: true }), (error) => {
-      assert.ok(error instanceof OpenAI.InternalServerError);
-      assert.equal(error.status, 503);
-      assert.match(error.message, /the inkwell is dry/);
-      return true;
-    });
-  });
-
-  promise('an error in the stream is thrown after the text before it', async (t) => {
-    const sdk = await clientOf(t, (answer) => {
-      answer.open();
-      answer.say('Dip');
-      answer.fail('the nib is bent');
-    });
-    const { text, error } = await readUntilError(sdk);
-    assert.equal(text, 'Dip');
-    assert.match(error.message, /the nib is bent/);
+  promise('every chunk is of one answer, and the first one tells the role', async (t) => {
+    const sdk = await clientOf(t, speak);
+    const chunks = [];
+    for await (const chunk of await sdk.chat.completions.create({ ...ASKED, stream: true })) chunks.push(chunk);
+    const identities = chunks.map(({ id, created, model, object }) => JSON.stringify([id, created, model, object]));
+    assert.equal(new Set(identities).size, 1);
+    assert.equal(chunks[0].model, MODEL);
+    assert.equal(chunks[0].choices[0].delta.role, 'assistant');
+    assert.deepEqual(chunks.map(({ choices: [choice] }) => choice.finish_reason).filter(Boolean), ['stop']);
   });
 
   for (const ending of ['end', 'cut']) {
-    promise(`a truncated stream is an error for openai-node (${ending})`, async (t) => {
-      const sdk = await clientOf(t, (answer) => {
+    promise(`a truncated stream has a code of its own and no [DONE] (${ending})`, async (t) => {
+      const wire = new Wire();
+      const script = (answer) => {
         answer.open();
         answer.say('Dip');
         answer[ending]();
+      };
+      const sdk = await clientOf(t, script, { fetch: wire.fetch });
+      const reading = async () => {
+        for await (const _ of await sdk.chat.completions.create({ ...ASKED, stream: true }));
+      };
+      await assert.rejects(reading, (error) => {
+        assert.ok(error instanceof OpenAI.APIError);
+        assert.equal(error.code, 'upstream_truncated');
+        return true;
       });
-      const { text, error } = await readUntilError(sdk);
-      assert.equal(text, 'Dip');
-      assert.equal(error.code, 'upstream_truncated');
+      assert.doesNotMatch(wire.sent, /\[DONE\]/);
     });
   }
 
-  promise('keep-alive in mid-stream does not disturb the stream helper of openai-node', async (t) => {
-    const wire = new Wire();
-    const script = async (answer) => {
-      answer.open();
-      answer.say('Dip ');
-      await wire.until(': keep-alive\n');
-      answer.say('again');
-      answer.finish();
-    };
-    const sdk = await clientOf(t, script, { fetch: wire.fetch, stream: { keep_alive: '200ms' } });
-    const final = await sdk.chat.completions.stream(QUESTION).finalChatCompletion();
-    assert.equal(final.choices[0].message.content, 'Dip again');
-    assert.ok(wire.sent.indexOf('Dip ') < wire.sent.indexOf(': keep-alive\n'));
-  });
-}
+  if (dialect === chat) continue;
 
-test('the demo model calls every tool that openai-node offers', LIMIT, async (t) => {
-  const sdk = client(await startGateway(t));
-  const question = { ...QUESTION, model: 'demo:words=3,pace=1ms,tools', tools: TOOLS };
-  const final = await sdk.chat.completions.stream(question).finalChatCompletion();
-  const calls = final.choices[0].message.tool_calls.map((call) => call.function);
-  assert.deepEqual(calls.map((call) => call.name).sort(), CALLS.map((call) => call.name).sort());
-  for (const call of calls) assert.equal(typeof JSON.parse(call.arguments), 'object');
-});
-
-test('a fault of the demo model is an error for openai-node', LIMIT, async (t) => {
-  const sdk = client(await startGateway(t));
-  const { text } = await readUntilError(sdk, 'demo:words=9,pace=1ms,after=3,cut');
-  assert.notEqual(text, '');
-});
-
-function client(url, options) {
-  return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'unused', maxRetries: 0, ...options });
-}
-
-function sayWords(answer) {
-  answer.open();
-  for (const word of WORDS) answer.say(word);
-  answer.finish();
-}
-
-async function readUntilError(sdk, model = QUESTION.model) {
-  let text = '';
-  try {
-    for await (const chunk of await sdk.chat.completions.create({ ...QUESTION, model, stream: true })) {
-      text += chunk.choices[0].delta.content ?? '';
-    }
-  } catch (error) {
-    assert.ok(error instanceof OpenAI.APIError, `told in the stream, not by a broken connection: ${error}`);
-    return { text, error };
+  for (const [field, value] of Object.entries({ n: 2, modalities: ['audio'], logit_bias: { 50256: -100 } })) {
+    promise(`${field}, whose loss would change the answer, is refused or named`, async (t) => {
+      const wire = new Wire();
+      const sdk = await clientOf(t, speak, { fetch: wire.fetch });
+      const answer = await sdk.chat.completions.create({ ...ASKED, [field]: value }).catch((error) => error);
+      const told = answer instanceof OpenAI.BadRequestError ? answer.message : wire.headers.get('x-dropped-fields');
+      assert.ok(told?.includes(field), `${field} in ${told}`);
+    });
   }
-  assert.fail(`a broken stream ended in silence after ${JSON.stringify(text)}`);
 }
 
 test('embeddings are passed on and come as the numbers that the backend made', LIMIT, async (t) => {
   const vectors = [[0.25, -1.5, 3], [0, 2, -0.125]];
-  const backend = await startBackend(t, openai, (answer) => answer.embed(vectors));
-  const sdk = client(await startGateway(t, { backend }), {});
-  const { data } = await sdk.embeddings.create({ model: QUESTION.model, input: ['nib', 'ink'] });
+  const backend = await startBackend(t, chat, (answer) => answer.embed(vectors));
+  const sdk = openai(await startGateway(t, { backend }));
+  const { data } = await sdk.embeddings.create({ model: MODEL, input: ['nib', 'ink'] });
   assert.deepEqual(data.map((item) => Array.from(item.embedding)), vectors);
 });
+
+function speak(answer) {
+  answer.open();
+  answer.say('Dip ');
+  answer.say('again.');
+  answer.finish();
+}

@@ -2,6 +2,7 @@
 
 DIP = "Dip"
 BENT = "the nib is bent"
+DRY = "the inkwell is dry"
 
 
 def say_dip_then(ending):

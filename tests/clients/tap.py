@@ -19,11 +19,11 @@ class Tap:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def wait_for(self, needle):
-        """Returns once the gateway has sent these bytes."""
+    def wait_for(self, needle, after=b""):
+        """Returns once the gateway has sent these bytes, behind others."""
         with self._changed:
-            self._changed.wait_for(lambda: needle in self.sent or self._closed, GUARD)
-            assert needle in self.sent, f"waited in vain for {needle!r}; the wire had {self.sent!r}"
+            self._changed.wait_for(lambda: self._has(needle, after) or self._closed, GUARD)
+            assert self._has(needle, after), f"waited in vain for {needle!r}; the wire had {self.sent!r}"
 
     def close(self):
         with self._changed:
@@ -38,6 +38,9 @@ class Tap:
 
     def __exit__(self, *_):
         self.close()
+
+    def _has(self, needle, after):
+        return needle in self.sent.partition(after)[2] if after else needle in self.sent
 
     def _accept(self):
         while True:

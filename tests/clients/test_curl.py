@@ -1,34 +1,27 @@
-"""`curl -N` sees every event the moment it is made, and the exit code of curl tells a broken stream from a whole one."""
+"""`curl -N` sees every event the moment it is made, and the exit code of curl tells broken streams from whole ones."""
 
 import json
 
 import pytest
 
 from curl import Curl
-from questions import MESSAGES, MODEL
+from doors import DOORS
+from questions import MODEL
 
 WORDS = [f"word{n}. " for n in range(20)]
 PARTIAL_FILE = 18  # curl: "transfer closed with outstanding read data remaining"
-PACE = 0.1  # seconds between the tokens of the demo model
-PACED = "demo:words=8,pace=100ms"
+PACE = 0.05  # seconds between the tokens of the demo model
+PACED = "demo:words=8,pace=50ms"
 QUICK = "demo:words=3,pace=1ms"
+SILENT = "demo:words=2,silence=500ms"
+OFTEN = {"commit_after": "50ms", "keep_alive": "100ms"}
+
+ping_doors = [door for door in DOORS if door.path == "/v1/messages"]
+space_doors = [door for door in DOORS if door.path.startswith("/api/")]
+comment_doors = [door for door in DOORS if door not in ping_doors + space_doors]
 
 
-def ends_with_done(body):
-    return body.endswith(b"data: [DONE]\n\n")
-
-
-def last_line_is_done(body):
-    return json.loads(body.splitlines()[-1])["done"] is True
-
-
-DOORS = {
-    "/v1/chat/completions": {"type": "text/event-stream", "last": ends_with_done},
-    "/api/chat": {"type": "application/x-ndjson", "last": last_line_is_done},
-}
-
-
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=DOORS, ids=lambda door: door.path)
 def door(request):
     return request.param
 
@@ -39,7 +32,7 @@ def ask(start):
     curls = []
 
     def ask(gateway, door, model=MODEL):
-        curls.append(Curl(gateway.url + door, {"model": model, "messages": MESSAGES, "stream": True}))
+        curls.append(Curl(gateway.url + door.path, door.body(model)))
         return curls[-1]
 
     yield ask
@@ -66,7 +59,7 @@ def test_curl_sees_each_event_before_the_next_is_made(backend, start, ask, door)
 def test_the_tokens_of_the_demo_model_arrive_spread_over_time(start, ask, door):
     curl = ask(start(), door, PACED)
     assert curl.read_all() == 0
-    moments = [moment for moment, data in curl.arrivals if b'"content":' in data]
+    moments = [moment for moment, data in curl.arrivals if door.token in data]
     assert len(moments) > 4, "held back and sent together"
     assert moments[-1] - moments[0] > 7 * PACE / 2
 
@@ -76,7 +69,7 @@ def test_the_head_of_a_stream_tells_every_hop_not_to_hold_it_back(start, ask, do
     curl.read_all()
     told = {name: curl.head.get(name) for name in ("content-type", "cache-control", "x-accel-buffering", "incremental")}
     assert told == {
-        "content-type": DOORS[door]["type"],
+        "content-type": door.media_type,
         "cache-control": "no-cache, no-store, no-transform",
         "x-accel-buffering": "no",
         "incremental": "?1",
@@ -99,21 +92,30 @@ def test_the_head_of_a_stream_has_no_field_that_would_break_it(start, ask, door)
 def test_a_whole_stream_ends_with_its_terminator(start, ask, door):
     curl = ask(start(), door, QUICK)
     assert curl.read_all() == 0
-    assert DOORS[door]["last"](curl.body)
+    assert curl.body.endswith(door.last)
+    assert all(word in curl.body.replace(b": ", b":") for word in door.success[:1])
 
 
-def test_a_comment_of_one_line_comes_while_the_demo_model_is_silent(start, ask):
-    gateway = start(commit_after="100ms", keep_alive="200ms")
-    curl = ask(gateway, "/v1/chat/completions", "demo:words=2,silence=1s")
+@pytest.mark.parametrize("door", comment_doors, indirect=True, ids=lambda door: door.path)
+def test_a_comment_of_one_line_comes_while_the_demo_model_is_silent(start, ask, door):
+    curl = ask(start(**OFTEN), door, SILENT)
     curl.read_until(b": keep-alive\n")
-    assert b"data:" not in curl.body
+    assert door.token not in curl.body
     assert curl.read_all() == 0
     assert b": keep-alive\n\n" not in curl.body
 
 
-def test_spaces_come_while_the_demo_model_is_silent(start, ask):
-    gateway = start(commit_after="100ms", keep_alive="200ms")
-    curl = ask(gateway, "/api/chat", "demo:words=2,silence=1s")
+@pytest.mark.parametrize("door", ping_doors, indirect=True, ids=lambda door: door.path)
+def test_a_ping_comes_while_the_demo_model_is_silent(start, ask, door):
+    curl = ask(start(**OFTEN), door, SILENT)
+    curl.read_until(b'event: ping\ndata: {"type": "ping"}\n\n')
+    assert door.token not in curl.body
+    assert curl.read_all() == 0
+
+
+@pytest.mark.parametrize("door", space_doors, indirect=True, ids=lambda door: door.path)
+def test_spaces_come_while_the_demo_model_is_silent(start, ask, door):
+    curl = ask(start(**OFTEN), door, SILENT)
     curl.read_until(b"\r\n\r\n ")
     assert curl.body.strip() == b""
     assert curl.read_all() == 0

@@ -1,56 +1,35 @@
-"""A client that leaves ends the request of the backend, whatever client it is, whenever it goes, behind nginx or not."""
+"""A client that leaves ends the request of the backend, whatever client it is, and whenever it goes."""
 
-import pytest
-
-from conftest import ollama_client, openai_client
 from curl import Curl
-from nginx import Nginx
-from questions import MESSAGES, MODEL
+from doors import every_door
+from readers import every_reader
 from scripts import DIP, say_dip_then, wait_to_be_left_before_the_first_token
+from whole import streamed_or_whole
 
 
-@pytest.fixture(params=["straight", "behind nginx"])
-def url(request, backend, start, tmp_path):
-    gateway = start(backend)
-    if request.param == "straight":
-        yield gateway.url
-    else:
-        with Nginx(tmp_path, gateway.url) as nginx:
-            yield nginx.url
-
-
-@pytest.fixture(params=["/v1/chat/completions", "/api/chat"])
-def door(request):
-    return request.param
-
-
-def test_openai_python_that_closes_its_stream_ends_the_request(backend, url):
+@every_reader
+def test_a_client_that_closes_its_stream_ends_the_request(backend, start, reader):
     backend.play(say_dip_then("wait_until_left"))
-    with openai_client(url).chat.completions.create(model=MODEL, messages=MESSAGES, stream=True) as stream:
-        assert DIP in (chunk.choices[0].delta.content for chunk in stream)
+    texts = reader.read(start(backend).url)
+    assert next(texts) == DIP
+    texts.close()
     backend.marks.wait("wait_until_left")
 
 
-def test_ollama_python_that_closes_its_stream_ends_the_request(backend, url):
+@every_door
+def test_curl_that_is_killed_in_mid_stream_ends_the_request(backend, start, door):
     backend.play(say_dip_then("wait_until_left"))
-    parts = ollama_client(url).chat(MODEL, MESSAGES, stream=True)
-    assert next(parts).message.content == DIP
-    parts.close()
-    backend.marks.wait("wait_until_left")
-
-
-def test_curl_that_is_killed_in_mid_stream_ends_the_request(backend, url, door):
-    backend.play(say_dip_then("wait_until_left"))
-    with Curl(url + door, {"model": MODEL, "messages": MESSAGES, "stream": True}) as curl:
+    with Curl(start(backend).url + door.path, door.body()) as curl:
         curl.read_until(DIP.encode())
         curl.kill()
         backend.marks.wait("wait_until_left")
 
 
-@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
-def test_curl_that_is_killed_before_the_first_token_ends_the_request(backend, url, door, stream):
+@every_door
+@streamed_or_whole
+def test_curl_that_is_killed_before_the_first_token_ends_the_request(backend, start, door, stream):
     backend.play(wait_to_be_left_before_the_first_token)
-    with Curl(url + door, {"model": MODEL, "messages": MESSAGES, "stream": stream}) as curl:
+    with Curl(start(backend).url + door.path, door.body(stream=stream)) as curl:
         backend.marks.wait("asked")
         curl.kill()
         backend.marks.wait("wait_until_left")

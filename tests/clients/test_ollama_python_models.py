@@ -1,10 +1,11 @@
-"""ollama-python lists and shows models, with either dialect of backend; embeddings are passed on."""
+"""ollama-python lists and shows models, with any dialect of backend; embeddings are passed on."""
 
 import ollama
 import pytest
 
-from conftest import ollama_client
+from only import only
 from questions import MODEL
+from sdk import ollama_client
 
 VECTORS = [[0.25, -1.5, 3.0], [0.0, 2.0, -0.125]]
 
@@ -30,7 +31,7 @@ def test_a_model_that_an_ollama_backend_lacks_cannot_be_shown(ollama_backend, st
     assert error.value.status_code == 404
 
 
-@pytest.mark.parametrize("backend", ["ollama_backend"], indirect=True)
+@only("ollama")
 def test_embeddings_come_as_the_numbers_that_the_backend_made(backend, ollama_python):
     backend.play(lambda answer: answer.embed(VECTORS))
     assert [list(v) for v in ollama_python.embed(MODEL, ["nib", "ink"]).embeddings] == VECTORS

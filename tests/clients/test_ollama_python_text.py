@@ -1,99 +1,106 @@
-"""ollama-python reads text, thinking, metrics and structured output, from either dialect of backend."""
+"""ollama-python reads text, thinking, metrics and structured output, from any dialect of backend."""
 
-import pytest
-
-from conftest import ollama_client
-from questions import MESSAGES, MODEL
-from reply import Reply, Usage
-
-WORDS = ["Ink ", "runs ", "down ", "the ", "fæd 🖋"]
-SCHEMA = {
-    "type": "object",
-    "properties": {"shade": {"enum": ["sepia", "iron"]}, "drops": {"type": "integer", "minimum": 1}},
-    "required": ["shade", "drops"],
-}
+from questions import MESSAGES, MODEL, PIXEL
+from recipe import JSON_TEXT, RECIPE, SCHEMA, Recipe
+from replies import TEXT, THOUGHT, THOUGHTS, WORDS, say
+from reply import Usage
+from sdk import ollama_client
+from whole import streamed_or_whole
 
 
 def test_streamed_chat_reaches_ollama_python_whole_and_in_order(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS)))
+    backend.play(say(text=WORDS))
     *parts, last = ollama_python.chat(MODEL, MESSAGES, stream=True)
     assert [part.message.content for part in parts if part.message.content] == WORDS
     assert (last.done, last.done_reason) == (True, "stop")
 
 
 def test_every_line_of_a_chat_bears_the_model_that_was_asked_and_a_time(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS)))
+    backend.play(say(text=WORDS))
     parts = list(ollama_python.chat(MODEL, MESSAGES, stream=True))
     assert {part.model for part in parts} == {MODEL}
     assert all(part.created_at for part in parts)
 
 
 def test_whole_chat_reaches_ollama_python(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS)))
+    backend.play(say(text=WORDS))
     answer = ollama_python.chat(MODEL, MESSAGES)
-    assert (answer.message.content, answer.done, answer.done_reason) == ("".join(WORDS), True, "stop")
+    assert (answer.message.content, answer.done, answer.done_reason) == (TEXT, True, "stop")
 
 
 def test_streamed_generate_reaches_ollama_python_whole_and_in_order(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS)))
+    backend.play(say(text=WORDS))
     *parts, last = ollama_python.generate(MODEL, "The nib", stream=True)
     assert [part.response for part in parts if part.response] == WORDS
     assert last.done is True
 
 
 def test_whole_generate_reaches_ollama_python(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS)))
+    backend.play(say(text=WORDS))
     answer = ollama_python.generate(MODEL, "The nib")
-    assert (answer.response, answer.done) == ("".join(WORDS), True)
+    assert (answer.response, answer.done) == (TEXT, True)
 
 
-@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@streamed_or_whole
 def test_token_counts_stand_in_the_last_line(backend, ollama_python, stream):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS, usage=Usage(21, 8))))
+    backend.play(say(text=WORDS, usage=Usage(21, 8)))
     answer = ollama_python.chat(MODEL, MESSAGES, stream=stream)
     last = list(answer)[-1] if stream else answer
     assert (last.prompt_eval_count, last.eval_count) == (21, 8)
 
 
 def test_streamed_thinking_stands_apart_from_the_text(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(thinking=["Capil", "lary?"], text=WORDS)))
+    backend.play(say(thinking=THOUGHTS, text=WORDS))
     messages = [part.message for part in ollama_python.chat(MODEL, MESSAGES, stream=True, think=True)]
-    assert "".join(m.thinking or "" for m in messages) == "Capillary?"
-    assert "".join(m.content or "" for m in messages) == "".join(WORDS)
+    assert "".join(m.thinking or "" for m in messages) == THOUGHT
+    assert "".join(m.content or "" for m in messages) == TEXT
 
 
 def test_whole_thinking_stands_apart_from_the_text(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(thinking=["Capil", "lary?"], text=WORDS)))
+    backend.play(say(thinking=THOUGHTS, text=WORDS))
     message = ollama_python.chat(MODEL, MESSAGES, think=True).message
-    assert (message.thinking, message.content) == ("Capillary?", "".join(WORDS))
+    assert (message.thinking, message.content) == (THOUGHT, TEXT)
 
 
 def test_thinking_of_generate_stands_apart_from_the_text(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(thinking=["Capil", "lary?"], text=WORDS)))
+    backend.play(say(thinking=THOUGHTS, text=WORDS))
     parts = list(ollama_python.generate(MODEL, "The nib", stream=True, think=True))
-    assert "".join(part.thinking or "" for part in parts) == "Capillary?"
-    assert "".join(part.response for part in parts) == "".join(WORDS)
+    assert "".join(part.thinking or "" for part in parts) == THOUGHT
+    assert "".join(part.response for part in parts) == TEXT
 
 
 def test_a_schema_reaches_the_backend_unchanged(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=['{"shade": "sepia", "drops": 3}'])))
-    ollama_python.chat(MODEL, MESSAGES, format=SCHEMA)
-    got = backend.asked
-    assert (got["format"] if backend.api == "ollama" else got["response_format"]["json_schema"]["schema"]) == SCHEMA
+    backend.play(say(text=JSON_TEXT))
+    answer = ollama_python.chat(MODEL, MESSAGES, format=SCHEMA)
+    assert backend.heard.schema == SCHEMA
+    assert Recipe.model_validate_json(answer.message.content) == RECIPE
 
 
 def test_options_reach_the_backend_in_its_own_words(backend, ollama_python):
-    backend.play(lambda answer: answer.reply(Reply(text=WORDS)))
+    backend.play(say(text=WORDS))
     ollama_python.chat(MODEL, MESSAGES, options={"temperature": 0.5, "num_predict": 64, "stop": ["END"]})
-    got = backend.asked
-    said = got["options"] if backend.api == "ollama" else got | {"num_predict": got.get("max_tokens")}
-    assert {key: said.get(key) for key in ("temperature", "num_predict")} == {"temperature": 0.5, "num_predict": 64}
-    assert said["stop"] in (["END"], "END")
+    heard = backend.heard
+    assert (heard.temperature, heard.max_tokens) == (0.5, 64)
+    assert heard.stop == (None if backend.dialect == "responses" else ["END"]), "responses has no word for it"
 
 
 def test_unusual_line_ends_in_the_text_do_not_break_the_lines(openai_backend, start):
     """httpx takes U+2028, U+2029 and U+0085 for line ends, so they must not stand in NDJSON as they are."""
     text = "one\u2028two\u2029three\u0085four"
-    openai_backend.play(lambda answer: answer.reply(Reply(text=[text])))
+    openai_backend.play(say(text=[text]))
     parts = ollama_client(start(openai_backend).url).chat(MODEL, MESSAGES, stream=True)
     assert "".join(part.message.content for part in parts) == text
+
+
+def test_an_answer_cut_by_its_length_says_so_to_ollama_python(backend, ollama_python):
+    backend.play(say(text=WORDS, finish="length"))
+    assert list(ollama_python.chat(MODEL, MESSAGES, stream=True))[-1].done_reason == "length"
+
+
+def test_the_system_prompt_and_an_image_reach_the_backend(backend, ollama_python):
+    backend.play(say(text=WORDS))
+    system = {"role": "system", "content": "Be brief."}
+    question = {"role": "user", "content": "What is this?", "images": [PIXEL]}
+    ollama_python.chat(MODEL, [system, question])
+    assert backend.heard.system == "Be brief."
+    assert sorted(backend.heard.turns) == [("image", PIXEL), ("user", "What is this?")]

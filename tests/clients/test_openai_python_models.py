@@ -1,4 +1,4 @@
-"""openai-python lists models, and looks one up, with either dialect of backend; embeddings are passed on."""
+"""openai-python lists models, and looks one up, with any dialect of backend; embeddings are passed on."""
 
 import array
 import base64
@@ -6,6 +6,7 @@ import base64
 import openai
 import pytest
 
+from only import only
 from questions import MODEL
 
 VECTORS = [[0.25, -1.5, 3.0], [0.0, 2.0, -0.125]]
@@ -28,7 +29,7 @@ def test_a_model_that_no_backend_has_is_not_found(backend, openai_python):
 
 
 @pytest.mark.parametrize("format", [{}, {"encoding_format": "base64"}, {"encoding_format": "float"}], ids=str)
-@pytest.mark.parametrize("backend", ["openai_backend"], indirect=True)
+@only("openai")
 def test_embeddings_come_as_the_numbers_that_the_backend_made(backend, openai_python, format):
     backend.play(lambda answer: answer.embed(VECTORS))
     answer = openai_python.embeddings.create(model=MODEL, input=["nib", "ink"], **format)

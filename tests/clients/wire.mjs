@@ -1,11 +1,15 @@
 // A fetch for SDKs that keeps what the gateway sent, and tells when it came.
 export class Wire {
   sent = '';
+  status = undefined;
+  headers = undefined;
   #waiting = [];
   #decoder = new TextDecoder();
 
   fetch = async (...request) => {
     const response = await fetch(...request);
+    this.status = response.status;
+    this.headers = response.headers;
     const tap = new TransformStream({
       transform: (bytes, onwards) => {
         this.#note(bytes);
@@ -16,11 +20,16 @@ export class Wire {
   };
 
   /** Resolves once the gateway has sent this text; the time limit is the test's. */
-  until(text) {
+  until(text, from = 0) {
     return new Promise((resolve) => {
-      this.#waiting.push({ text, resolve });
+      this.#waiting.push({ text, from, resolve });
       this.#wake();
     });
+  }
+
+  /** Resolves once the gateway sends this text again. */
+  another(text) {
+    return this.until(text, this.sent.length);
   }
 
   #note(bytes) {
@@ -29,6 +38,6 @@ export class Wire {
   }
 
   #wake() {
-    for (const { text, resolve } of this.#waiting) if (this.sent.includes(text)) resolve();
+    for (const { text, from, resolve } of this.#waiting) if (this.sent.includes(text, from)) resolve();
   }
 }

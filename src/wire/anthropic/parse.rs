@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::wire::anthropic::blocks::{read_blocks, read_texts};
 use crate::wire::envelope::ParseError;
+use crate::wire::failure::THREAD;
 use crate::wire::json::Field;
 use crate::wire::members::{inner_members, list, members, number, strings};
 use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool, ToolChoice};
@@ -79,6 +80,14 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
                     _ => request.dropped.add(format!("metadata.{key}")),
                 }
             }
+        }
+        // The history would be lost with them.
+        THREAD | "container" => {
+            let known = [THREAD, "container"].into_iter().find(|known| *known == key);
+            let words = format!(
+                "`{key}` leaves a part of the history to the vendor, which is not the backend of this model"
+            );
+            return Err(ParseError::new(words, known));
         }
         _ => request.dropped.add(key),
     }

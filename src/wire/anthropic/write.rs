@@ -31,6 +31,9 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     }
     turns.write(&mut names, body.key("messages"));
     let thinks = limits.thinking.is_some();
+    if !thinks && effort.is_some_and(|effort| effort != Effort::None) {
+        dropped.add("reasoning_effort"); // there is no room for it
+    }
     if request.tools.is_empty() {
         write_called(&turns.called(), &mut names, &mut body);
     } else {

@@ -99,6 +99,8 @@ struct WireTool<'a> {
     #[serde(borrow, default)]
     parameters: Field<'a>,
     #[serde(borrow, default)]
+    format: Field<'a>,
+    #[serde(borrow, default)]
     strict: Field<'a>,
 }
 
@@ -113,6 +115,9 @@ fn read_tool<'a>(wire: &WireTool<'a>, dropped: &mut Dropped) -> Result<Option<To
             return Ok(None);
         }
     };
+    if !wire.format.is_absent() {
+        dropped.add("tools.format"); // a grammar holds only at OpenAI
+    }
     let name = wire.name.some_text().ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
     let strict = wire.strict.boolean();
     Ok(Some(Tool { name, description: wire.description.text(), parameters, strict }))
