@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::support::pairs::{crossed, request};
 use crate::support::{
-    Call, Gateway, Setup, Upstream, begun, chat, deaf_address, gateway_over, ollama, openai, prompt, until,
+    Call, Gateway, Pairs, Setup, Upstream, begun, chat, deaf_address, gateway_over, ollama, openai, prompt,
+    until,
 };
 
 /// How far the call has come when the client leaves.
@@ -24,26 +25,20 @@ enum Phase {
     Whole,
 }
 
-/// What a client sends to this door.
-fn request(door: &str, stream: bool) -> Value {
-    match door {
-        "/v1/completions" | "/api/generate" => {
-            json!({"model": "m", "stream": stream, "prompt": "Name a river."})
-        }
-        "/v1/embeddings" | "/api/embed" => json!({"model": "m", "input": "a river"}),
-        _ => prompt("m", stream),
-    }
-}
-
 async fn leave(door: &str, phase: Phase) {
-    let api = if door.starts_with("/api/") { "ollama" } else { "openai" };
+    let api = match door {
+        "/v1/responses" => "responses",
+        _ if door.starts_with("/v1/messages") => "anthropic",
+        _ if door.starts_with("/api/") => "ollama",
+        _ => "openai",
+    };
     leave_over(api, door, phase).await;
 }
 
 async fn leave_over(api: &str, door: &str, phase: Phase) {
     let commit = if phase == Phase::Committed { "commit_after = \"50ms\"" } else { "commit_after = \"60s\"" };
     let (gateway, mut upstream) = gateway_over(api, &[commit]).await;
-    let asked = gateway.ask_post(door, &request(door, phase != Phase::Whole)).await;
+    let asked = gateway.ask_post(door, &request(door, "m", phase != Phase::Whole)).await;
     let mut call = upstream.call().await;
     match phase {
         Phase::Connect => {}
@@ -94,6 +89,18 @@ promises! {
     a_client_that_leaves_a_committed_completion_drops_the_backend: "/v1/completions" Committed,
     a_client_that_leaves_a_streaming_completion_drops_the_backend: "/v1/completions" Streaming,
     a_client_that_leaves_a_whole_completion_drops_the_backend: "/v1/completions" Whole,
+    a_client_that_leaves_a_response_during_connect_drops_the_backend: "/v1/responses" Connect,
+    a_client_that_leaves_a_response_during_prefill_drops_the_backend: "/v1/responses" Prefill,
+    a_client_that_leaves_a_committed_response_drops_the_backend: "/v1/responses" Committed,
+    a_client_that_leaves_a_streaming_response_drops_the_backend: "/v1/responses" Streaming,
+    a_client_that_leaves_a_whole_response_drops_the_backend: "/v1/responses" Whole,
+    a_client_that_leaves_a_message_during_connect_drops_the_backend: "/v1/messages" Connect,
+    a_client_that_leaves_a_message_during_prefill_drops_the_backend: "/v1/messages" Prefill,
+    a_client_that_leaves_a_committed_message_drops_the_backend: "/v1/messages" Committed,
+    a_client_that_leaves_a_streaming_message_drops_the_backend: "/v1/messages" Streaming,
+    a_client_that_leaves_a_whole_message_drops_the_backend: "/v1/messages" Whole,
+    a_client_that_leaves_a_count_of_tokens_during_connect_drops_the_backend: "/v1/messages/count_tokens" Connect,
+    a_client_that_leaves_a_count_of_tokens_halfway_drops_the_backend: "/v1/messages/count_tokens" Whole,
     a_client_that_leaves_an_embedding_during_connect_drops_the_backend: "/v1/embeddings" Connect,
     a_client_that_leaves_an_embedding_halfway_drops_the_backend: "/v1/embeddings" Whole,
     a_client_that_leaves_an_ollama_chat_during_connect_drops_the_backend: "/api/chat" Connect,
@@ -110,19 +117,48 @@ promises! {
     a_client_that_leaves_an_ollama_embedding_halfway_drops_the_backend: "/api/embed" Whole,
 }
 
-#[tokio::test]
-async fn a_client_that_leaves_a_translated_chat_drops_the_backend() {
-    leave_over("ollama", "/v1/chat/completions", Phase::Streaming).await;
+/// In this phase, every client over every backend of another dialect.
+async fn leave_translated(phase: Phase) {
+    let commit = if phase == Phase::Committed { "commit_after = \"50ms\"" } else { "commit_after = \"60s\"" };
+    let mut pairs = Pairs::start(&[commit]).await;
+    for (api, door) in crossed() {
+        let (asked, mut call) = pairs.ask(door, &request(door, api, phase != Phase::Whole)).await;
+        match phase {
+            Phase::Connect => {}
+            Phase::Prefill | Phase::Committed => call.say(&[]).await,
+            Phase::Streaming | Phase::Whole => call.say(&["Rhine"]).await,
+        }
+        match phase {
+            Phase::Connect | Phase::Prefill | Phase::Whole => drop(asked),
+            Phase::Committed | Phase::Streaming => drop(asked.answer().await),
+        }
+        assert_dropped(&format!("{door} over {api}, {phase:?}"), Instant::now(), call).await;
+    }
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_translated_ollama_chat_drops_the_backend() {
-    leave_over("openai", "/api/chat", Phase::Streaming).await;
+async fn a_client_that_leaves_a_translated_stream_during_connect_drops_the_backend() {
+    leave_translated(Phase::Connect).await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_translated_chat_during_connect_drops_the_backend() {
-    leave_over("ollama", "/v1/chat/completions", Phase::Connect).await;
+async fn a_client_that_leaves_a_translated_stream_during_prefill_drops_the_backend() {
+    leave_translated(Phase::Prefill).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_committed_translated_stream_drops_the_backend() {
+    leave_translated(Phase::Committed).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_translated_stream_drops_the_backend() {
+    leave_translated(Phase::Streaming).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_translated_whole_answer_drops_the_backend() {
+    leave_translated(Phase::Whole).await;
 }
 
 #[tokio::test]

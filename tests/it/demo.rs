@@ -1,13 +1,22 @@
-//! The built-in model, through both doors: what a fresh machine can try without a model server.
+//! The built-in model, through every door: what a fresh machine can try without a model server.
 
 use serde_json::json;
 
+use crate::support::pairs::{CHAT, DOORS, MESSAGES, OLLAMA, RESPONSES, request, request_with};
 use crate::support::{Gateway, Heard, Item, Setup, prompt};
 
 /// What is heard of the built-in model with these options.
 async fn heard(door: &str, options: &str) -> Heard {
     let gateway = gateway().await;
-    Heard::of(&mut gateway.post(door, &prompt(&format!("demo:{options}"), true)).await).await
+    Heard::of(&mut gateway.post(door, &request(door, &format!("demo:{options}"), true)).await).await
+}
+
+/// What is heard of a whole answer of it.
+async fn heard_whole(door: &str, options: &str) -> Heard {
+    let gateway = gateway().await;
+    let mut answer = gateway.post(door, &request(door, &format!("demo:{options}"), false)).await;
+    assert_eq!(answer.status, 200, "{door}");
+    Heard::of_whole(&answer.json().await)
 }
 
 async fn gateway() -> Gateway {
@@ -15,11 +24,57 @@ async fn gateway() -> Gateway {
 }
 
 #[tokio::test]
-async fn it_speaks_at_both_doors() {
-    for door in ["/v1/chat/completions", "/api/chat"] {
-        let heard = heard(door, "words=12,pace=1ms").await;
-        assert!(heard.succeeded(), "{door}: {heard:?}");
-        assert_eq!(heard.text.split_whitespace().count(), 12, "{door}: {:?}", heard.text);
+async fn it_speaks_at_every_door() {
+    for door in [CHAT, RESPONSES, MESSAGES, OLLAMA, "/api/generate"] {
+        for heard in
+            [heard(door, "words=12,pace=1ms,think").await, heard_whole(door, "words=12,pace=1ms,think").await]
+        {
+            assert!(heard.succeeded(), "{door}: {heard:?}");
+            assert_eq!(heard.text.split_whitespace().count(), 12, "{door}: {:?}", heard.text);
+            assert!(heard.thought.starts_with("The user wants"), "{door}: {heard:?}");
+            assert!(heard.usage.is_some(), "{door}: {heard:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_calls_tools_at_every_door() {
+    let gateway = gateway().await;
+    let schema = json!({"type": "object", "properties": {"of": {"type": "string"}}, "required": ["of"]});
+    for (door, _) in DOORS {
+        let tool = match door {
+            RESPONSES => json!({"type": "function", "name": "depth", "parameters": schema}),
+            MESSAGES => json!({"name": "depth", "input_schema": schema}),
+            _ => json!({"type": "function", "function": {"name": "depth", "parameters": schema}}),
+        };
+        for stream in [true, false] {
+            let request = request_with(door, "demo:tools,pace=1ms", stream, &json!({"tools": [tool]}));
+            let mut answer = gateway.post(door, &request).await;
+            let heard =
+                if stream { Heard::of(&mut answer).await } else { Heard::of_whole(&answer.json().await) };
+            assert!(heard.succeeded(), "{door}: {heard:?}");
+            assert_eq!(heard.calls(), [("depth", "{\"of\":\"demo\"}")], "{door}, stream {stream}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn its_faults_are_told_at_every_door() {
+    for (door, _) in DOORS {
+        for fault in ["cut", "truncated", "error"] {
+            let heard = heard(door, &format!("words=9,pace=1ms,after=3,{fault}")).await;
+            assert!(heard.failed(), "{door}, {fault}: {heard:?}");
+            assert_eq!(heard.text.split_whitespace().count(), 3, "{door}, {fault}: {:?}", heard.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn its_status_is_told_in_the_words_of_every_door() {
+    let gateway = gateway().await;
+    for (door, _) in DOORS {
+        let answer = gateway.post(door, &request(door, "demo:status=503", true)).await;
+        assert_eq!(answer.status, if door == MESSAGES { 529 } else { 503 }, "{door}");
     }
 }
 

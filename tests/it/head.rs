@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Ending, Heard, Item, Request, chat, gateway_over, ollama, openai};
+use crate::support::pairs::{self, MESSAGES, OLLAMA, pairs};
+use crate::support::script::{Part, Reason, script};
+use crate::support::{Ending, Heard, Item, Pairs, Request, chat, gateway_over, ollama, openai};
 
 /// Long enough that only content can commit.
 const LATE: &str = "commit_after = \"30s\"";
@@ -39,6 +41,56 @@ async fn the_head_of_an_ollama_stream_differs_only_in_its_type() {
     assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, no-transform"));
     assert_eq!(answer.header("x-accel-buffering"), Some("no"));
     assert_eq!(answer.header("incremental"), Some("?1"));
+}
+
+#[tokio::test]
+async fn the_head_of_every_stream_keeps_hops_from_buffering() {
+    let mut all = Pairs::start(&[]).await;
+    for (api, door, _) in pairs() {
+        let (asked, mut call) = all.ask(door, &pairs::request(door, api, true)).await;
+        call.say(&["Loire"]).await;
+        let answer = asked.answer().await;
+        let what = format!("{door} over {api}");
+        let media_type = if door == OLLAMA { "application/x-ndjson" } else { "text/event-stream" };
+        for (name, value) in [
+            ("content-type", media_type),
+            ("cache-control", "no-cache, no-store, no-transform"),
+            ("x-accel-buffering", "no"),
+            ("incremental", "?1"),
+            ("x-content-type-options", "nosniff"),
+            ("transfer-encoding", "chunked"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{what}");
+        }
+        for name in ["content-length", "content-encoding", "connection"] {
+            assert_eq!(answer.header(name), None, "{name}, {what}");
+        }
+        assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{what}");
+        assert_eq!(answer.header("request-id").is_some(), door == MESSAGES, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_content_of_every_backend_commits_at_once() {
+    let parts = [
+        Part::Thought(&["A river."]),
+        Part::Text(&["Loire"]),
+        Part::Call("call_a", "depth", &["{\"of\":1}"]),
+    ];
+    let mut all = Pairs::start(&[LATE]).await;
+    for (api, door, _) in pairs() {
+        for part in parts {
+            let (asked, mut call) = all.ask(door, &pairs::request(door, api, true)).await;
+            call.say(&[]).await;
+            for frame in script(api, &[part], Reason::Stop) {
+                call.chunk(&frame).await;
+                if ["river", "Loire", "of\\\":", "of\":"].iter().any(|word| frame.contains(word)) {
+                    break;
+                }
+            }
+            assert_eq!(asked.answer().await.status, 200, "{door} over {api}, {part:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,11 @@
 use eventsource_stream::Eventsource;
 use futures_util::StreamExt;
 
-use crate::support::{Heard, Item, begun, chat, gateway_over, ollama, openai};
+use crate::support::pairs::{MESSAGES, RESPONSES, pairs, request};
+use crate::support::script::preamble;
+use crate::support::{
+    Answer, Ending, Heard, Item, Pairs, anthropic, begun, chat, gateway_over, ollama, openai,
+};
 
 const QUICK: &[&str] = &["keep_alive = \"150ms\"", "commit_after = \"50ms\""];
 
@@ -42,6 +46,64 @@ async fn a_silent_ollama_stream_gets_one_space_and_no_newline() {
     call.finish().await;
     let heard = Heard::of(&mut answer).await;
     assert!(heard.succeeded(), "{heard:?}");
+}
+
+/// The next thing is what keeps a stream at this door alive.
+async fn assert_kept_alive(door: &str, answer: &mut Answer) {
+    let item = answer.next_item().await;
+    match (door, &item) {
+        (MESSAGES, Item::Event(event)) => {
+            assert_eq!(event.raw, "event: ping\ndata: {\"type\": \"ping\"}\n\n".as_bytes());
+        }
+        ("/api/chat", Item::Quiet(raw)) => assert_eq!(&raw[..], b" "),
+        (_, Item::Quiet(_)) if door != MESSAGES => assert_comment(&item),
+        (_, item) => panic!("{item:?} at {door}"),
+    }
+}
+
+#[tokio::test]
+async fn every_client_over_every_backend_is_kept_alive_in_its_own_way_from_the_early_head_on() {
+    let mut all = Pairs::start(QUICK).await;
+    for (api, door, _) in pairs() {
+        let (asked, mut call) = all.ask(door, &request(door, api, true)).await;
+        let mut answer = asked.answer().await;
+        assert!(!answer.early.is_empty(), "{door} over {api}: the head came alone");
+        assert_kept_alive(door, &mut answer).await;
+        assert_kept_alive(door, &mut answer).await;
+        call.say(&["Adige"]).await;
+        while !answer.next_event().await.data.contains("Adige") {}
+        assert_kept_alive(door, &mut answer).await;
+        call.end().await;
+        let (events, ending) = answer.events().await;
+        assert_eq!(ending, Ending::Clean, "{door} over {api}: {events:?}");
+    }
+}
+
+#[tokio::test]
+async fn lifecycle_events_pings_and_roles_commit_nothing() {
+    let mut all = Pairs::start(&["commit_after = \"30s\""]).await;
+    for (api, door, _) in pairs() {
+        let (asked, call) = all.ask(door, &request(door, api, true)).await;
+        call.play(&preamble(api)).await;
+        let mut answer = asked.answer().await;
+        assert_eq!(answer.status, 502, "{door} over {api}");
+        answer.json().await;
+    }
+}
+
+#[tokio::test]
+async fn the_pings_of_a_backend_keep_no_client_waiting_and_feed_no_timer() {
+    for (api, door) in [("anthropic", MESSAGES), ("anthropic", RESPONSES)] {
+        let (gateway, mut upstream) = gateway_over(api, &["first_token_timeout = \"300ms\""]).await;
+        let asked = gateway.ask_post(door, &request(door, "m", true)).await;
+        let mut call = upstream.call().await;
+        call.stream().await;
+        for _ in 0..5 {
+            call.event(&anthropic::ping()).await;
+        }
+        let answer = asked.answer().await;
+        assert_eq!(answer.status, 504, "{door}: a ping is no first token");
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ mod log;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod refuse;
 #[cfg(test)]
 mod responses;
@@ -48,6 +50,8 @@ mod scripted;
 mod statuses;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod terminators;
 #[cfg(test)]
 mod timers;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::pairs::{MESSAGES, RESPONSES, request};
 use crate::support::{
     Ending, Gateway, Heard, Request, Setup, Upstream, begun, chat, gateway_over, openai, prompt,
 };
@@ -101,6 +102,78 @@ async fn openai_frames_come_down_byte_for_byte() {
     let (body, ending) = asked.answer().await.rest().await;
     assert_eq!(String::from_utf8(body.to_vec()).unwrap(), format!("{FRAMES}data: [DONE]\n\n"));
     assert_eq!(ending, Ending::Clean);
+}
+
+/// Both newer dialects: events that are unknown, odd spacing, members nobody knows, and numbers as they are written.
+const MESSAGE: &str = "event: message_start\ndata: {\"type\" : \"message_start\",\"message\":{\"id\":\"msg_1\", \"usage\":{\"input_tokens\":3,\"x\":1.50}}}\n\n\
+                       event: ping\ndata:{\"type\":\"ping\"}\n\n\
+                       event: vendor\ndata: {\"type\":\"vendor\",\"big\":9007199254740993}\n\n\
+                       event: content_block_start\ndata: {\"index\":0,\"type\":\"content_block_start\",\"content_block\":{\"type\":\"server_tool_use\",\"id\":\"s\"}}\n\n\
+                       event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n\
+                       event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"text\":\"\",\"type\":\"text\",\"citations\":[]}}\n\n\
+                       event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"gr\u{fc}\\u00df\"} }\n\n\
+                       event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"citations_delta\",\"citation\":{}}}\n\n\
+                       event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\n\
+                       event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"pause_turn\"},\"usage\":{\"output_tokens\":1e0},\"context_management\":null}\n\n\
+                       event: message_stop\ndata: {\"type\":\"message_stop\", \"amazon-bedrock\":{}}\n\n";
+const RESPONSE: &str = "event: response.created\ndata: {\"type\":\"response.created\", \"response\":{\"id\":\"r\",\"x\":1.50},\"sequence_number\":0}\n\n\
+                        event: response.queued\ndata:{\"type\":\"response.queued\",\"sequence_number\":1}\n\n\
+                        event: response.vendor\ndata: {\"type\":\"response.vendor\",\"big\":9007199254740993}\n\n\
+                        event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":3}\n\n\
+                        event: response.output_text.delta\ndata: {\"delta\":\"gr\u{fc}\\u00df\",\"type\":\"response.output_text.delta\" ,\"obfuscation\":\"x\"}\n\n\
+                        event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{ \"usage\":null,\"output\":[]}}\n\n";
+
+#[tokio::test]
+async fn the_events_of_anthropic_and_responses_come_down_byte_for_byte() {
+    for (api, door, frames) in [("anthropic", MESSAGES, MESSAGE), ("responses", RESPONSES, RESPONSE)] {
+        let (gateway, mut upstream) = gateway_over(api, &[]).await;
+        let asked = gateway.ask_post(door, &request(door, "m", true)).await;
+        let mut call = upstream.call().await;
+        call.stream().await;
+        call.chunk(frames).await;
+        call.finish().await;
+        let (body, ending) = asked.answer().await.rest().await;
+        assert_eq!(String::from_utf8(body.to_vec()).unwrap(), frames, "{door}");
+        assert_eq!(ending, Ending::Clean, "{door}");
+    }
+}
+
+#[tokio::test]
+async fn the_requests_of_anthropic_and_responses_go_up_byte_for_byte() {
+    assert_eq!(sent("anthropic", MESSAGES, ODD).await, ODD);
+    assert_eq!(sent("responses", RESPONSES, ODD).await, ODD);
+    assert_eq!(sent("anthropic", "/v1/messages/count_tokens", ODD).await, ODD);
+}
+
+#[tokio::test]
+async fn the_query_of_a_beta_client_makes_no_difference() {
+    assert_eq!(sent("anthropic", "/v1/messages?beta=true", ODD).await, ODD);
+}
+
+#[tokio::test]
+async fn whole_answers_of_anthropic_and_responses_come_down_byte_for_byte() {
+    for (api, door) in [("anthropic", MESSAGES), ("responses", RESPONSES)] {
+        let (gateway, mut upstream) = gateway_over(api, &[]).await;
+        let asked = gateway.ask_post(door, &request(door, "m", false)).await;
+        // A response has an `error` also where it has none.
+        let body = "{ \"x\":1.50,\"id\":\"c\", \"error\" : null,\"big\":9007199254740993,\"output\":[],\"content\":[]}\n";
+        upstream.call().await.answer_with(200, &[], body).await;
+        let mut answer = asked.answer().await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{door}");
+        assert_eq!(answer.text().await, body, "{door}");
+    }
+}
+
+#[tokio::test]
+async fn a_count_of_tokens_comes_down_byte_for_byte() {
+    let (gateway, mut upstream) = gateway_over("anthropic", &[]).await;
+    let asked = gateway.ask_post("/v1/messages/count_tokens", &request(MESSAGES, "m", false)).await;
+    let call = upstream.call().await;
+    assert_eq!(call.path, "/v1/messages/count_tokens");
+    call.answer_with(200, &[], "{ \"input_tokens\" : 7,\"x\":{}}").await;
+    let mut answer = asked.answer().await;
+    assert_eq!(answer.header("x-estimated"), None);
+    assert_eq!(answer.text().await, "{ \"input_tokens\" : 7,\"x\":{}}");
 }
 
 #[tokio::test]

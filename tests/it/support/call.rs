@@ -10,8 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::frames::{ollama, openai};
-use super::within;
+use super::{script, within};
 
 /// One request, and the right to answer it. Dropping it closes the connection.
 pub(crate) struct Call {
@@ -21,6 +20,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Which connection of this upstream it came on, counted from 0.
     pub(crate) connection: usize,
+    /// The texts that went out.
+    pub(super) said: Vec<String>,
     pub(super) stream: TcpStream,
     /// Where the connection goes when it is to serve again.
     pub(super) back: oneshot::Sender<TcpStream>,
@@ -79,6 +80,11 @@ impl Call {
         self.chunk(format!("data: {data}\n\n")).await;
     }
 
+    /// One SSE event with the name of its type, in a chunk of its own.
+    pub(crate) async fn event(&mut self, data: &Value) {
+        self.chunk(format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())).await;
+    }
+
     /// One NDJSON line in a chunk of its own.
     pub(crate) async fn line(&mut self, line: &Value) {
         self.chunk(format!("{line}\n")).await;
@@ -92,27 +98,31 @@ impl Call {
         } else {
             self.stream().await;
         }
-        for text in texts {
-            match self.path.as_str() {
-                "/api/generate" => self.line(&ollama::response(text)).await,
-                "/v1/completions" => self.sse(&openai::completion(text)).await,
-                _ if ndjson => self.line(&ollama::text(text)).await,
-                _ => self.sse(&openai::text(text)).await,
-            }
+        self.said.extend(texts.iter().map(|text| (*text).to_owned()));
+        for frame in script::opening(&self.path, texts) {
+            self.chunk(frame).await;
         }
     }
 
     /// The end of a stream that went well, in the dialect of the route that was called.
     pub(crate) async fn end(mut self) {
-        match self.path.as_str() {
-            "/api/generate" => self.line(&ollama::generated()).await,
-            "/api/chat" => self.line(&ollama::done("stop")).await,
-            _ => {
-                self.sse(&openai::finish("stop")).await;
-                self.chunk("data: [DONE]\n\n").await;
-            }
+        for frame in script::ending(&self.path, &self.said) {
+            self.chunk(frame).await;
         }
         self.finish().await;
+    }
+
+    /// The head of a stream, these frames, each in a chunk of its own, and the clean end. The gateway need not take what
+    /// comes behind a terminator.
+    pub(crate) async fn play(mut self, frames: &[String]) {
+        self.say(&[]).await;
+        let chunks = frames.iter().map(|frame| format!("{:x}\r\n{frame}\r\n", frame.len()));
+        for chunk in chunks.chain(["0\r\n\r\n".to_owned()]) {
+            if self.try_send(chunk.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+        self.keep();
     }
 
     /// The clean last chunk; the connection is kept.

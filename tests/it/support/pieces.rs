@@ -31,6 +31,8 @@ pub(crate) enum Item {
 pub(crate) struct Event {
     /// As it came, blank line or newline included.
     pub(crate) raw: Bytes,
+    /// The value of its `event:` field.
+    pub(crate) name: Option<String>,
     pub(crate) data: String,
 }
 
@@ -58,7 +60,7 @@ pub(super) fn cut_chunk(buffer: &mut BytesMut) -> Option<Bytes> {
 
 /// A comment line, or a block with its blank line.
 pub(super) fn cut_block(payload: &mut BytesMut) -> Option<Item> {
-    let mut data: Option<String> = None;
+    let (mut data, mut name) = (None::<String>, None);
     let mut at = 0;
     while let Some(length) = find(&payload[at..], b"\n") {
         let line = std::str::from_utf8(&payload[at..at + length]).expect("a line in UTF-8");
@@ -70,7 +72,7 @@ pub(super) fn cut_block(payload: &mut BytesMut) -> Option<Item> {
         }
         if line.is_empty() {
             let data = data.unwrap_or_else(|| panic!("a blank line that ends no event: {payload:?}"));
-            return Some(Item::Event(Event { raw: payload.split_to(at + length + 1).freeze(), data }));
+            return Some(Item::Event(Event { raw: payload.split_to(at + length + 1).freeze(), name, data }));
         }
         if let Some(value) = line.strip_prefix("data:") {
             let value = value.strip_prefix(' ').unwrap_or(value);
@@ -78,6 +80,8 @@ pub(super) fn cut_block(payload: &mut BytesMut) -> Option<Item> {
                 Some(data) => data.extend(["\n", value]),
                 None => data = Some(value.to_owned()),
             }
+        } else if let Some(value) = line.strip_prefix("event:") {
+            name = Some(value.trim_start().to_owned());
         }
         at += length + 1;
     }
@@ -93,7 +97,7 @@ pub(super) fn cut_line(payload: &mut BytesMut) -> Option<Item> {
     let raw = payload.split_to(length + 1).freeze();
     let line = std::str::from_utf8(&raw).expect("a line in UTF-8").trim_end();
     assert!(!line.is_empty(), "a blank line in NDJSON");
-    Some(Item::Event(Event { data: line.to_owned(), raw }))
+    Some(Item::Event(Event { name: None, data: line.to_owned(), raw }))
 }
 
 pub(super) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -67,10 +67,14 @@ impl Setup {
         self.backend_with(name, api, url, "")
     }
 
-    /// A backend with further lines of its table.
+    /// A backend with further lines of its table. `responses` is OpenAI's API in its other form.
     pub(crate) fn backend_with(mut self, name: &str, api: &str, url: &str, more: &str) -> Self {
-        writeln!(self.backends, "[[backend]]\nname = \"{name}\"\napi = \"{api}\"\nurl = \"{url}\"\n{more}")
-            .unwrap();
+        let (api, form) = if api == "responses" { ("openai", "responses = true\n") } else { (api, "") };
+        writeln!(
+            self.backends,
+            "[[backend]]\nname = \"{name}\"\napi = \"{api}\"\nurl = \"{url}\"\n{form}{more}"
+        )
+        .unwrap();
         self.names.push(name.to_owned());
         self
     }

@@ -128,7 +128,8 @@ async fn converse(mut stream: TcpStream, connection: usize, desk: Desk) {
         let (back, returned) = oneshot::channel();
         let Asked { method, path, headers, body } = asked;
         desk.seen.fetch_add(1, Ordering::SeqCst);
-        let call = Call { method, path, headers, body, connection, stream, back };
+        let said = Vec::new();
+        let call = Call { method, path, headers, body, connection, said, stream, back };
         if desk.sender.send(call).await.is_err() {
             return;
         }

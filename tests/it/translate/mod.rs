@@ -1,10 +1,22 @@
 //! Translation: a client of one dialect over a backend of the other.
 
+mod answers;
 mod ask_ollama;
 mod ask_openai;
+mod characters;
+mod failures;
+mod from_anthropic;
+mod from_responses;
+mod hear_anthropic;
 mod hear_ollama;
 mod hear_openai;
+mod hear_responses;
 mod mixed;
+mod reasoning_streams;
+mod relief;
+mod stops;
+mod tool_calls;
+mod usage;
 
 use serde_json::{Value, json};
 
