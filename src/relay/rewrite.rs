@@ -10,6 +10,7 @@ use crate::relay::{Client, now, truncated};
 use crate::upstream::Backend;
 use crate::wire::{
     Code, Decode as _, Decoder, Dialect, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Names,
+    is_seen,
 };
 
 /// How the frames of one answer are rewritten.
@@ -96,7 +97,9 @@ impl Rewrite {
         match (held.take(), failed, flow.as_ref().ok()) {
             (None, None, _) => {}
             // Responses: `response.failed` follows.
-            (None, Some(failure), Some(Flow::More)) if *dialect == Dialect::OpenAiResponses => {
+            (None, Some(failure), Some(Flow::More))
+                if *dialect == Dialect::OpenAiResponses && is_seen(*dialect, &frame) =>
+            {
                 *held = Some((self.backend.scrub(frame.raw), failure));
                 return Step::More;
             }
@@ -105,8 +108,10 @@ impl Rewrite {
                 return Step::FailedSame { frame, code: failure.code };
             }
             (Some((_, failure)), ..) => return Step::Failed(self.backend.scrub_failure(failure)),
-            // Anthropic's clients see an error by the name of its event alone, and those of Responses look for the response.
-            (None, Some(failure), _) if !is_said(*dialect, &frame) => {
+            // An error that the clients would not see is told anew; to those of Responses it takes two events.
+            (None, Some(failure), _)
+                if *dialect == Dialect::OpenAiResponses || !is_seen(*dialect, &frame) =>
+            {
                 return Step::Failed(self.backend.scrub_failure(failure));
             }
             (None, Some(failure), _) => {
@@ -186,17 +191,6 @@ impl Rewrite {
                 encoder.fail(failure, frames);
                 frames.joined()
             }
-        }
-    }
-}
-
-/// Is an error that this frame carries one that clients of its dialect see?
-fn is_said(dialect: Dialect, frame: &Frame) -> bool {
-    match dialect {
-        Dialect::Anthropic => frame.event.as_deref() == Some(b"error"),
-        Dialect::OpenAiResponses => frame.event.as_deref() == Some(b"response.failed"),
-        Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OllamaChat | Dialect::OllamaGenerate => {
-            true
         }
     }
 }

@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
 use crate::wire::dialect::{Dialect, Framing};
+use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Object, Text};
 
 /// Why a request was refused or a stream broke off. The list is closed: clients may match on it.
@@ -255,6 +256,19 @@ pub fn read_failure(body: &[u8]) -> Failure {
     };
     let word = |field: Field<'_>| field.string().filter(|text| !text.is_empty()).map(String::from);
     Failure { code, message, status: None, kind: word(inner.kind), param: word(inner.param) }
+}
+
+/// Do clients of `dialect` see the error that this frame of it carries? Anthropic's look for the name of the event, all others for
+/// the member `error`; a finish reason that means failure is for OpenAI's to read.
+pub fn is_seen(dialect: Dialect, frame: &Frame) -> bool {
+    let named = frame.event.as_deref() == Some(b"error");
+    let nested =
+        || serde_json::from_slice::<Outer<'_>>(&frame.data).is_ok_and(|outer| !outer.error.is_absent());
+    match dialect {
+        Dialect::Anthropic => named,
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions => !named || nested(),
+        Dialect::OpenAiResponses | Dialect::OllamaChat | Dialect::OllamaGenerate => nested(),
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -40,7 +40,7 @@ pub use codec::{
 pub use dialect::{Dialect, Framing};
 pub use envelope::{Envelope, ModelKey, ParseError};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
-pub use failure::{Code, Failure, read_failure};
+pub use failure::{Code, Failure, is_seen, read_failure};
 pub use frame::{Frame, Frames};
 pub use json::Text;
 pub use media::{Document, Image};

@@ -117,6 +117,12 @@ impl Fields {
                 self.rewrite |= self.event.is_some() || !self.data.is_empty();
                 self.event = Some(value);
             }
+            // Older llama.cpp tells its errors in a field of that name: the same as an event `error`.
+            Some(b"error") if buffer.get(value.start) == Some(&b'{') => {
+                self.event = Some(line.start..line.start + b"error".len());
+                self.data.push(value);
+                self.rewrite = true;
+            }
             // `id:` would claim a place in our own numbering, `retry:` our own timing; comments are made anew.
             Some(_) | None => self.rewrite = true,
         }

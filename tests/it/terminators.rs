@@ -121,6 +121,35 @@ async fn an_error_of_responses_and_its_failed_response_pass_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_failed_response_without_an_error_event_is_told_so_that_clients_see_it() {
+    // Only a nested error makes all of OpenAI's clients raise.
+    let (_gateway, _upstream, mut answer, mut call) = on_its_way("responses", RESPONSES).await;
+    let mut failed = responses::failed("server_error", "the runner died");
+    failed["sequence_number"] = json!(5);
+    call.event(&failed).await;
+    let heard = Heard::of(&mut answer).await;
+    assert!(heard.failed() && heard.message().contains("the runner died"), "{heard:?}");
+    let nested = heard.events.iter().any(|event| event["error"]["message"] == "the runner died");
+    assert!(nested, "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_flat_error_of_responses_is_told_so_that_clients_see_it() {
+    let (_gateway, _upstream, mut answer, mut call) = on_its_way("responses", RESPONSES).await;
+    call.event(&json!({
+        "type": "error", "code": "server_error", "message": "the runner died", "param": null, "sequence_number": 5
+    }))
+    .await;
+    let mut failed = responses::failed("server_error", "the runner died");
+    failed["sequence_number"] = json!(6);
+    call.event(&failed).await;
+    let heard = Heard::of(&mut answer).await;
+    assert!(heard.failed(), "{heard:?}");
+    let nested = heard.events.iter().any(|event| event["error"]["message"] == "the runner died");
+    assert!(nested, "{heard:?}");
+}
+
+#[tokio::test]
 async fn nothing_behind_the_last_event_is_passed_on() {
     for (api, door) in [("anthropic", MESSAGES), ("responses", RESPONSES)] {
         let (_gateway, _upstream, mut answer, mut call) = on_its_way(api, door).await;

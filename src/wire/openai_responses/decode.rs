@@ -160,7 +160,11 @@ impl Decode for Decoder {
             return Ok(Flow::More); // no part of this dialect, but some servers send it behind the end
         }
         let line: Line<'_> = serde_json::from_slice(&frame.data)?;
-        self.sequence = line.sequence_number.whole().map_or(self.sequence, |number| number.saturating_add(1));
+        // What tells an error anew takes the number of the event that told it.
+        let fails = matches!(line.kind.as_ref(), "error" | "response.failed") || !line.error.is_absent();
+        if let Some(number) = line.sequence_number.whole().filter(|_| !fails) {
+            self.sequence = number.saturating_add(1);
+        }
         if self.text(&line, emit) {
             return Ok(Flow::More);
         }
@@ -187,6 +191,7 @@ impl Decode for Decoder {
                 return Ok(Flow::Ended);
             }
             "response.failed" => {
+                self.response = line.response.object().map(String::from).or_else(|| self.response.take());
                 emit(Event::Fail(failure_of(line.response, &frame.data)));
                 return Ok(Flow::Ended);
             }

@@ -174,3 +174,20 @@ async fn what_is_closed_is_not_said_again() {
     said.push(responses::text_done(0, "Rhine"));
     assert_text(&around(&said, &[message("Rhine")]), "Rhine").await;
 }
+
+#[tokio::test]
+async fn the_number_of_an_error_that_is_told_anew_is_used_again() {
+    let mut pairs = Pairs::start(&[]).await;
+    let (asked, mut call) =
+        pairs.ask("/v1/responses", &crate::support::pairs::request("/v1/responses", "responses", true)).await;
+    call.say(&["Rhine"]).await;
+    let mut error = responses::error("the runner died");
+    error["sequence_number"] = json!(5);
+    call.event(&error).await;
+    call.finish().await;
+    let heard = Heard::of(&mut asked.answer().await).await;
+    assert!(heard.failed(), "{heard:?}");
+    let numbers: Vec<_> =
+        heard.events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+}
