@@ -25,6 +25,7 @@ pub struct Decoder {
     open: Option<(Kind, u32)>,
     tools: Tools,
     finished: bool,
+    reasons: Reasons,
     /// The last chunk held usage and no choice.
     usage_alone: bool,
 }
@@ -34,6 +35,15 @@ enum Kind {
     Text,
     Reasoning,
     Refusal,
+}
+
+/// Where reasoning comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reasons {
+    /// In a field for it.
+    InField,
+    /// In blocks of thinking, if anywhere.
+    InBlocks,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +102,9 @@ struct Part<'a> {
 
 /// A block of thinking as Anthropic has it.
 #[derive(Deserialize)]
-struct SealedBlock<'a> {
+struct ThinkingBlock<'a> {
+    #[serde(borrow, default)]
+    thinking: Field<'a>,
     #[serde(borrow, default)]
     signature: Field<'a>,
     #[serde(borrow, default)]
@@ -107,6 +119,7 @@ impl Decoder {
             open: None,
             tools: Tools::new(seed),
             finished: false,
+            reasons: Reasons::InBlocks,
             usage_alone: false,
         }
     }
@@ -139,10 +152,11 @@ impl Decoder {
     fn delta(&mut self, delta: &Delta<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
         // Servers that send both fields send the same text in both.
         if let Some(text) = delta.reasoning_content.some_text().or_else(|| delta.reasoning.some_text()) {
+            self.reasons = Reasons::InField;
             self.say(Kind::Reasoning, text, emit);
         }
         if !delta.thinking_blocks.is_absent() {
-            self.sealed(delta.thinking_blocks, emit);
+            self.thinking(delta.thinking_blocks, emit);
         }
         if let Some(text) = delta.content.some_text() {
             self.say(Kind::Text, text, emit);
@@ -167,9 +181,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// What Anthropic signed, as gateways before Anthropic hand it on; the text itself came in the field for reasoning.
-    fn sealed(&mut self, blocks: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        for block in blocks.read::<SmallVec<[SealedBlock<'_>; 1]>>().unwrap_or_default() {
+    /// What Anthropic signed, as gateways before Anthropic hand it on. The text of it counts only where it does not come in a field
+    /// for reasoning: most say it twice.
+    fn thinking(&mut self, blocks: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        for block in blocks.read::<SmallVec<[ThinkingBlock<'_>; 1]>>().unwrap_or_default() {
             if let Some(data) = block.data.some_text() {
                 self.close_text(emit);
                 let index = self.next;
@@ -177,6 +192,9 @@ impl Decoder {
                 let sealed = Sealed::read(data, Seal::Redacted);
                 emit(Event::Open { index, block: Block::Redacted(sealed) });
                 emit(Event::Close { index });
+            }
+            if let Some(text) = block.thinking.some_text().filter(|_| self.reasons == Reasons::InBlocks) {
+                self.say(Kind::Reasoning, text, emit);
             }
             if let (Some(data), Some((Kind::Reasoning, index))) = (block.signature.some_text(), self.open) {
                 emit(Event::Signature { index, sealed: Sealed::read(data, Seal::Signature) });
@@ -205,7 +223,7 @@ impl Decoder {
             Some((open, index)) if open == kind => index,
             _ => {
                 self.close_text(emit);
-                self.tools.close(emit);
+                self.tools.close_whole(emit);
                 let index = self.next;
                 self.next += 1;
                 self.open = Some((kind, index));

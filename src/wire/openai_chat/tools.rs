@@ -77,7 +77,7 @@ impl Tools {
         let at = self.slot(call, function);
         if at == known {
             // Arguments that are a whole object cannot go on: the calls before need not be kept open for what may come.
-            self.close_where(|slot| slot.balance.is_whole(), emit);
+            self.close_whole(emit);
         }
         let Some(slot) = self.slots.get_mut(at) else {
             return Ok(());
@@ -118,7 +118,12 @@ impl Tools {
         Ok(())
     }
 
-    /// Closes every call: the answer is finished, or something else follows.
+    /// Closes the calls that are complete: something else follows. Some models say a few words in the middle of a call.
+    pub(super) fn close_whole(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        self.close_where(|slot| slot.balance.is_whole(), emit);
+    }
+
+    /// Closes every call: the answer is finished.
     pub(super) fn close(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
         self.close_where(|_| true, emit);
     }

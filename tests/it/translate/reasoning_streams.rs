@@ -161,6 +161,12 @@ async fn reasoning_is_read_wherever_openais_imitators_put_it() {
 }
 
 #[tokio::test]
+async fn a_block_of_thinking_is_reasoning_also_without_the_field_for_it() {
+    let delta = json!({"thinking_blocks": [{"type": "thinking", "thinking": "Hm."}]});
+    each("openai", &reasoned(&delta), |_, what, heard| assert_eq!(heard.thought, "Hm.", "{what}")).await;
+}
+
+#[tokio::test]
 async fn empty_reasoning_is_none() {
     for delta in [json!({"reasoning_content": ""}), json!({"reasoning": "", "content": null})] {
         each("openai", &reasoned(&delta), |_, what, heard| assert_eq!(heard.order, ["text"], "{what}")).await;

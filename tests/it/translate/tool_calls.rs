@@ -331,3 +331,10 @@ async fn an_incomplete_call_is_not_shown_to_ollamas_clients_before_it_is_whole()
     assert_eq!(seen[1]["tool_calls"][0]["function"], json!({"name": "depth", "arguments": {"of": 1}}));
     assert_eq!(seen[2]["content"], "Done.");
 }
+
+#[tokio::test]
+async fn text_between_the_fragments_of_a_call_does_not_end_it() {
+    let said =
+        vec![openai::tool(0, "call_a", "depth", "{\"of\""), openai::text("\n"), openai::arguments(0, ":1}")];
+    assert_calls("openai", &calling(said), &[("depth", "{\"of\":1}")]).await;
+}
