@@ -223,6 +223,7 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
                 | Event::Open { .. }
                 | Event::Signature { .. }
                 | Event::Close { .. }
+                | Event::StopSequence(_)
                 | Event::Usage(_) => {}
             });
             if let Some(failure) = failure.map(|failure| candidate.backend.scrub_failure(failure)) {

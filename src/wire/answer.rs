@@ -12,6 +12,8 @@ use crate::wire::seal::{Seal, Sealed};
 pub struct Answer {
     pub blocks: Vec<AnswerBlock>,
     pub usage: Option<Usage>,
+    /// The stop sequence that ended it, where the backend named it; still escaped.
+    pub stop_sequence: Option<String>,
     pub finish: Option<Finish>,
     pub failure: Option<Failure>,
     pub times: Times,
@@ -147,6 +149,7 @@ impl Answer {
                 }
             }
             Event::Usage(usage) => self.usage = Some(*usage),
+            Event::StopSequence(text) => text.write_into(self.stop_sequence.insert(String::new())),
             Event::Finish(finish) => self.finish = Some(*finish),
             Event::Fail(failure) => self.failure = Some(failure.clone()),
             Event::Start | Event::Close { .. } | Event::Other => {}

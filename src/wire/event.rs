@@ -22,6 +22,8 @@ pub enum Event<'a> {
     Close { index: u32 },
     /// Tokens so far: cumulative, the last one counts.
     Usage(Usage),
+    /// The stop sequence that ended the answer, where the backend names it. Before the finish.
+    StopSequence(Text<'a>),
     /// Why the answer ends. Exactly once in an answer that ends well, after every block is closed.
     Finish(Finish),
     /// The backend gave up.

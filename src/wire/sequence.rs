@@ -50,7 +50,12 @@ impl Sequence {
                     waiting.closed = true;
                 }
             }
-            Event::Start | Event::Usage(_) | Event::Finish(_) | Event::Fail(_) | Event::Other => emit(event),
+            Event::Start
+            | Event::Usage(_)
+            | Event::StopSequence(_)
+            | Event::Finish(_)
+            | Event::Fail(_)
+            | Event::Other => emit(event),
         }
     }
 
@@ -106,6 +111,7 @@ mod tests {
                     | Event::Signature { .. }
                     | Event::Close { .. }
                     | Event::Usage(_)
+                    | Event::StopSequence(_)
                     | Event::Finish(_)
                     | Event::Fail(_)
                     | Event::Other => format!("{event:?}"),

@@ -65,6 +65,8 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     stop_reason: Field<'a>,
     #[serde(borrow, default)]
+    stop_sequence: Field<'a>,
+    #[serde(borrow, default)]
     stop_details: Field<'a>,
 }
 
@@ -256,6 +258,9 @@ impl Decode for Decoder {
                 if let Some(delta) = delta
                     && let Some(reason) = delta.stop_reason.string()
                 {
+                    if let Some(text) = delta.stop_sequence.some_text().filter(|_| !self.finished) {
+                        emit(Event::StopSequence(text));
+                    }
                     self.finish(&reason, delta.stop_details, emit);
                 }
             }

@@ -30,6 +30,8 @@ struct Writer {
     kind: Kind,
     usage: Usage,
     finish: Finish,
+    /// The stop sequence that ended the answer, escaped.
+    stop_sequence: Option<String>,
     refused: bool,
 }
 
@@ -53,6 +55,7 @@ impl Encoder {
             kind: Kind::Whole,
             usage: Usage::default(),
             finish: Finish::Stop,
+            stop_sequence: None,
             refused: false,
         };
         Self { sequence: Sequence::default(), writer }
@@ -99,6 +102,7 @@ impl Writer {
                 self.block += 1;
             }
             Event::Usage(usage) => self.usage = *usage,
+            Event::StopSequence(text) => text.write_into(self.stop_sequence.insert(String::new())),
             Event::Finish(finish) => {
                 self.start(out);
                 self.finish = *finish;
@@ -181,8 +185,7 @@ impl Writer {
         begin_frame("message_delta", out.buffer());
         let mut frame = Object::inside(out.buffer());
         frame.object("delta", |delta| {
-            let reason = stop_reason(self.finish, self.refused);
-            delta.text("stop_reason", Text::Plain(reason)).raw("stop_sequence", "null");
+            write_stop(self.finish, self.refused, self.stop_sequence.as_deref(), delta);
         });
         frame.object("usage", |usage| write_usage(&self.usage, usage));
         end_frame(out);
@@ -213,16 +216,28 @@ pub(super) fn write_head(id: &str, model: &str, message: &mut Object<'_>) {
     message.text("model", Text::Plain(model));
 }
 
-/// Why an answer ended. A refusal in words counts as one also where the backend called it a natural end.
-pub(super) fn stop_reason(finish: Finish, refused: bool) -> &'static str {
-    match finish {
+/// Writes why an answer ended. A refusal in words counts as one also where the backend called it a natural end.
+pub(super) fn write_stop(
+    finish: Finish,
+    refused: bool,
+    stop_sequence: Option<&str>,
+    object: &mut Object<'_>,
+) {
+    let stop_sequence = stop_sequence.filter(|_| finish == Finish::Stop && !refused);
+    let reason = match finish {
         Finish::Stop if refused => "refusal",
+        Finish::Stop if stop_sequence.is_some() => "stop_sequence",
         Finish::Stop | Finish::Load | Finish::Unload => "end_turn",
         Finish::Length => "max_tokens",
         Finish::ToolCalls => "tool_use",
         Finish::Refusal => "refusal",
         Finish::Pause => "pause_turn",
-    }
+    };
+    object.text("stop_reason", Text::Plain(reason));
+    match stop_sequence {
+        Some(text) => object.text("stop_sequence", Text::Escaped(text)),
+        None => object.raw("stop_sequence", "null"),
+    };
 }
 
 /// An id of a tool call as Anthropic takes them: of `[a-zA-Z0-9_-]`.

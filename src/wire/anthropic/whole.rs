@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::answer::{Answer, AnswerBlock, KeptSeal};
-use crate::wire::anthropic::encode::{lawful_id, message_id, stop_reason, write_head};
+use crate::wire::anthropic::encode::{lawful_id, message_id, write_head, write_stop};
 use crate::wire::anthropic::usage::write_usage;
 use crate::wire::codec::{EncodeError, Identity};
 use crate::wire::event::Finish;
@@ -26,7 +26,7 @@ pub fn whole(answer: &Answer, identity: &Identity) -> Result<Bytes, EncodeError>
         object.end();
     });
     let refused = answer.blocks.iter().any(|block| matches!(block, AnswerBlock::Refusal(_)));
-    body.text("stop_reason", Text::Plain(stop_reason(finish, refused))).raw("stop_sequence", "null");
+    write_stop(finish, refused, answer.stop_sequence.as_deref(), &mut body);
     body.object("usage", |usage| write_usage(&answer.usage.unwrap_or_default(), usage));
     body.end();
     failed.map_or(Ok(out.freeze()), Err)

@@ -144,7 +144,11 @@ impl Encode for Encoder {
                     return Err(EncodeError::Arguments { name, wanted: "a JSON object" });
                 }
             }
-            Event::Start | Event::Signature { .. } | Event::Fail(_) | Event::Other => {}
+            Event::Start
+            | Event::Signature { .. }
+            | Event::StopSequence(_)
+            | Event::Fail(_)
+            | Event::Other => {}
         }
         Ok(())
     }

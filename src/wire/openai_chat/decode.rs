@@ -69,6 +69,9 @@ struct Choice<'a> {
     text: Field<'a>,
     #[serde(borrow, default)]
     finish_reason: Field<'a>,
+    /// The stop sequence that ended the answer, in vLLM's words; a number is a token.
+    #[serde(borrow, default)]
+    stop_reason: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -144,7 +147,7 @@ impl Decoder {
             self.delta(delta, emit)?;
         }
         if let Some(reason) = choice.finish_reason.string() {
-            self.finish(&reason, emit);
+            self.finish(&reason, choice.stop_reason, emit);
         }
         Ok(())
     }
@@ -245,7 +248,7 @@ impl Decoder {
         }
     }
 
-    fn finish(&mut self, reason: &str, emit: &mut dyn FnMut(Event<'_>)) {
+    fn finish(&mut self, reason: &str, stopped_by: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
@@ -257,13 +260,17 @@ impl Decoder {
             emit(Event::Fail(Failure::new(Code::UpstreamError, words)));
             return;
         }
-        emit(Event::Finish(match reason {
+        let finish = match reason {
             "length" => Finish::Length,
             "content_filter" => Finish::Refusal,
             // vLLM says `stop` for a named tool choice, older servers always
             _ if self.tools.called() => Finish::ToolCalls,
             _ => Finish::Stop,
-        }));
+        };
+        if let (Finish::Stop, Some(text)) = (finish, stopped_by.some_text()) {
+            emit(Event::StopSequence(text));
+        }
+        emit(Event::Finish(finish));
     }
 }
 
@@ -271,7 +278,7 @@ impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
         self.usage_alone = false;
         if frame.data.trim_ascii() == b"[DONE]" {
-            self.finish("stop", emit);
+            self.finish("stop", Field::default(), emit);
             return Ok(Flow::Ended);
         }
         if frame.event.as_deref() == Some(b"error") {
@@ -332,6 +339,7 @@ mod tests {
             Event::Start
             | Event::Signature { .. }
             | Event::Usage(_)
+            | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
             | Event::Other => format!("{event:?}"),

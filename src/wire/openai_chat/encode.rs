@@ -181,7 +181,7 @@ impl Encode for Encoder {
             Event::Signature { sealed, .. } => {
                 self.chunk(out, None, |out| write_thinking_block("thinking", *sealed, out));
             }
-            Event::Start | Event::Fail(_) | Event::Other => {}
+            Event::Start | Event::StopSequence(_) | Event::Fail(_) | Event::Other => {}
         }
         Ok(())
     }

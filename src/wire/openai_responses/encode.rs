@@ -107,7 +107,7 @@ impl Writer {
             Event::Close { .. } => self.close(out),
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(finish) => self.finish = *finish,
-            Event::Fail(_) | Event::Other => {}
+            Event::StopSequence(_) | Event::Fail(_) | Event::Other => {}
         }
     }
 

@@ -167,6 +167,21 @@ async fn a_second_finish_reason_does_not_count() {
 }
 
 #[tokio::test]
+async fn a_stop_sequence_that_the_backend_names_is_named_to_anthropics_clients() {
+    let mut finish = openai::finish("stop");
+    finish["choices"][0]["stop_reason"] = json!("END"); // vLLM
+    let mut pairs = Pairs::start(&[]).await;
+    for stream in [true, false] {
+        let frames = chat(&[openai::text("Rhine"), finish.clone()]);
+        let heard = pairs.hear("openai", MESSAGES, stream, &frames).await;
+        assert_eq!(heard.finish, ["stop_sequence"], "stream {stream}: {heard:?}");
+        let told = heard.usage.unwrap();
+        let told = if stream { &told["delta"] } else { &told };
+        assert_eq!(told["stop_sequence"], "END", "{told}");
+    }
+}
+
+#[tokio::test]
 async fn an_end_without_a_reason_is_no_reason_of_ollamas() {
     let mut done = crate::support::ollama::done("stop");
     done.as_object_mut().unwrap().remove("done_reason");
@@ -174,4 +189,14 @@ async fn an_end_without_a_reason_is_no_reason_of_ollamas() {
     assert_each("ollama", &lines, Reason::Stop).await;
     let mut pairs = Pairs::start(&[]).await;
     assert!(pairs.hear("openai", OLLAMA, true, &chat(&[openai::text("Rhine")])).await.succeeded());
+}
+
+#[tokio::test]
+async fn a_token_that_ended_the_answer_is_no_stop_sequence() {
+    let mut finish = openai::finish("stop");
+    finish["choices"][0]["stop_reason"] = json!(128_009); // vLLM
+    let mut pairs = Pairs::start(&[]).await;
+    let heard = pairs.hear("openai", MESSAGES, true, &chat(&[openai::text("Rhine"), finish])).await;
+    assert_eq!(heard.finish, ["end_turn"], "{heard:?}");
+    assert!(heard.usage.unwrap()["delta"]["stop_sequence"].is_null());
 }
