@@ -6,7 +6,7 @@ use crate::api::Parts;
 use crate::api::generate::{Asked, plan_of, refused};
 use crate::downstream::{Body, json};
 use crate::edge::Refusal;
-use crate::relay;
+use crate::relay::{self, Collected};
 use crate::telemetry::{Access, End};
 use crate::upstream::{Api, Attempted, Candidate, Forward};
 use crate::wire::{self, Code, Dropped, Failure};
@@ -56,7 +56,10 @@ async fn first_of(
             let plan = plan_of(parts, &asked.settings, vec![candidate]);
             let gathered =
                 relay::collect(&parts.pool, &plan, &asked.client, asked.settings.limits, &asked.access);
-            gathered.await.map(|(body, dropped)| (json(StatusCode::OK, body), dropped))
+            gathered.await.map(|Collected { body, dropped, rest }| {
+                parts.tasks.spawn(rest.rest());
+                (json(StatusCode::OK, body), dropped)
+            })
         };
         match result {
             Err(attempted) if attempted.retryable => failed = Some(attempted),

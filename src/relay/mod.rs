@@ -22,7 +22,7 @@ use crate::upstream::{Attempted, FrameStream, Next, Opened, Plan, Pool, StreamEr
 use crate::wire::{self, Code, Dialect, Dropped, Failure, Frame, Identity, Style, Timestamp};
 
 pub use timers::{Limits, OnDisconnect};
-pub use whole::collect;
+pub use whole::{Collected, collect};
 
 /// One stream to be relayed.
 pub struct Job {

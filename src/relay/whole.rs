@@ -9,20 +9,29 @@ use crate::relay::meter::Meter;
 use crate::relay::timers::Timers;
 use crate::relay::{Client, Limits, broken, now, refusal, truncated};
 use crate::telemetry::Access;
-use crate::upstream::{Attempted, Backend, Next, Opened, Plan, Pool, StreamError};
+use crate::upstream::{Attempted, Backend, FrameStream, Next, Opened, Plan, Pool, StreamError};
 use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, whole};
 
 /// The largest answer that is gathered, in bytes.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Opens a backend and reads its answer to the end; gives also what the backend was not told. Dropping the future closes the connection.
+/// An answer that was gathered.
+pub struct Collected {
+    pub body: Bytes,
+    /// What the backend was not told.
+    pub dropped: Dropped,
+    /// What is left to read behind the end, for the sake of the backend's connection.
+    pub rest: Box<FrameStream>,
+}
+
+/// Opens a backend and reads its answer to the end. Dropping the future closes the connection.
 pub async fn collect(
     pool: &Pool,
     plan: &Plan,
     client: &Client,
     limits: Limits,
     access: &Access,
-) -> Result<(Bytes, Dropped), Attempted> {
+) -> Result<Collected, Attempted> {
     let mut timers = Timers::new(access.started(), limits);
     let opened = tokio::select! {
         biased;
@@ -46,7 +55,7 @@ pub async fn collect(
         state = gathering.take(next);
     }
     let body = gathering.end(state.unwrap_or_else(|| Err(truncated())), client)?;
-    Ok((body, dropped))
+    Ok(Collected { body, dropped, rest: frames })
 }
 
 struct Gathering {

@@ -73,7 +73,7 @@ impl FrameStream {
     }
 
     /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.
-    pub async fn rest(mut self) {
+    pub async fn rest(mut self: Box<Self>) {
         let reading = async {
             let mut budget = REST_BYTES;
             while let Ok(Some(chunk)) = self.body.chunk().await {

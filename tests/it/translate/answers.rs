@@ -1,10 +1,12 @@
 //! What holds between every backend and every client, streamed and whole: everything that is said arrives, in its order.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::support::pairs::{APIS, DOORS, crossed, pairs, request};
 use crate::support::script::{Part, Reason, chat, lines, opening, script};
-use crate::support::{Heard, Pairs, ollama, openai};
+use crate::support::{Heard, Pairs, Setup, Upstream, ollama, openai, until};
 
 /// Reasoning, a text, and two calls.
 const ALL: [Part; 4] = [
@@ -228,6 +230,32 @@ async fn every_event_passes_before_the_next_one_comes() {
                 let event = answer.next_event().await;
                 assert!(event.data.contains(&text), "{door} over {api}: {event:?}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_leaves_its_connection_for_the_next() {
+    for api in APIS {
+        let mut upstream = Upstream::start().await;
+        // Every worker has connections of its own.
+        let gateway = Setup::new().server("workers = 1").backend("one", api, &upstream.url()).start().await;
+        for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
+            let mut seen = HashSet::new();
+            until("a connection that is used again", async || {
+                let asked = gateway.ask_post(door, &request(door, "m", false)).await;
+                let mut call = upstream.call().await;
+                let used_again = !seen.insert(call.connection);
+                call.say(&[]).await;
+                for frame in script(api, &[Part::Text(&["Rhine"])], Reason::Stop) {
+                    call.chunk(frame).await;
+                }
+                // The answer does not wait for the end of the body.
+                assert_eq!(asked.answer().await.status, 200);
+                call.finish().await;
+                used_again
+            })
+            .await;
         }
     }
 }
