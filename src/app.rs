@@ -28,7 +28,7 @@ use crate::edge::{
 };
 use crate::server::{Server, Shutdown, Tasks, bind};
 use crate::telemetry::{self, Metrics};
-use crate::upstream::{Backend, Catalog, Pool, build_client};
+use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
-    #[error("cannot build the client of a backend: {0}")]
-    Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// A gateway whose sockets are bound.
@@ -217,10 +217,10 @@ impl Worker {
         let pool = {
             let _on = runtime.enter();
             let client = |backend| {
-                let client = build_client(config.stream.connect_timeout)?;
+                let client = build_client(backend, config.stream.connect_timeout)?;
                 Ok(Arc::new(Backend::new(backend, client)))
             };
-            let backends = config.backends.iter().map(client).collect::<Result<_, reqwest::Error>>()?;
+            let backends = config.backends.iter().map(client).collect::<Result<_, ClientError>>()?;
             Pool::new(backends, shared.metrics.clone())
         };
         let parts = Arc::new(Parts {

@@ -2,16 +2,30 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
+use http::uri::Scheme;
+use http::{HeaderValue, Uri};
 use reqwest::{Client, redirect, retry};
+
+use crate::upstream::backend::Config;
+
+/// No client for this backend. All that can be missing is what it takes to trust the other side.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "backend `{backend}` is reached by https, which takes CA certificates: install them (the package `ca-certificates`), \
+     or name a file of them in SSL_CERT_FILE"
+)]
+pub struct ClientError {
+    backend: String,
+    source: reqwest::Error,
+}
 
 /// Builds the client of one backend. Redirects would carry keys to other hosts, proxies of the environment would see local
 /// backends, retries would generate twice, and compression would buffer: all are off.
-pub fn build(connect_timeout: Duration) -> reqwest::Result<Client> {
+pub fn build(config: &Config, connect_timeout: Duration) -> Result<Client, ClientError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    Client::builder()
+    let client = Client::builder()
         .user_agent(concat!("streamgate/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
         .connect_timeout(connect_timeout)
@@ -19,6 +33,9 @@ pub fn build(connect_timeout: Duration) -> reqwest::Result<Client> {
         .retry(retry::never())
         .no_proxy()
         .tcp_nodelay(true)
-        .pool_idle_timeout(Duration::from_secs(30))
-        .build()
+        .pool_idle_timeout(Duration::from_secs(30));
+    let secure = config.url.parse::<Uri>().is_ok_and(|url| url.scheme() == Some(&Scheme::HTTPS));
+    // Slim containers have no CA certificates. A backend by plain http does without: it is told that there are none to look for.
+    let client = if secure { client } else { client.tls_certs_only([]) };
+    client.build().map_err(|source| ClientError { backend: config.name.clone(), source })
 }

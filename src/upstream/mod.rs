@@ -15,7 +15,7 @@ pub use attempt::{Attempted, Opened};
 pub use backend::{Api, Backend, Config};
 pub use body::{FrameStream, Next, StreamError};
 pub use catalog::{Catalog, Model};
-pub use client::build as build_client;
+pub use client::{ClientError, build as build_client};
 pub use forward::{Answered, Forward};
 pub use plan::{Candidate, Plan};
 pub use pool::Pool;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{Gateway, Run, Setup, run};
+use crate::support::{Gateway, Run, Setup, Upstream, chat, run, run_with};
 
 /// What `check` says about this file.
 async fn check(config: &str) -> Run {
@@ -214,4 +214,36 @@ async fn the_listener_of_the_command_line_goes_before_the_files() {
     let run = run(folder.path(), &["serve", "--config", "proxy.toml", "--listen", &address]).await;
     assert_eq!(run.code, Some(1), "the port is taken: {}", run.all);
     assert!(run.all.contains(&address), "{}", run.all);
+}
+
+/// An environment in which no CA certificates are found.
+const WITHOUT_CERTIFICATES: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
+
+#[tokio::test]
+async fn backends_by_plain_http_need_no_certificates() {
+    let mut upstream = Upstream::start().await;
+    let setup =
+        WITHOUT_CERTIFICATES.iter().fold(Setup::new(), |setup, (name, value)| setup.environment(name, value));
+    let gateway = setup
+        .demo()
+        .backend("one", "openai", &upstream.url())
+        .route("model = \"*\"\nbackends = [\"one\"]")
+        .start()
+        .await;
+    let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
+    let mut call = upstream.call().await;
+    call.say(&["Rhine"]).await;
+    assert_eq!(asked.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_backend_by_https_without_certificates_is_told_with_what_to_install() {
+    let folder = TempDir::new().unwrap();
+    let config = Setup::new().backend("far", "openai", "https://127.0.0.1:9").toml();
+    std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    let run = run_with(folder.path(), &["serve", "--config", "proxy.toml"], &WITHOUT_CERTIFICATES).await;
+    assert_eq!(run.code, Some(1), "{}", run.all);
+    for words in ["`far`", "CA certificates", "`ca-certificates`", "SSL_CERT_FILE"] {
+        assert!(run.all.contains(words), "{words}: {}", run.all);
+    }
 }

@@ -183,7 +183,14 @@ pub(crate) struct Run {
 
 /// Runs the binary in this folder to its end.
 pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> Run {
-    let output = within("the program to end", command(folder).args(arguments).output()).await;
+    run_with(folder, arguments, &[]).await
+}
+
+/// The same with more in its environment.
+pub(crate) async fn run_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let mut command = command(folder);
+    command.args(arguments).envs(environment.iter().copied());
+    let output = within("the program to end", command.output()).await;
     let Output { status, stdout, stderr } = output.expect("the built binary");
     let stdout = String::from_utf8(stdout).expect("output in UTF-8");
     let stderr = String::from_utf8(stderr).expect("output in UTF-8");

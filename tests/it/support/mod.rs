@@ -23,7 +23,7 @@ pub(crate) use answer::Answer;
 pub(crate) use call::Call;
 pub(crate) use client::Client;
 pub(crate) use frames::{chat, generate, ollama, openai, prompt};
-pub(crate) use gateway::{Gateway, Run, run};
+pub(crate) use gateway::{Gateway, Run, run, run_with};
 pub(crate) use heard::{Heard, data_of};
 pub(crate) use pairs::Pairs;
 pub(crate) use pieces::{Ending, Item};
