@@ -91,6 +91,7 @@ impl Rewrite {
             | Event::Delta { .. }
             | Event::Signature { .. }
             | Event::Close { .. }
+            | Event::Citation { .. }
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Other => {}

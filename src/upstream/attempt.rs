@@ -223,6 +223,7 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
                 | Event::Open { .. }
                 | Event::Signature { .. }
                 | Event::Close { .. }
+                | Event::Citation { .. }
                 | Event::StopSequence(_)
                 | Event::Usage(_) => {}
             });

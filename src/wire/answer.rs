@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::wire::citation::KeptCitation;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
 use crate::wire::failure::Failure;
 use crate::wire::json::Text;
@@ -39,7 +40,10 @@ impl Times {
 /// One block with all its text, as the inside of a JSON string: halves of surrogate pairs join by standing side by side.
 #[derive(Debug)]
 pub enum AnswerBlock {
-    Text(BytesMut),
+    Text {
+        text: BytesMut,
+        citations: Vec<KeptCitation>,
+    },
     Reasoning {
         text: BytesMut,
         sealed: Option<KeptSeal>,
@@ -76,7 +80,7 @@ impl KeptSeal {
 impl AnswerBlock {
     pub fn new(block: Block<'_>) -> Self {
         match block {
-            Block::Text => Self::Text(BytesMut::new()),
+            Block::Text => Self::Text { text: BytesMut::new(), citations: Vec::new() },
             Block::Reasoning => Self::Reasoning { text: BytesMut::new(), sealed: None },
             Block::Refusal => Self::Refusal(BytesMut::new()),
             Block::Redacted(sealed) => Self::Redacted(KeptSeal::new(sealed)),
@@ -88,16 +92,19 @@ impl AnswerBlock {
         }
     }
 
-    /// Adds a delta or a signature.
+    /// Adds a delta, a citation or a signature.
     pub(super) fn add(&mut self, event: &Event<'_>) {
         match (event, self) {
             (
                 Event::Delta { text, .. },
-                Self::Text(buffer)
+                Self::Text { text: buffer, .. }
                 | Self::Refusal(buffer)
                 | Self::Reasoning { text: buffer, .. }
                 | Self::ToolCall { arguments: buffer, .. },
             ) => text.write(buffer),
+            (Event::Citation { citation, .. }, Self::Text { citations, .. }) => {
+                citations.push(KeptCitation::new(citation));
+            }
             (Event::Signature { sealed: new, .. }, Self::Reasoning { sealed, .. }) => {
                 *sealed = Some(KeptSeal::new(*new));
             }
@@ -108,7 +115,7 @@ impl AnswerBlock {
     /// Emits the block as the events that it was made of, but for its end.
     pub(super) fn replay(&self, index: u32, emit: &mut impl FnMut(&Event<'_>)) {
         let block = match self {
-            Self::Text(_) => Block::Text,
+            Self::Text { .. } => Block::Text,
             Self::Reasoning { .. } => Block::Reasoning,
             Self::Refusal(_) => Block::Refusal,
             Self::Redacted(kept) => Block::Redacted(kept.sealed()),
@@ -120,6 +127,9 @@ impl AnswerBlock {
         if !self.escaped().is_empty() {
             emit(&Event::Delta { index, text: Text::Escaped(self.escaped()) });
         }
+        for kept in self.citations() {
+            emit(&Event::Citation { index, citation: kept.citation() });
+        }
         if let Self::Reasoning { sealed: Some(kept), .. } = self {
             emit(&Event::Signature { index, sealed: kept.sealed() });
         }
@@ -128,11 +138,26 @@ impl AnswerBlock {
     /// The block's text, still escaped.
     pub fn escaped(&self) -> &str {
         let bytes = match self {
-            Self::Text(buffer) | Self::Refusal(buffer) | Self::Reasoning { text: buffer, .. } => buffer,
+            Self::Text { text: buffer, .. }
+            | Self::Refusal(buffer)
+            | Self::Reasoning { text: buffer, .. } => buffer,
             Self::ToolCall { arguments, .. } => arguments,
             Self::Redacted(_) => return "",
         };
         std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// The pages that the block's text leans on.
+    pub fn citations(&self) -> &[KeptCitation] {
+        match self {
+            Self::Text { citations, .. } => citations,
+            Self::Reasoning { .. } | Self::Refusal(_) | Self::Redacted(_) | Self::ToolCall { .. } => &[],
+        }
+    }
+
+    /// Bytes held, more or less.
+    fn size(&self) -> usize {
+        self.escaped().len() + 64 + self.citations().iter().map(KeptCitation::size).sum::<usize>()
     }
 }
 
@@ -142,7 +167,7 @@ impl Answer {
         self.times.note(event, at);
         match event {
             Event::Open { block, .. } => self.blocks.push(AnswerBlock::new(*block)),
-            Event::Delta { index, .. } | Event::Signature { index, .. } => {
+            Event::Delta { index, .. } | Event::Citation { index, .. } | Event::Signature { index, .. } => {
                 let block = usize::try_from(*index).ok().and_then(|at| self.blocks.get_mut(at));
                 if let Some(block) = block {
                     block.add(event);
@@ -158,7 +183,7 @@ impl Answer {
 
     /// Bytes held, to bound an answer.
     pub fn size(&self) -> usize {
-        self.blocks.iter().map(|block| block.escaped().len() + 64).sum()
+        self.blocks.iter().map(AnswerBlock::size).sum()
     }
 
     /// The text of all blocks of one kind, one behind the other; `None` if there is none.
@@ -174,7 +199,7 @@ impl Answer {
             AnswerBlock::ToolCall { id, name, .. } => {
                 Some((id.as_str(), name.as_str(), Text::Escaped(block.escaped())))
             }
-            AnswerBlock::Text(_)
+            AnswerBlock::Text { .. }
             | AnswerBlock::Reasoning { .. }
             | AnswerBlock::Refusal(_)
             | AnswerBlock::Redacted(_) => None,

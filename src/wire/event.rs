@@ -3,6 +3,7 @@
 //! Blocks may be open at the same time (parallel tool calls whose fragments interleave); an encoder whose dialect cannot say
 //! that puts them one after the other.
 
+use crate::wire::citation::Citation;
 use crate::wire::failure::Failure;
 use crate::wire::json::Text;
 use crate::wire::seal::Sealed;
@@ -16,6 +17,8 @@ pub enum Event<'a> {
     Open { index: u32, block: Block<'a> },
     /// More of an open block: text, or a piece of the JSON text of a tool call's arguments.
     Delta { index: u32, text: Text<'a> },
+    /// A page that the text of an open block leans on.
+    Citation { index: u32, citation: Citation<'a> },
     /// What the vendor of an open block of reasoning wants handed back with it.
     Signature { index: u32, sealed: Sealed<'a> },
     /// Block `index` is complete.

@@ -29,6 +29,7 @@ impl Halves {
             | Event::Open { .. }
             | Event::Signature { .. }
             | Event::Usage(_)
+            | Event::Citation { .. }
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)

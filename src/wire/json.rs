@@ -24,6 +24,24 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// How many characters it has as it reads; the two escapes of a surrogate pair are one.
+    pub fn characters(self) -> u64 {
+        let (Self::Escaped(text) | Self::Plain(text)) = self;
+        let mut chars = text.chars();
+        let mut count = 0;
+        while let Some(letter) = chars.next() {
+            let escaped = matches!(self, Self::Escaped(_)) && letter == '\\';
+            let second_half = escaped && chars.next() == Some('u') && {
+                let digits = chars.as_str();
+                chars.nth(3);
+                digits.starts_with(['d', 'D'])
+                    && digits.chars().nth(1).is_some_and(|digit| matches!(digit, 'c'..='f' | 'C'..='F'))
+            };
+            count += u64::from(!second_half);
+        }
+        count
+    }
+
     /// Writes the inside of a JSON string.
     pub fn write(self, out: &mut BytesMut) {
         match self {
@@ -386,6 +404,8 @@ mod tests {
             let read: String = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(&read, &text);
             let inside = json.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
+            let count = text.chars().count() as u64;
+            prop_assert_eq!((Text::Escaped(inside).characters(), Text::Plain(&text).characters()), (count, count));
             prop_assert_eq!(Text::Escaped(inside).plain(), text);
         }
     }

@@ -12,6 +12,7 @@ pub mod anthropic;
 mod balance;
 mod buffer;
 mod calls;
+mod citation;
 mod codec;
 mod dialect;
 mod envelope;
@@ -34,6 +35,7 @@ mod splitter;
 mod sse;
 
 pub use answer::{Answer, AnswerBlock, KeptSeal, Times};
+pub use citation::{Citation, KeptCitation};
 pub use codec::{
     Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, failed, read_usage, whole,
 };

@@ -33,7 +33,7 @@ impl Sequence {
                     emit(event);
                 }
             }
-            Event::Delta { index, .. } | Event::Signature { index, .. } => {
+            Event::Delta { index, .. } | Event::Citation { index, .. } | Event::Signature { index, .. } => {
                 if self.open == Some(*index) {
                     emit(event);
                 } else if let Some(waiting) = self.waiting(*index) {
@@ -111,6 +111,7 @@ mod tests {
                     | Event::Signature { .. }
                     | Event::Close { .. }
                     | Event::Usage(_)
+                    | Event::Citation { .. }
                     | Event::StopSequence(_)
                     | Event::Finish(_)
                     | Event::Fail(_)

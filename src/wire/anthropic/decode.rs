@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::wire::anthropic::usage::Counts;
+use crate::wire::citation::Citation;
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
@@ -62,6 +63,8 @@ struct Delta<'a> {
     signature: Field<'a>,
     #[serde(borrow, default)]
     partial_json: Field<'a>,
+    #[serde(borrow, default)]
+    citation: Field<'a>,
     #[serde(borrow, default)]
     stop_reason: Field<'a>,
     #[serde(borrow, default)]
@@ -180,6 +183,9 @@ impl Decoder {
             if let Some(text) = field.some_text() {
                 emit(Event::Delta { index, text });
             }
+        }
+        if let Some(citation) = Citation::read(delta.citation) {
+            emit(Event::Citation { index, citation });
         }
         if let Some(data) = delta.signature.some_text() {
             emit(Event::Signature { index, sealed: Sealed { seal: Seal::Signature, data } });

@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::wire::anthropic::usage::write_usage;
+use crate::wire::citation::Citation;
 use crate::wire::codec::{Encode, EncodeError, Identity};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
@@ -87,6 +88,12 @@ impl Writer {
                 self.open(*block, out);
             }
             Event::Delta { text, .. } => self.delta(*text, out),
+            Event::Citation { citation, .. } => self.frame("content_block_delta", out, |frame| {
+                frame.object("delta", |delta| {
+                    delta.raw("type", "\"citations_delta\"");
+                    delta.object("citation", |object| write_citation(citation, object));
+                });
+            }),
             Event::Signature { sealed, .. } => {
                 if let Kind::Thinking = self.kind {
                     self.frame("content_block_delta", out, |delta| {
@@ -214,6 +221,12 @@ pub(super) fn message_id(identity: &Identity) -> String {
 pub(super) fn write_head(id: &str, model: &str, message: &mut Object<'_>) {
     message.text("id", Text::Plain(id)).raw("type", "\"message\"").raw("role", "\"assistant\"");
     message.text("model", Text::Plain(model));
+}
+
+/// Writes a citation. What its vendor would want back is not there: it was another.
+pub(super) fn write_citation(citation: &Citation<'_>, object: &mut Object<'_>) {
+    object.raw("type", "\"web_search_result_location\"").text("cited_text", citation.quoted);
+    object.raw("encrypted_index", "\"\"").text("title", citation.title).text("url", citation.url);
 }
 
 /// Writes why an answer ended. A refusal in words counts as one also where the backend called it a natural end.

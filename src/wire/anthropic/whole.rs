@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::answer::{Answer, AnswerBlock, KeptSeal};
-use crate::wire::anthropic::encode::{lawful_id, message_id, write_head, write_stop};
+use crate::wire::anthropic::encode::{lawful_id, message_id, write_citation, write_head, write_stop};
 use crate::wire::anthropic::usage::write_usage;
 use crate::wire::codec::{EncodeError, Identity};
 use crate::wire::event::Finish;
@@ -35,7 +35,7 @@ pub fn whole(answer: &Answer, identity: &Identity) -> Result<Bytes, EncodeError>
 /// Empty texts are refused when they are sent back.
 fn has_content(block: &AnswerBlock) -> bool {
     match block {
-        AnswerBlock::Text(text) | AnswerBlock::Refusal(text) => !text.is_empty(),
+        AnswerBlock::Text { text, .. } | AnswerBlock::Refusal(text) => !text.is_empty(),
         AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) | AnswerBlock::ToolCall { .. } => true,
     }
 }
@@ -43,8 +43,15 @@ fn has_content(block: &AnswerBlock) -> bool {
 fn write_block(block: &AnswerBlock, finish: Finish, object: &mut Object<'_>) -> Result<(), EncodeError> {
     let text = Text::Escaped(block.escaped());
     match block {
-        AnswerBlock::Text(_) | AnswerBlock::Refusal(_) => {
+        AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) => {
             object.raw("type", "\"text\"").text("text", text);
+            if !block.citations().is_empty() {
+                write_list(block.citations(), object.key("citations"), |kept, out| {
+                    let mut object = Object::new(out);
+                    write_citation(&kept.citation(), &mut object);
+                    object.end();
+                });
+            }
         }
         AnswerBlock::Reasoning { sealed, .. } => {
             object.raw("type", "\"thinking\"").text("thinking", text);

@@ -156,6 +156,7 @@ fn note(event: &Event<'_>, said: &mut Vec<String>) {
         Event::Signature { sealed, .. } => format!("signed {}", sealed.data.plain()),
         Event::Usage(usage) => format!("{usage:?}"),
         Event::Finish(finish) => format!("{finish:?}"),
+        Event::Citation { citation, .. } => format!("cites {}", citation.url.plain()),
         Event::StopSequence(text) => format!("stopped by {}", text.plain()),
         Event::Start | Event::Close { .. } => return,
         Event::Fail(_) | Event::Other => format!("{event:?}"),

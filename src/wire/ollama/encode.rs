@@ -145,6 +145,7 @@ impl Encode for Encoder {
                 }
             }
             Event::Start
+            | Event::Citation { .. }
             | Event::Signature { .. }
             | Event::StopSequence(_)
             | Event::Fail(_)

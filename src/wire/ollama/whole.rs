@@ -28,7 +28,7 @@ pub fn whole(
             }
         }
     }
-    let text = answer.joined(|block| matches!(block, AnswerBlock::Text(_) | AnswerBlock::Refusal(_)));
+    let text = answer.joined(|block| matches!(block, AnswerBlock::Text { .. } | AnswerBlock::Refusal(_)));
     let thinking = answer.joined(|block| matches!(block, AnswerBlock::Reasoning { .. }));
     let mut out = BytesMut::with_capacity(1024);
     let mut body = Object::new(&mut out);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
+use crate::wire::citation::Citation;
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
@@ -87,6 +88,8 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     refusal: Field<'a>,
     #[serde(borrow, default)]
+    annotations: Field<'a>,
+    #[serde(borrow, default)]
     tool_calls: Field<'a>,
     #[serde(borrow, default)]
     audio: Field<'a>,
@@ -101,6 +104,12 @@ struct Part<'a> {
     text: Field<'a>,
     #[serde(borrow, default)]
     thinking: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Annotation<'a> {
+    #[serde(borrow, default)]
+    url_citation: Field<'a>,
 }
 
 /// A block of thinking as Anthropic has it.
@@ -171,6 +180,12 @@ impl Decoder {
         if let Some(text) = delta.refusal.some_text() {
             self.say(Kind::Refusal, text, emit);
         }
+        for annotation in delta.annotations.read::<SmallVec<[Annotation<'_>; 1]>>().unwrap_or_default() {
+            if let Some(citation) = Citation::read(annotation.url_citation) {
+                let index = self.block(Kind::Text, emit);
+                emit(Event::Citation { index, citation });
+            }
+        }
         let calls = delta.tool_calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default();
         if !calls.is_empty() {
             self.close_text(emit);
@@ -222,7 +237,13 @@ impl Decoder {
 
     /// Text of a kind: into the open block, or into a new one.
     fn say(&mut self, kind: Kind, text: Text<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        let index = match self.open {
+        let index = self.block(kind, emit);
+        emit(Event::Delta { index, text });
+    }
+
+    /// The open block, if it is of this kind, or a new one.
+    fn block(&mut self, kind: Kind, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
+        match self.open {
             Some((open, index)) if open == kind => index,
             _ => {
                 self.close_text(emit);
@@ -238,8 +259,7 @@ impl Decoder {
                 emit(Event::Open { index, block });
                 index
             }
-        };
-        emit(Event::Delta { index, text });
+        }
     }
 
     fn close_text(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
@@ -338,6 +358,7 @@ mod tests {
             Event::Close { index } => format!("{index} close"),
             Event::Start
             | Event::Signature { .. }
+            | Event::Citation { .. }
             | Event::Usage(_)
             | Event::StopSequence(_)
             | Event::Finish(_)

@@ -3,12 +3,13 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::wire::citation::KeptCitation;
 use crate::wire::codec::{Encode, EncodeError, Identity};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
 use crate::wire::failure::Failure;
 use crate::wire::frame::Frames;
-use crate::wire::json::{Object, Text, write_number};
+use crate::wire::json::{Object, Text, write_list, write_number};
 use crate::wire::openai_chat::whole::{finish_reason, write_usage};
 use crate::wire::request::Style;
 use crate::wire::seal::{Seal, Sealed};
@@ -23,6 +24,8 @@ pub struct Encoder {
     usage: Option<Usage>,
     blocks: Vec<Open>,
     tool_calls: u64,
+    /// Characters of text so far.
+    said: u64,
 }
 
 /// A block that is open.
@@ -32,12 +35,19 @@ struct Open {
     kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Kind {
-    Text,
+    /// Where it begins, and what it leans on: told when it is known how far it reaches.
+    Text {
+        from: u64,
+        citations: Vec<KeptCitation>,
+    },
     Reasoning,
     Refusal,
-    ToolCall { number: u64, has_arguments: bool },
+    ToolCall {
+        number: u64,
+        has_arguments: bool,
+    },
     Hidden,
 }
 
@@ -51,7 +61,15 @@ impl Encoder {
         head.put_slice(b",\"model\":");
         Text::Plain(&identity.model).write_quoted(&mut head);
         head.put_slice(b",\"choices\":[");
-        Self { head: head.to_vec(), style, role_sent: false, usage: None, blocks: Vec::new(), tool_calls: 0 }
+        Self {
+            head: head.to_vec(),
+            style,
+            role_sent: false,
+            usage: None,
+            blocks: Vec::new(),
+            tool_calls: 0,
+            said: 0,
+        }
     }
 
     /// One chunk whose delta is written by `delta`.
@@ -84,7 +102,7 @@ impl Encoder {
 
     fn open(&mut self, index: u32, block: Block<'_>, out: &mut Frames) {
         let kind = match block {
-            Block::Text => Kind::Text,
+            Block::Text => Kind::Text { from: self.said, citations: Vec::new() },
             Block::Reasoning => Kind::Reasoning,
             Block::Refusal => Kind::Refusal,
             Block::Redacted(sealed) => {
@@ -114,7 +132,10 @@ impl Encoder {
             return;
         };
         let field = match &mut open.kind {
-            Kind::Text => "content",
+            Kind::Text { .. } => {
+                self.said += text.characters();
+                "content"
+            }
             Kind::Reasoning => self.style.reasoning_field,
             Kind::Refusal => "refusal",
             Kind::ToolCall { number, has_arguments } => {
@@ -135,11 +156,29 @@ impl Encoder {
         let Some(at) = self.blocks.iter().position(|open| open.index == index) else {
             return;
         };
-        // An empty string is no JSON, and clients parse what they are given.
-        if let Kind::ToolCall { number, has_arguments: false } = self.blocks.swap_remove(at).kind {
-            self.chunk(out, None, |out| write_arguments(number, Text::Plain("{}"), out));
+        match self.blocks.swap_remove(at).kind {
+            // An empty string is no JSON, and clients parse what they are given.
+            Kind::ToolCall { number, has_arguments: false } => {
+                self.chunk(out, None, |out| write_arguments(number, Text::Plain("{}"), out));
+            }
+            Kind::Text { from, citations } if !citations.is_empty() => {
+                let span = (from, self.said);
+                self.chunk(out, None, |out| {
+                    out.put_slice(b"\"annotations\":");
+                    write_list(&citations, out, |kept, out| write_annotation(kept, span, out));
+                });
+            }
+            Kind::ToolCall { .. } | Kind::Text { .. } | Kind::Reasoning | Kind::Refusal | Kind::Hidden => {}
         }
     }
+}
+
+/// What characters `span` of the text lean on.
+pub(super) fn write_annotation(kept: &KeptCitation, span: (u64, u64), out: &mut BytesMut) {
+    let mut annotation = Object::new(out);
+    annotation.raw("type", "\"url_citation\"");
+    annotation.object("url_citation", |inner| kept.citation().write_openai(span, inner));
+    annotation.end();
 }
 
 fn write_arguments(number: u64, text: Text<'_>, out: &mut BytesMut) {
@@ -176,6 +215,12 @@ impl Encode for Encoder {
             Event::Open { index, block } => self.open(*index, *block, out),
             Event::Delta { index, text } => self.delta(*index, *text, out),
             Event::Close { index } => self.close(*index, out),
+            Event::Citation { index, citation } => {
+                let open = self.blocks.iter_mut().find(|open| open.index == *index);
+                if let Some(Open { kind: Kind::Text { citations, .. }, .. }) = open {
+                    citations.push(KeptCitation::new(citation));
+                }
+            }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(finish) => self.chunk(out, Some(*finish), |_| {}),
             Event::Signature { sealed, .. } => {

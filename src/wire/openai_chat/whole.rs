@@ -7,7 +7,7 @@ use crate::wire::answer::{Answer, AnswerBlock};
 use crate::wire::codec::Identity;
 use crate::wire::event::{Finish, Usage};
 use crate::wire::json::{Field, Object, Text, write_list};
-use crate::wire::openai_chat::encode::write_sealed;
+use crate::wire::openai_chat::encode::{write_annotation, write_sealed};
 use crate::wire::request::Style;
 use crate::wire::seal::Sealed;
 
@@ -44,8 +44,9 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
             message.raw(key, "null");
         }
     };
-    said("content", answer.joined(|block| matches!(block, AnswerBlock::Text(_))));
+    said("content", answer.joined(|block| matches!(block, AnswerBlock::Text { .. })));
     said("refusal", answer.joined(|block| matches!(block, AnswerBlock::Refusal(_))));
+    write_annotations(answer, message);
     if let Some(text) = answer.joined(|block| matches!(block, AnswerBlock::Reasoning { .. })) {
         message.text(style.reasoning_field, Text::Escaped(&text));
     }
@@ -71,6 +72,22 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
     }
 }
 
+/// What the text leans on, by its place in the text of all blocks.
+fn write_annotations(answer: &Answer, message: &mut Object<'_>) {
+    let mut said = 0;
+    let texts = answer.blocks.iter().filter(|block| matches!(block, AnswerBlock::Text { .. }));
+    let cited = texts.flat_map(|block| {
+        let from = said;
+        said += Text::Escaped(block.escaped()).characters();
+        let span = (from, said);
+        block.citations().iter().map(move |kept| (kept, span))
+    });
+    let mut cited = cited.peekable();
+    if cited.peek().is_some() {
+        write_list(cited, message.key("annotations"), |(kept, span), out| write_annotation(kept, span, out));
+    }
+}
+
 /// What a vendor wants back with its reasoning.
 fn sealed_of(block: &AnswerBlock) -> Option<(&'static str, Sealed<'_>, Text<'_>)> {
     match block {
@@ -79,7 +96,7 @@ fn sealed_of(block: &AnswerBlock) -> Option<(&'static str, Sealed<'_>, Text<'_>)
         }
         AnswerBlock::Redacted(kept) => Some(("redacted_thinking", kept.sealed(), Text::Plain(""))),
         AnswerBlock::Reasoning { sealed: None, .. }
-        | AnswerBlock::Text(_)
+        | AnswerBlock::Text { .. }
         | AnswerBlock::Refusal(_)
         | AnswerBlock::ToolCall { .. } => None,
     }

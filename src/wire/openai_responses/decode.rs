@@ -50,6 +50,8 @@ struct Line<'a> {
     #[serde(borrow, default)]
     item: Option<Item<'a>>,
     #[serde(borrow, default)]
+    annotation: Field<'a>,
+    #[serde(borrow, default)]
     response: Field<'a>,
     #[serde(borrow, default)]
     error: Field<'a>,
@@ -173,6 +175,9 @@ impl Decode for Decoder {
         match line.kind.as_ref() {
             "response.function_call_arguments.delta" => items.arguments(at, line.delta, false, emit),
             "response.function_call_arguments.done" => items.arguments(at, line.arguments, true, emit),
+            "response.output_text.annotation.added" => {
+                items.cite(Place::content(at, line.content_index), line.annotation, emit);
+            }
             "response.output_item.added" => {
                 if let Some(item) = &line.item {
                     items.added(at, item, emit);

@@ -10,7 +10,7 @@ use crate::wire::frame::Frames;
 use crate::wire::json::{Object, Text, write_number};
 use crate::wire::openai_responses::custom::input_of;
 use crate::wire::openai_responses::failed::{begin_frame, end_frame, write_error_frame};
-use crate::wire::openai_responses::item::{Kind, arguments, write_item, write_part};
+use crate::wire::openai_responses::item::{Kind, arguments, write_annotation, write_item, write_part};
 use crate::wire::openai_responses::response::{Head, Status};
 use crate::wire::sequence::Sequence;
 
@@ -99,7 +99,7 @@ impl Writer {
                 self.open(AnswerBlock::new(*block), out);
             }
             Event::Delta { text, .. } => self.delta(event, *text, out),
-            Event::Signature { .. } => {
+            Event::Citation { .. } | Event::Signature { .. } => {
                 if let Some(item) = &mut self.open {
                     item.block.add(event);
                 }
@@ -164,6 +164,7 @@ impl Writer {
         let text = Text::Escaped(item.block.escaped());
         match item.kind {
             Kind::Message => {
+                self.annotations(&item, out);
                 self.text_event("response.output_text.done", &item, ("text", text), out);
                 self.part_event("response.content_part.done", &item, out);
             }
@@ -196,6 +197,17 @@ impl Writer {
         }
         write_item(&item.id, &item.block, true, &self.head.echo, &mut self.output);
         self.items += 1;
+    }
+
+    /// What the text leans on: told when all of it is there, so that it is known how far it reaches.
+    fn annotations(&mut self, item: &Item, out: &mut Frames) {
+        for (number, kept) in (0_u64..).zip(item.block.citations()) {
+            self.begin_inner("response.output_text.annotation.added", item, out);
+            let mut frame = Object::inside(out.buffer());
+            frame.number("annotation_index", number);
+            write_annotation(kept, &item.block, frame.key("annotation"));
+            end_frame(out);
+        }
     }
 
     /// An event that shows the item.

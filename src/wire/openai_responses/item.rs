@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::wire::answer::{AnswerBlock, KeptSeal};
-use crate::wire::json::{Object, Text};
+use crate::wire::citation::KeptCitation;
+use crate::wire::json::{Object, Text, write_list};
 use crate::wire::openai_responses::custom::input_of;
 use crate::wire::openai_responses::echo::Echo;
 use crate::wire::seal::{Seal, Sealed};
@@ -21,7 +22,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn of(block: &AnswerBlock, echo: &Echo) -> Self {
         match block {
-            AnswerBlock::Text(_) => Self::Message,
+            AnswerBlock::Text { .. } => Self::Message,
             AnswerBlock::Refusal(_) => Self::Refusal,
             AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) => Self::Reasoning,
             AnswerBlock::ToolCall { name, .. } if echo.is_custom(name) => Self::CustomCall,
@@ -79,13 +80,24 @@ pub(super) fn write_part(kind: Kind, block: &AnswerBlock, out: &mut BytesMut) {
     match kind {
         Kind::Refusal => part.raw("type", "\"refusal\"").text("refusal", text),
         Kind::Reasoning => part.raw("type", "\"summary_text\"").text("text", text),
-        Kind::Message | Kind::FunctionCall | Kind::CustomCall => part
-            .raw("type", "\"output_text\"")
-            .raw("annotations", "[]")
-            .raw("logprobs", "[]")
-            .text("text", text),
+        Kind::Message | Kind::FunctionCall | Kind::CustomCall => {
+            part.raw("type", "\"output_text\"");
+            write_list(block.citations(), part.key("annotations"), |kept, out| {
+                write_annotation(kept, block, out);
+            });
+            part.raw("logprobs", "[]").text("text", text)
+        }
     };
     part.end();
+}
+
+/// What the text of a block leans on.
+pub(super) fn write_annotation(kept: &KeptCitation, block: &AnswerBlock, out: &mut BytesMut) {
+    let mut annotation = Object::new(out);
+    annotation.raw("type", "\"url_citation\"");
+    let all = (0, Text::Escaped(block.escaped()).characters());
+    kept.citation().write_openai(all, &mut annotation);
+    annotation.end();
 }
 
 fn write_reasoning(block: &AnswerBlock, whole: bool, item: &mut Object<'_>) {
@@ -103,7 +115,7 @@ fn sealed(block: &AnswerBlock) -> Option<Sealed<'_>> {
     match block {
         AnswerBlock::Reasoning { sealed, .. } => sealed.as_ref().map(KeptSeal::sealed),
         AnswerBlock::Redacted(kept) => Some(kept.sealed()),
-        AnswerBlock::Text(_) | AnswerBlock::Refusal(_) | AnswerBlock::ToolCall { .. } => None,
+        AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) | AnswerBlock::ToolCall { .. } => None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
+use crate::wire::citation::Citation;
 use crate::wire::event::{Block, Event};
 use crate::wire::json::{Field, Text};
 use crate::wire::seal::{Seal, Sealed};
@@ -137,6 +138,14 @@ impl Items {
     ) {
         if !self.blocks.iter().any(|known| known.place == place && (known.spoken || !known.open)) {
             self.delta(place, block, text, emit);
+        }
+    }
+
+    /// What a text that is not complete leans on.
+    pub(super) fn cite(&self, place: Place, annotation: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let known = self.blocks.iter().find(|known| known.place == place && known.open);
+        if let Some((known, citation)) = known.zip(Citation::read(annotation)) {
+            emit(Event::Citation { index: known.index, citation });
         }
     }
 

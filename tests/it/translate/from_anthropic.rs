@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::pairs::{CHAT, DOORS};
+use crate::support::pairs::{CHAT, DOORS, RESPONSES};
 use crate::support::script::events;
 use crate::support::{Heard, Pairs, anthropic};
 
@@ -161,4 +161,14 @@ fn cited() -> Vec<String> {
 #[tokio::test]
 async fn a_citation_does_not_stand_in_the_way_of_its_text() {
     assert_text(&cited(), "Rhine").await;
+}
+
+#[tokio::test]
+async fn a_citation_is_told_where_there_is_a_word_for_it() {
+    let mut pairs = Pairs::start(&[]).await;
+    for (door, wanted) in [(CHAT, "url_citation"), (RESPONSES, "response.output_text.annotation.added")] {
+        let heard = pairs.hear("anthropic", door, true, &cited()).await;
+        let all = json!(heard.events).to_string();
+        assert!(all.contains(wanted) && all.contains("https://rhine.example/"), "{door}: {all}");
+    }
 }

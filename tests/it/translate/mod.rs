@@ -4,6 +4,7 @@ mod answers;
 mod ask_ollama;
 mod ask_openai;
 mod characters;
+mod citations;
 mod failures;
 mod from_anthropic;
 mod from_responses;
