@@ -4,6 +4,7 @@
 
 mod answer;
 pub(crate) mod anthropic;
+mod bench;
 mod blocks;
 mod call;
 mod client;
@@ -11,24 +12,28 @@ mod frames;
 mod gateway;
 mod heard;
 mod items;
+mod lawful;
 pub(crate) mod pairs;
 mod pieces;
 mod request;
 pub(crate) mod responses;
 pub(crate) mod script;
 mod setup;
+mod talk;
 mod upstream;
 
 pub(crate) use answer::Answer;
+pub(crate) use bench::{Api, Bench, Sent, addressed, question};
 pub(crate) use call::Call;
 pub(crate) use client::Client;
 pub(crate) use frames::{chat, generate, ollama, openai, prompt};
 pub(crate) use gateway::{Gateway, Run, run, run_with};
 pub(crate) use heard::{Heard, data_of};
 pub(crate) use pairs::Pairs;
-pub(crate) use pieces::{Ending, Item};
+pub(crate) use pieces::{Ending, Event, Item};
 pub(crate) use request::Request;
 pub(crate) use setup::Setup;
+pub(crate) use talk::{Turn, talk, told};
 pub(crate) use upstream::{Upstream, deaf_address, refusing_address};
 
 use std::future::Future;

@@ -1,0 +1,150 @@
+//! What surrounds a question: who asks, hints for caches, and what a vendor adds of its own.
+
+use serde_json::{Value, json};
+
+use crate::support::{Api, Bench, question};
+
+#[tokio::test]
+async fn who_asks_is_told_in_the_words_of_each_api() {
+    let mut bench = Bench::start().await;
+    for (client, more) in [
+        (Api::Chat, json!({"user": "u-1"})),
+        (Api::Chat, json!({"safety_identifier": "u-1"})),
+        (Api::Responses, json!({"user": "u-1"})),
+        (Api::Responses, json!({"safety_identifier": "u-1"})),
+        (Api::Anthropic, json!({"metadata": {"user_id": "u-1"}})),
+    ] {
+        for backend in client.others() {
+            let sent = bench.ask(client, backend, &question(client, &more)).await;
+            match backend {
+                Api::Chat | Api::Responses => {
+                    assert_eq!(sent.json["user"], "u-1", "{client:?} to {backend:?}");
+                }
+                Api::Anthropic => assert_eq!(sent.json["metadata"], json!({"user_id": "u-1"}), "{client:?}"),
+                Api::Ollama => assert_eq!(sent.dropped, ["user"], "{client:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn notes_of_a_chat_are_told_or_named() {
+    let mut bench = Bench::start().await;
+    for backend in Api::Chat.others() {
+        let sent =
+            bench.ask(Api::Chat, backend, &question(Api::Chat, &json!({"metadata": {"k": "v"}}))).await;
+        let told = backend == Api::Responses && sent.json["metadata"] == json!({"k": "v"});
+        assert!(told || sent.dropped == ["metadata"], "{backend:?}: {:?}", sent.dropped);
+    }
+}
+
+/// Every place where Anthropic's clients put a hint for the cache, one at a time.
+fn hinted() -> Vec<Value> {
+    let hint = json!({"type": "ephemeral", "ttl": "1h"});
+    let text = json!({"type": "text", "text": "Hi", "cache_control": hint});
+    let history = |block: Value, result: Value| {
+        json!([
+            {"role": "user", "content": "Q"}, {"role": "assistant", "content": [block]},
+            {"role": "user", "content": [result]}
+        ])
+    };
+    let call = json!({"type": "tool_use", "id": "c1", "name": "depth", "input": {}});
+    let result = json!({"type": "tool_result", "tool_use_id": "c1", "content": "9 m"});
+    let with = |mut block: Value| {
+        block["cache_control"] = hint.clone();
+        block
+    };
+    let inside = json!({"type": "tool_result", "tool_use_id": "c1", "content": [text]});
+    vec![
+        json!({"cache_control": hint}),
+        json!({"system": [text]}),
+        json!({"messages": [{"role": "user", "content": [text]}]}),
+        json!({"messages": history(with(call.clone()), result.clone())}),
+        json!({"messages": history(call.clone(), with(result))}),
+        json!({"messages": history(call, inside)}),
+        json!({"tools": [{"name": "depth", "input_schema": {"type": "object"}, "cache_control": hint}]}),
+    ]
+}
+
+#[tokio::test]
+async fn hints_for_the_cache_are_taken_out_and_named() {
+    let mut bench = Bench::start().await;
+    for backend in Api::Anthropic.others() {
+        for more in hinted() {
+            let sent = bench.ask(Api::Anthropic, backend, &question(Api::Anthropic, &more)).await;
+            assert!(!sent.text.contains("cache_control"), "{backend:?}: {}", sent.text);
+            assert!(
+                sent.dropped.contains(&"cache_control".to_owned()),
+                "{more} to {backend:?}: {:?}",
+                sent.dropped
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_responses_has_is_dropped_and_named() {
+    let mut bench = Bench::start().await;
+    let more = json!({
+        "max_tool_calls": 3, "truncation": "auto", "prompt_cache_key": "k", "service_tier": "flex",
+        "text": {"verbosity": "low"}, "include": ["file_search_call.results"]
+    });
+    for backend in Api::Responses.others() {
+        let sent = bench.ask(Api::Responses, backend, &question(Api::Responses, &more)).await;
+        for name in [
+            "max_tool_calls",
+            "truncation",
+            "prompt_cache_key",
+            "service_tier",
+            "text.verbosity",
+            "include.file_search_call.results",
+        ] {
+            assert!(sent.dropped.contains(&name.to_owned()), "{name} to {backend:?}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_difference_is_not_named() {
+    let mut bench = Bench::start().await;
+    for (client, more) in [
+        (
+            Api::Chat,
+            json!({"n": 1, "logprobs": false, "modalities": ["text"], "stream_options": {"include_usage": true}}),
+        ),
+        (Api::Chat, json!({"logit_bias": null, "user": null, "response_format": {"type": "text"}})),
+        (
+            Api::Responses,
+            json!({
+                "background": false, "previous_response_id": null, "conversation": null, "truncation": "disabled",
+                "top_logprobs": 0, "include": ["reasoning.encrypted_content"], "store": false, "prompt": null
+            }),
+        ),
+        (Api::Ollama, json!({"logprobs": false, "options": {}})),
+    ] {
+        for backend in client.others() {
+            let sent = bench.ask(client, backend, &question(client, &more)).await;
+            assert!(sent.dropped.is_empty(), "{client:?} to {backend:?}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_stored_with_the_vendor_that_the_client_did_not_ask_for() {
+    let mut bench = Bench::start().await;
+    for client in Api::Responses.others() {
+        let sent = bench.sent(client, Api::Responses, &question(client, &json!({}))).await;
+        assert_eq!(sent["store"], false, "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn usage_is_asked_of_every_chat_that_can_tell() {
+    for (lines, wanted) in [("", json!({"include_usage": true})), ("stream_options = false", json!(null))] {
+        let mut bench = Bench::with(Api::Chat, lines).await;
+        for client in Api::Chat.others() {
+            let sent = bench.sent(client, Api::Chat, &question(client, &json!({}))).await;
+            assert_eq!(sent["stream_options"], wanted, "{client:?}");
+        }
+    }
+}

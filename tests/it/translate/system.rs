@@ -1,0 +1,104 @@
+//! What the system says: at the start of a conversation, and in the middle of one.
+
+use serde_json::{Value, json};
+
+use crate::support::{Api, Bench, Turn, talk, told};
+
+#[tokio::test]
+async fn system_texts_at_the_start_are_joined_where_there_is_one_place_for_them() {
+    let turns = [Turn::System("Be brief."), Turn::System("Use metres."), Turn::User("How deep?")];
+    let mut bench = Bench::start().await;
+    for (client, backend) in Api::pairs() {
+        let sent = bench.sent(client, backend, &talk(client, &turns)).await;
+        match backend {
+            Api::Anthropic => assert_eq!(sent["system"], "Be brief.\n\nUse metres.", "{client:?}"),
+            Api::Responses => assert_eq!(sent["instructions"], "Be brief.\n\nUse metres.", "{client:?}"),
+            Api::Chat | Api::Ollama => {
+                let lines = told(backend, &sent);
+                let (last, system) = lines.split_last().unwrap();
+                assert_eq!(last, "user: How deep?");
+                assert!(system.iter().all(|line| line.starts_with("system: ")), "{client:?}: {system:?}");
+                let system = system.join("");
+                assert!(
+                    system.contains("Be brief.") && system.contains("Use metres."),
+                    "{client:?}: {system}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn instructions_stand_before_what_developers_say_wherever_they_are_written() {
+    let mut bench = Bench::start().await;
+    for backend in Api::Responses.others() {
+        let input = json!([{"role": "developer", "content": "Second."}, {"role": "user", "content": "Hi"}]);
+        let request = format!("{{\"input\":{input},\"instructions\":\"First.\"}}");
+        let sent = bench.ask_text(Api::Responses, backend, &request).await.json;
+        let system = told(backend, &sent).join(" ");
+        let at = |word: &str| system.find(word).unwrap_or_else(|| panic!("{word} in {system}"));
+        assert!(at("First.") < at("Second.") && at("Second.") < at("Hi"), "{system}");
+    }
+}
+
+#[tokio::test]
+async fn a_developer_is_a_system_to_servers_that_may_not_know_the_word() {
+    let mut bench = Bench::start().await;
+    for (client, backend) in
+        [(Api::Chat, Api::Ollama), (Api::Responses, Api::Ollama), (Api::Responses, Api::Chat)]
+    {
+        let turns =
+            [Turn::System("Be brief."), Turn::User("Hi"), Turn::System("Be kind."), Turn::User("Hello")];
+        let sent = bench.sent(client, backend, &talk(client, &turns)).await;
+        let roles: Vec<&Value> =
+            sent["messages"].as_array().unwrap().iter().map(|said| &said["role"]).collect();
+        assert_eq!(roles, ["system", "user", "system", "user"], "{client:?} to {backend:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_text_in_the_middle_stays_in_its_place() {
+    let turns = [Turn::User("A"), Turn::Assistant("B"), Turn::System("Be kind."), Turn::User("C")];
+    let mut bench = Bench::start().await;
+    for (client, backend) in Api::pairs().filter(|(_, backend)| *backend != Api::Anthropic) {
+        let sent = bench.sent(client, backend, &talk(client, &turns)).await;
+        let wanted = ["user: A", "assistant: B", "system: Be kind.", "user: C"];
+        assert_eq!(told(backend, &sent), wanted, "{client:?} to {backend:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_text_in_the_middle_opens_the_next_turn_of_anthropics_user() {
+    let mut bench = Bench::start().await;
+    for client in Api::Anthropic.others() {
+        let turns = [Turn::User("A"), Turn::Assistant("B"), Turn::System("Be kind."), Turn::User("C")];
+        let sent = bench.sent(client, Api::Anthropic, &talk(client, &turns)).await;
+        let wanted = ["user: A", "assistant: B", "user: Be kind.", "user: C"];
+        assert_eq!(told(Api::Anthropic, &sent), wanted, "{client:?}");
+        assert_eq!((sent["messages"].as_array().unwrap().len(), sent.get("system")), (3, None), "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_system_text_between_calls_and_results_does_not_part_them() {
+    let turns = [
+        Turn::User("How deep?"),
+        Turn::Calls(&[("c1", "depth", "{}")]),
+        Turn::System("Be kind."),
+        Turn::Results(&[("c1", "9 m")]),
+    ];
+    let mut bench = Bench::start().await;
+    for client in Api::Anthropic.others() {
+        let sent = bench.sent(client, Api::Anthropic, &talk(client, &turns)).await;
+        assert_eq!(told(Api::Anthropic, &sent)[2..], ["result c1: 9 m", "user: Be kind."], "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_system_texts_only_has_a_user_for_anthropic() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses, Api::Ollama] {
+        let sent = bench.sent(client, Api::Anthropic, &talk(client, &[Turn::System("Say hello.")])).await;
+        assert_eq!((&sent["system"], &sent["messages"][0]["role"]), (&json!("Say hello."), &json!("user")));
+    }
+}
