@@ -71,7 +71,13 @@ pub(super) async fn generate(
 /// Headers that belong to a dialect: a backend that speaks it is told them too.
 pub(super) fn passed_on(dialect: Dialect, headers: &HeaderMap) -> HeaderMap {
     let own = [ANTHROPIC_VERSION, ANTHROPIC_BETA].into_iter().filter(|_| dialect == Dialect::Anthropic);
-    own.filter_map(|name| Some((name.clone(), headers.get(&name)?.clone()))).collect()
+    let mut told = HeaderMap::new();
+    for name in own {
+        for value in headers.get_all(&name) {
+            told.append(name.clone(), value.clone());
+        }
+    }
+    told
 }
 
 pub(super) fn unknown_model(model: &str) -> Refusal {

@@ -26,6 +26,16 @@ async fn the_version_and_the_betas_of_a_client_reach_a_backend_of_its_api() {
 }
 
 #[tokio::test]
+async fn betas_on_several_lines_all_reach_it() {
+    let mut bench = Bench::start().await;
+    let asked = request(Api::Anthropic, "/v1/messages", Api::Anthropic)
+        .header("anthropic-beta", "one-2025-01-01\r\nAnthropic-Beta: two-2025-01-01");
+    let sent = bench.send(Api::Anthropic, &asked).await;
+    let betas = all(&sent, "anthropic-beta").join(",");
+    assert!(betas.contains("one-2025-01-01") && betas.contains("two-2025-01-01"), "{betas}");
+}
+
+#[tokio::test]
 async fn a_client_that_names_no_version_speaks_the_usual_one() {
     let mut bench = Bench::start().await;
     for client in Api::ALL {
