@@ -26,7 +26,7 @@ impl<'a> Image<'a> {
     /// A data URL gives its base64, any other URL stays one.
     pub(super) fn of_url(url: Text<'a>) -> Self {
         match data_of(url) {
-            Some((media_type, base64)) => Self::Data { media_type: Some(media_type), base64 },
+            Some((media_type, base64)) => Self::Data { media_type, base64 },
             None => Self::Url(url),
         }
     }
@@ -61,7 +61,7 @@ impl<'a> Document<'a> {
     /// A data URL; `None` for anything else.
     pub(super) fn of_url(url: Text<'a>, name: Option<Text<'a>>) -> Option<Self> {
         let (media_type, base64) = data_of(url)?;
-        Some(Self { name, media_type, base64 })
+        Some(Self { name, media_type: media_type.unwrap_or_else(|| "application/pdf".into()), base64 })
     }
 
     /// Writes the members `filename` and `file_data`.
@@ -71,11 +71,18 @@ impl<'a> Document<'a> {
     }
 }
 
-fn data_of(url: Text<'_>) -> Option<(String, Text<'_>)> {
+/// The media type without its parameters, if there is one, and the data.
+fn data_of(url: Text<'_>) -> Option<(Option<String>, Text<'_>)> {
     let (Text::Escaped(text) | Text::Plain(text)) = url;
-    let (media_type, base64) = text.strip_prefix("data:")?.split_once(";base64,")?;
+    let (head, base64) = text.strip_prefix("data:")?.split_once(";base64,")?;
     // JSON may write `/` as `\/`
-    Some((media_type.replace('\\', ""), Text::Escaped(base64)))
+    let named = head.split(';').next().unwrap_or_default().replace('\\', "").trim().to_ascii_lowercase();
+    let media_type = match named.as_str() {
+        "" => None,
+        "image/jpg" => Some("image/jpeg".into()), // no such type is registered, but many write it
+        _ => Some(named),
+    };
+    Some((media_type, Text::Escaped(base64)))
 }
 
 fn write_data_url(media_type: &str, base64: Text<'_>, out: &mut BytesMut) {

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::dialect::Dialect;
 use crate::wire::envelope::ParseError;
-use crate::wire::json::{Object, Text, write_inside};
+use crate::wire::json::{Field, Object, Text, write_inside};
 use crate::wire::media::{Document, Image};
 use crate::wire::names::Names;
 use crate::wire::seal::Sealed;
@@ -92,6 +92,23 @@ impl ToolResult<'_> {
     }
 }
 
+/// All parts of a history.
+pub(super) fn parts_of<'p, 'a>(messages: &'p [Message<'a>]) -> impl Iterator<Item = &'p Part<'a>> {
+    messages.iter().flat_map(|message| &message.parts)
+}
+
+/// Names reasoning that only its vendor can read, for dialects of others.
+pub(super) fn name_closed(messages: &[Message<'_>], dropped: &mut Dropped) {
+    let is_closed = |part: &Part<'_>| match part {
+        Part::Redacted(_) => true,
+        Part::Reasoning { text, sealed } => text.is_empty() && sealed.is_some(),
+        Part::Text(_) | Part::Image(_) | Part::Document(_) | Part::ToolCall(_) | Part::ToolResult(_) => false,
+    };
+    if parts_of(messages).any(is_closed) {
+        dropped.add("reasoning");
+    }
+}
+
 /// The texts among parts.
 pub(super) fn texts<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Text<'a>> {
     parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None })
@@ -107,6 +124,11 @@ pub enum Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
+    /// JSON text, as it stands in a string or without one; whether it is an object is the business of who needs one.
+    pub(super) fn of(field: Field<'a>) -> Self {
+        Self::Json(field.text().or_else(|| field.raw().map(Text::Plain)).unwrap_or(Text::Plain("")))
+    }
+
     /// The JSON text.
     pub fn json(self) -> Cow<'a, str> {
         match self {
@@ -195,6 +217,9 @@ impl Effort {
     ];
 
     pub fn named(name: &str) -> Option<Self> {
+        if name == "ultra" {
+            return Some(Self::Max);
+        }
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(effort, _)| *effort)
     }
 

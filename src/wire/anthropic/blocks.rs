@@ -22,6 +22,10 @@ struct Block<'a> {
     #[serde(borrow, default)]
     title: Field<'a>,
     #[serde(borrow, default)]
+    context: Field<'a>,
+    #[serde(borrow, default)]
+    citations: Field<'a>,
+    #[serde(borrow, default)]
     thinking: Field<'a>,
     #[serde(borrow, default)]
     signature: Field<'a>,
@@ -48,11 +52,19 @@ pub(super) fn read_blocks<'a>(
     content: Field<'a>,
     dropped: &mut Dropped,
 ) -> Result<Vec<Part<'a>>, ParseError> {
+    read_list(content, "messages", dropped)
+}
+
+fn read_list<'a>(
+    content: Field<'a>,
+    name: &'static str,
+    dropped: &mut Dropped,
+) -> Result<Vec<Part<'a>>, ParseError> {
     if let Some(text) = content.text() {
         return Ok(if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] });
     }
     let mut parts = Vec::new();
-    for block in list::<Block<'a>>(content, "messages")? {
+    for block in list::<Block<'a>>(content, name)? {
         if !block.cache_control.is_absent() {
             dropped.add("cache_control");
         }
@@ -63,7 +75,7 @@ pub(super) fn read_blocks<'a>(
 
 /// The same where only text is lawful: the system prompt.
 pub(super) fn read_texts<'a>(content: Field<'a>, dropped: &mut Dropped) -> Result<Vec<Part<'a>>, ParseError> {
-    let parts = read_blocks(content, dropped)?;
+    let parts = read_list(content, "system", dropped)?;
     if parts.iter().all(|part| matches!(part, Part::Text(_))) {
         return Ok(parts);
     }
@@ -80,7 +92,7 @@ fn read_block<'a>(
     parts.push(match block.kind.as_ref() {
         "text" => Part::Text(block.text.text().ok_or_else(incomplete)?),
         "image" => Part::Image(read_image(block.source)?),
-        "document" => read_document(block)?,
+        "document" => return read_document(block, parts, dropped),
         "search_result" => return read_search_result(block, parts, dropped),
         "thinking" => {
             let sealed = block.signature.some_text().map(|text| Sealed::read(text, Seal::Signature));
@@ -92,7 +104,7 @@ fn read_block<'a>(
         "tool_use" => Part::ToolCall(ToolCall {
             id: block.id.some_text(),
             name: block.name.some_text().ok_or_else(incomplete)?,
-            arguments: Arguments::Json(Text::Plain(block.input.object().unwrap_or("{}"))),
+            arguments: Arguments::of(block.input),
         }),
         "tool_result" => Part::ToolResult(ToolResult {
             call_id: block.tool_use_id.some_text(),
@@ -139,21 +151,46 @@ fn read_image(source: Field<'_>) -> Result<Image<'_>, ParseError> {
     }
 }
 
-fn read_document<'a>(block: &Block<'a>) -> Result<Part<'a>, ParseError> {
+/// A document that is text is told as text: its title and what is said about it, then its words.
+fn read_document<'a>(
+    block: &Block<'a>,
+    parts: &mut Vec<Part<'a>>,
+    dropped: &mut Dropped,
+) -> Result<(), ParseError> {
+    #[derive(Deserialize)]
+    struct Citations<'a> {
+        #[serde(borrow, default)]
+        enabled: Field<'a>,
+    }
     let wrong = || ParseError::new("the source of a document is not complete", Some("messages"));
     let source: Source<'a> = block.source.read().ok_or_else(wrong)?;
-    match source.kind.as_ref() {
-        "text" => source.data.text().map(Part::Text).ok_or_else(wrong),
-        "content" if source.content.text().is_some() => {
-            source.content.text().map(Part::Text).ok_or_else(wrong)
-        }
-        "base64" => Ok(Part::Document(Document {
-            name: block.title.some_text(),
-            media_type: source.media_type.string().map_or_else(|| "application/pdf".into(), Cow::into_owned),
-            base64: source.data.some_text().ok_or_else(wrong)?,
-        })),
-        other => Err(unknown(other)),
+    if block.citations.read::<Citations<'a>>().is_some_and(|wire| wire.enabled.boolean() == Some(true)) {
+        dropped.add("citations");
     }
+    let told = |field: Field<'a>| field.some_text().map(Part::Text);
+    match source.kind.as_ref() {
+        "text" => {
+            parts.extend([block.title, block.context].into_iter().filter_map(told));
+            parts.push(source.data.text().map(Part::Text).ok_or_else(wrong)?);
+        }
+        "content" if !source.content.is_absent() => {
+            parts.extend([block.title, block.context].into_iter().filter_map(told));
+            parts.append(&mut read_blocks(source.content, dropped)?);
+        }
+        "base64" => {
+            parts.extend(told(block.context));
+            parts.push(Part::Document(Document {
+                name: block.title.some_text(),
+                media_type: source
+                    .media_type
+                    .string()
+                    .map_or_else(|| "application/pdf".into(), Cow::into_owned),
+                base64: source.data.some_text().ok_or_else(wrong)?,
+            }));
+        }
+        other => return Err(unknown(other)),
+    }
+    Ok(())
 }
 
 /// What a search of the client's own found: its title and address, then its text.

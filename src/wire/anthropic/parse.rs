@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::wire::anthropic::blocks::{read_blocks, read_texts};
 use crate::wire::envelope::ParseError;
 use crate::wire::failure::THREAD;
-use crate::wire::json::Field;
+use crate::wire::json::{Field, Text};
 use crate::wire::members::{inner_members, list, members, number, strings};
 use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool, ToolChoice};
 
@@ -26,7 +26,10 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     }
     if let Some(system) = system {
         let parts = read_texts(system, &mut request.dropped)?;
-        request.messages.insert(0, Message { role: Role::System, parts });
+        // One that says nothing would replace what a model has of its own.
+        if !parts.is_empty() {
+            request.messages.insert(0, Message { role: Role::System, parts });
+        }
     }
     // The level says more than a budget does, but thinking that is off stays off.
     request.effort = match (budget, effort) {
@@ -66,8 +69,8 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "top_k" => sampling.top_k = number(field, "top_k")?,
         "stop_sequences" => sampling.stop = strings(field, "stop_sequences")?,
         "tools" => {
-            for wire in list::<WireTool<'a>>(field, "tools")? {
-                if let Some(tool) = read_tool(&wire, &mut request.dropped)? {
+            for wire in list::<Field<'a>>(field, "tools")? {
+                if let Some(tool) = read_tool(wire, &mut request.dropped)? {
                     request.tools.push(tool);
                 }
             }
@@ -113,39 +116,34 @@ fn push_message<'a>(messages: &mut Vec<Message<'a>>, role: Role, parts: Vec<Part
     }
 }
 
-#[derive(Deserialize)]
-struct WireTool<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    description: Field<'a>,
-    #[serde(borrow, default)]
-    input_schema: Field<'a>,
-    #[serde(borrow, default)]
-    strict: Field<'a>,
-    #[serde(borrow, default)]
-    cache_control: Field<'a>,
-}
-
 /// Tools that the vendor runs itself, like web search, are nothing to other models.
-fn read_tool<'a>(wire: &WireTool<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'a>>, ParseError> {
-    if !wire.cache_control.is_absent() {
-        dropped.add("cache_control");
+fn read_tool<'a>(wire: Field<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'a>>, ParseError> {
+    let wrong = |why: &str| ParseError::new(why, Some("tools"));
+    let mut tool = Tool { name: Text::Plain(""), description: None, parameters: None, strict: None };
+    let mut lost = Vec::new();
+    for (key, value) in inner_members(wire, "tools").map_err(|_| wrong("a tool must be an object"))? {
+        match key.as_ref() {
+            "type" => {
+                if let Some(kind) = value.string().filter(|kind| kind != "custom") {
+                    dropped.add(format!("tools.{kind}"));
+                    return Ok(None);
+                }
+            }
+            "name" => tool.name = value.text().unwrap_or(tool.name),
+            "description" => tool.description = value.text(),
+            "input_schema" => tool.parameters = value.object(),
+            "strict" => tool.strict = value.boolean(),
+            "cache_control" => lost.push(key.into_owned()),
+            _ => lost.push(format!("tools.{key}")),
+        }
     }
-    let kind = wire.kind.string();
-    if let Some(kind) = kind.filter(|kind| kind != "custom") {
-        dropped.add(format!("tools.{kind}"));
-        return Ok(None);
+    if tool.name.is_empty() {
+        return Err(wrong("a tool has no name"));
     }
-    let name = wire.name.some_text();
-    Ok(Some(Tool {
-        name: name.ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?,
-        description: wire.description.text(),
-        parameters: wire.input_schema.object(),
-        strict: wire.strict.boolean(),
-    }))
+    for field in lost {
+        dropped.add(field);
+    }
+    Ok(Some(tool))
 }
 
 fn read_tool_choice<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {

@@ -64,18 +64,21 @@ impl<'r, 'a> Turns<'r, 'a> {
         names
     }
 
-    /// May the model think? Not if it is in the middle of a turn that began without (the last calls have no signed reasoning
-    /// before them).
+    /// May the model think? Not if it is in the middle of a turn that began without: its last calls, or an answer that it is to
+    /// go on with, have no signed reasoning before them.
     pub(super) fn may_think(&self) -> bool {
+        let begun = self.0.last().is_some_and(|turn| turn.assistant);
         let last = self.0.iter().rfind(|turn| turn.assistant);
         last.is_none_or(|turn| {
             let calls = turn.parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
-            !calls || matches!(turn.parts.first(), Some(Part::Reasoning { .. } | Part::Redacted(_)))
+            !(calls || begun)
+                || matches!(turn.parts.first(), Some(Part::Reasoning { .. } | Part::Redacted(_)))
         })
     }
 
     pub(super) fn write(&self, names: &mut Names, out: &mut BytesMut) {
-        let mut calls = Calls::default();
+        let parts = self.0.iter().flat_map(|turn| turn.parts.iter().copied());
+        let mut calls = Calls::distinct(parts, lawful_id);
         let first = self.0.first().filter(|turn| turn.assistant);
         out.put_u8(b'[');
         if first.is_some() || self.0.is_empty() {
@@ -178,7 +181,7 @@ fn write_image(image: &Image<'_>, source: &mut Object<'_>) {
 }
 
 fn write_call<'a>(call: &ToolCall<'a>, calls: &mut Calls<'a>, names: &mut Names, block: &mut Object<'_>) {
-    let id = lawful_id(&calls.open(call));
+    let id = calls.open(call);
     block.raw("type", "\"tool_use\"").text("id", Text::Plain(&id));
     block.text("name", Text::Plain(&names.lawful(call.name, NAME_LIMIT)));
     let arguments = call.arguments.json();
@@ -200,7 +203,7 @@ fn write_result<'a>(
     names: &mut Names,
     block: &mut Object<'_>,
 ) {
-    let id = lawful_id(&calls.close(result));
+    let id = calls.close(result);
     block.raw("type", "\"tool_result\"").text("tool_use_id", Text::Plain(&id));
     let mut ignored = Dropped::default(); // only texts, images and documents are in a result
     let parts: Vec<&Part<'a>> = result.parts.iter().filter(|part| is_lawful(part, &mut ignored)).collect();

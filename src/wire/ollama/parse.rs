@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::wire::envelope::ParseError;
-use crate::wire::json::{Field, Text};
+use crate::wire::json::Field;
 use crate::wire::media::Image;
-use crate::wire::members::{inner_members, list, members};
+use crate::wire::members::{inner_members, list, members, strings};
 use crate::wire::request::{
     Arguments, Effort, Format, Message, Part, Request, Role, Tool, ToolCall, ToolResult,
 };
@@ -104,15 +104,13 @@ fn read_options<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), P
         let slot = match key.as_ref() {
             "num_predict" => {
                 // -1 and -2 mean: no limit
-                sampling.max_tokens = value.number().filter(|number| !number.starts_with('-'));
+                sampling.max_tokens = Some(option_number(&key, value)?).filter(|most| !most.starts_with('-'));
                 continue;
             }
             "stop" => {
                 sampling.stop = match value.text() {
                     Some(one) => vec![one],
-                    None => {
-                        list::<Field<'a>>(value, "options")?.into_iter().filter_map(Field::text).collect()
-                    }
+                    None => strings(value, "options")?,
                 };
                 continue;
             }
@@ -129,12 +127,14 @@ fn read_options<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), P
                 continue;
             }
         };
-        let number = value.number();
-        *slot = Some(number.ok_or_else(|| {
-            ParseError::new(format!("option \"{key}\" must be of type number"), Some("options"))
-        })?);
+        *slot = Some(option_number(&key, value)?);
     }
     Ok(())
+}
+
+fn option_number<'a>(key: &str, value: Field<'a>) -> Result<&'a str, ParseError> {
+    let wrong = || ParseError::new(format!("option \"{key}\" must be of type number"), Some("options"));
+    value.number().ok_or_else(wrong)
 }
 
 fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
@@ -226,7 +226,7 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
     for call in wire.tool_calls.unwrap_or_default() {
         let name = call.function.name.some_text();
         let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
-        let arguments = Arguments::Json(Text::Plain(call.function.arguments.object().unwrap_or("{}")));
+        let arguments = Arguments::of(call.function.arguments);
         parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     Ok(Message { role, parts })

@@ -6,7 +6,9 @@ use crate::wire::json::{Object, Text, write_list};
 use crate::wire::members::AllMembers;
 use crate::wire::names::Names;
 use crate::wire::ollama::turns::write_messages;
-use crate::wire::request::{Dropped, Effort, Format, Refused, Request, Sampling, Tool, ToolChoice, Written};
+use crate::wire::request::{
+    Dropped, Effort, Format, Refused, Request, Sampling, Tool, ToolChoice, Written, name_closed,
+};
 
 /// Writes `request` for a backend that calls the model `model`, as a stream.
 pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
@@ -14,6 +16,7 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
     let mut out = BytesMut::with_capacity(1024);
     let mut body = Object::new(&mut out);
     body.text("model", Text::Plain(model)).boolean("stream", true);
+    name_closed(&request.messages, &mut dropped);
     write_messages(&request.messages, body.key("messages"))?;
     write_tools(request, &mut body, &mut dropped);
     match &request.format {

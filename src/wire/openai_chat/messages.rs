@@ -34,6 +34,8 @@ pub(super) struct WireMessage<'a> {
     tool_call_id: Field<'a>,
     #[serde(borrow, default)]
     name: Field<'a>,
+    #[serde(borrow, default)]
+    cache_control: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +66,10 @@ struct WirePart<'a> {
     image_url: Field<'a>,
     #[serde(borrow, default)]
     file: Field<'a>,
+    #[serde(borrow, default)]
+    cache_control: Field<'a>,
+    #[serde(borrow, default)]
+    prompt_cache_breakpoint: Field<'a>,
 }
 
 /// Reads one message, and names what of it has no place in the request model.
@@ -89,16 +95,16 @@ pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Resul
     if role != Role::Tool && !wire.name.is_absent() {
         dropped.add("messages.name");
     }
+    if !wire.cache_control.is_absent() {
+        dropped.add("cache_control");
+    }
     if let Some(text) = wire.refusal.some_text() {
         parts.push(Part::Text(text));
     }
     for call in wire.tool_calls.unwrap_or_default() {
         let name = call.function.name.some_text();
         let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
-        let arguments = call.function.arguments;
-        let arguments =
-            arguments.text().or_else(|| arguments.raw().map(Text::Plain)).unwrap_or(Text::Plain(""));
-        let arguments = Arguments::Json(arguments);
+        let arguments = Arguments::of(call.function.arguments);
         parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
     }
     if role == Role::Tool {
@@ -160,6 +166,11 @@ fn read_content<'a>(
 
 fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
     let incomplete = || ParseError::new(format!("a `{}` part is not complete", part.kind), Some("messages"));
+    let hints =
+        [("cache_control", part.cache_control), ("prompt_cache_breakpoint", part.prompt_cache_breakpoint)];
+    for (name, _) in hints.into_iter().filter(|(_, hint)| !hint.is_absent()) {
+        dropped.add(name);
+    }
     match part.kind.as_ref() {
         "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
         "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),

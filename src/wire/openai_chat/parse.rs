@@ -32,8 +32,11 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
             request.messages = wires.map(|wire| message(wire, dropped)).collect::<Result<_, _>>()?;
         }
         "tools" => {
-            let wires = list::<WireTool<'a>>(field, "tools")?.into_iter();
-            request.tools = wires.map(tool).collect::<Result<_, _>>()?;
+            let wires = list::<WireTool<'a>>(field, "tools")?;
+            if wires.iter().any(|wire| !wire.cache_control.is_absent()) {
+                request.dropped.add("cache_control");
+            }
+            request.tools = wires.into_iter().map(tool).collect::<Result<_, _>>()?;
         }
         "tool_choice" => request.tool_choice = Some(tool_choice(field)?),
         "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
@@ -82,6 +85,8 @@ struct WireTool<'a> {
     kind: Field<'a>,
     #[serde(borrow, default)]
     function: Option<WireToolFunction<'a>>,
+    #[serde(borrow, default)]
+    cache_control: Field<'a>,
 }
 
 #[derive(Deserialize)]

@@ -6,14 +6,14 @@ use bytes::{BufMut, BytesMut};
 use crate::wire::calls::Calls;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::names::Names;
-use crate::wire::request::{Message, Part, Role, Style, texts};
+use crate::wire::request::{Message, Part, Role, Style, parts_of, texts};
 
 /// The longest name of a tool.
 pub(super) const NAME_LIMIT: usize = 64;
 
 /// Writes all messages.
 pub(super) fn write_messages(messages: &[Message<'_>], style: Style, names: &mut Names, out: &mut BytesMut) {
-    let mut writer = Writer { style, calls: Calls::default(), names };
+    let mut writer = Writer { style, calls: Calls::new(parts_of(messages)), names };
     let mut shown: Vec<&Part<'_>> = Vec::new();
     let mut first = true;
     let mut next = |out: &mut BytesMut| {

@@ -5,7 +5,9 @@ use bytes::BytesMut;
 use crate::wire::json::{Object, Text, write_list};
 use crate::wire::names::Names;
 use crate::wire::openai_chat::turns::{NAME_LIMIT, write_messages};
-use crate::wire::request::{Dropped, Format, Refused, Request, Sampling, Style, Tool, ToolChoice, Written};
+use crate::wire::request::{
+    Dropped, Format, Refused, Request, Sampling, Style, Tool, ToolChoice, Written, name_closed,
+};
 
 /// Writes `request` for a backend that calls the model `model`, as a stream with usage.
 pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written, Refused> {
@@ -17,6 +19,7 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     if style.usage {
         body.raw("stream_options", "{\"include_usage\":true}");
     }
+    name_closed(&request.messages, &mut dropped);
     write_messages(&request.messages, style, &mut names, body.key("messages"));
     if !request.tools.is_empty() {
         write_list(&request.tools, body.key("tools"), |tool, out| write_tool(tool, &mut names, out));

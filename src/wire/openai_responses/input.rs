@@ -51,6 +51,8 @@ struct WirePart<'a> {
     file_data: Field<'a>,
     #[serde(borrow, default)]
     filename: Field<'a>,
+    #[serde(borrow, default)]
+    prompt_cache_breakpoint: Field<'a>,
 }
 
 /// Reads `input`: a string, or a list of items.
@@ -87,7 +89,7 @@ fn read_item<'a>(
         }
         "reasoning" => push(messages, Role::Assistant, read_reasoning(item)),
         "function_call" => {
-            let arguments = Arguments::Json(item.arguments.text().unwrap_or(Text::Plain("")));
+            let arguments = Arguments::of(item.arguments);
             push(messages, Role::Assistant, vec![call(item, arguments)?]);
         }
         "custom_tool_call" => {
@@ -166,6 +168,9 @@ fn read_content<'a>(content: Field<'a>, dropped: &mut Dropped) -> Result<Vec<Par
 
 fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
     let incomplete = || wrong(&format!("a `{}` part is not complete", part.kind));
+    if !part.prompt_cache_breakpoint.is_absent() {
+        dropped.add("prompt_cache_breakpoint");
+    }
     match part.kind.as_ref() {
         "input_text" | "output_text" | "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
         "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),

@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use crate::wire::calls::Calls;
 use crate::wire::json::{Object, Text, write_list};
 use crate::wire::names::Names;
-use crate::wire::request::{Dropped, Message, Part, Role, ToolCall, ToolResult};
+use crate::wire::request::{Dropped, Message, Part, Role, ToolCall, ToolResult, parts_of};
 use crate::wire::seal::{Seal, Sealed};
 
 /// The longest name of a tool.
@@ -18,7 +18,7 @@ pub(super) fn write_input(
     dropped: &mut Dropped,
     out: &mut BytesMut,
 ) {
-    let mut writer = Writer { calls: Calls::default(), names, dropped, first: true };
+    let mut writer = Writer { calls: Calls::new(parts_of(messages)), names, dropped, first: true };
     out.put_u8(b'[');
     for message in messages {
         writer.message(message, out);
@@ -118,7 +118,8 @@ impl<'a> Writer<'_, 'a> {
         if result.parts.iter().all(|part| matches!(part, Part::Text(_))) {
             result.write_text(output);
         } else {
-            write_parts(result.parts.iter(), "input_text", output);
+            let failed = result.is_error.then_some(&Part::Text(Text::Plain("Error: ")));
+            write_parts(failed.into_iter().chain(&result.parts), "input_text", output);
         }
         item.end();
     }

@@ -19,7 +19,10 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
             "instructions" => {
                 let wrong = || ParseError::new("`instructions` must be a string", Some("instructions"));
                 let text = field.text().ok_or_else(wrong)?;
-                request.messages.insert(0, Message { role: Role::System, parts: vec![Part::Text(text)] });
+                // One that says nothing would replace what a model has of its own.
+                if !text.is_empty() {
+                    request.messages.insert(0, Message { role: Role::System, parts: vec![Part::Text(text)] });
+                }
             }
             _ => read_member(&mut request, &key, field)?,
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Bench, Turn, talk, told};
+use crate::support::{Api, Bench, Request, Turn, addressed, talk, told};
 
 /// A history with one call, its arguments written just so (JSON text, in a string where the API wants one).
 fn called(client: Api, arguments: &str) -> String {
@@ -116,6 +116,28 @@ async fn arguments_that_a_client_sends_as_an_object_are_understood() {
         let sent = bench.ask_text(Api::Chat, backend, &request).await;
         let value: Value = serde_json::from_str(&arguments(backend, &sent.text)).unwrap();
         assert_eq!(value, json!({"of": 1.0}), "{backend:?}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_of_another_type_are_not_lost_in_silence() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Ollama, Api::Anthropic] {
+        for backend in client.others() {
+            for (text, word) in [(r#""{\"of\":\"Tisza\"}""#, "Tisza"), ("[42]", "42")] {
+                let body = addressed(backend, &called(client, text));
+                let asked = bench.gateway.ask(&Request::raw(client.door(), body.as_bytes())).await;
+                let sent = tokio::select! {
+                    biased;
+                    call = bench.backend(backend).call() => String::from_utf8(call.body.to_vec()).unwrap(),
+                    refused = asked.answer() => {
+                        assert_eq!(refused.status, 400, "{client:?} to {backend:?}");
+                        continue;
+                    }
+                };
+                assert!(sent.contains(word), "{client:?} to {backend:?}: {sent}");
+            }
+        }
     }
 }
 

@@ -50,6 +50,40 @@ async fn a_pdf_is_refused_where_the_backend_takes_none() {
 }
 
 #[tokio::test]
+async fn a_document_that_is_text_is_text() {
+    let texts = [
+        json!({"type": "text", "media_type": "text/plain", "data": "Tisza: 966 km."}),
+        json!({"type": "content", "content": "Tisza: 966 km."}),
+        json!({"type": "content", "content": [{"type": "text", "text": "Tisza: 966 km."}]}),
+    ];
+    let mut bench = Bench::start().await;
+    for backend in Api::Anthropic.others() {
+        for source in &texts {
+            let content = json!([{"type": "document", "source": source}]);
+            let request = json!({"max_tokens": 9, "messages": [{"role": "user", "content": content}]});
+            let sent = bench.sent(Api::Anthropic, backend, &request).await;
+            assert_eq!(told(backend, &sent), ["user: Tisza: 966 km."], "{backend:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_document_is_told_or_named() {
+    let mut bench = Bench::start().await;
+    for backend in [Api::Chat, Api::Responses] {
+        let mut request = given(Api::Anthropic);
+        request["messages"][0]["content"][0]["citations"] = json!({"enabled": true});
+        request["messages"][0]["content"][0]["context"] = json!("A survey of 1910.");
+        let sent = bench.ask(Api::Anthropic, backend, &request).await;
+        for member in ["citations", "context"] {
+            let named = sent.dropped.iter().any(|name| name.ends_with(member));
+            let told = member == "context" && sent.text.contains("A survey of 1910.");
+            assert!(named || told, "{member} to {backend:?}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_search_of_the_client_found_is_text() {
     let found = json!({
         "type": "search_result", "source": "https://example.org/tisza", "title": "Tisza",

@@ -80,6 +80,15 @@ async fn the_efforts_of_openai_are_levels_of_anthropics_newest_models() {
 }
 
 #[tokio::test]
+async fn the_newest_word_for_the_most_effort_is_known() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses] {
+        let sent = bench.sent(client, Api::Ollama, &asked(client, "ultra", &json!({}))).await;
+        assert_eq!(sent["think"], "max", "{client:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_effort_is_the_same_in_both_apis_of_openai() {
     let mut bench = Bench::start().await;
     for (client, backend) in [(Api::Chat, Api::Responses), (Api::Responses, Api::Chat)] {

@@ -83,6 +83,31 @@ async fn hints_for_the_cache_are_taken_out_and_named() {
 }
 
 #[tokio::test]
+async fn what_only_anthropic_has_is_dropped_and_named() {
+    let mut bench = Bench::start().await;
+    let more = json!({
+        "service_tier": "auto", "speed": "fast", "context_management": {"edits": []},
+        "mcp_servers": [{"type": "url", "url": "https://example.org", "name": "x"}]
+    });
+    for backend in Api::Anthropic.others() {
+        let sent = bench.ask(Api::Anthropic, backend, &question(Api::Anthropic, &more)).await;
+        for name in more.as_object().unwrap().keys() {
+            assert!(sent.dropped.contains(name), "{name} to {backend:?}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_is_left_to_anthropic_is_refused() {
+    let mut bench = Bench::start().await;
+    for backend in Api::Anthropic.others() {
+        let request = question(Api::Anthropic, &json!({"container": "c_1"}));
+        let words = bench.refused(Api::Anthropic, backend, &request).await.message;
+        assert!(words.contains("container"), "{backend:?}: {words}");
+    }
+}
+
+#[tokio::test]
 async fn what_only_responses_has_is_dropped_and_named() {
     let mut bench = Bench::start().await;
     let more = json!({
@@ -145,6 +170,30 @@ async fn usage_is_asked_of_every_chat_that_can_tell() {
         for client in Api::Chat.others() {
             let sent = bench.sent(client, Api::Chat, &question(client, &json!({}))).await;
             assert_eq!(sent["stream_options"], wanted, "{client:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hint_for_the_cache_on_a_part_of_a_chat_is_named() {
+    let mut bench = Bench::start().await;
+    for backend in Api::Chat.others() {
+        for name in ["cache_control", "prompt_cache_breakpoint"] {
+            let part = json!({"type": "text", "text": "Hi", name: {"type": "ephemeral"}});
+            let request = json!({"messages": [{"role": "user", "content": [part]}]});
+            let sent = bench.ask(Api::Chat, backend, &request).await;
+            let named = sent.dropped.iter().any(|dropped| dropped.ends_with(name));
+            assert!(named || sent.text.contains(name), "{name} to {backend:?}: {:?}", sent.dropped);
+        }
+        let hint = json!({"type": "ephemeral"});
+        let message = json!({"role": "user", "content": "Hi", "cache_control": hint});
+        let function = json!({"name": "depth"});
+        for more in [
+            json!({"messages": [message]}),
+            json!({"tools": [{"type": "function", "function": function, "cache_control": hint}]}),
+        ] {
+            let sent = bench.ask(Api::Chat, backend, &question(Api::Chat, &more)).await;
+            assert_eq!(sent.dropped, ["cache_control"], "{more} to {backend:?}");
         }
     }
 }

@@ -89,6 +89,29 @@ async fn the_media_type_is_told_by_the_first_bytes_where_nobody_says_it() {
 }
 
 #[tokio::test]
+async fn a_data_url_without_a_media_type_is_looked_into() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses] {
+        let sent = bench.sent(client, Api::Anthropic, &shown(client, &format!("data:;base64,{PNG}"))).await;
+        let wanted = format!("user shows data:image/png;base64,{PNG}");
+        assert_eq!(told(Api::Anthropic, &sent)[1], wanted, "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_usual_wrong_name_of_jpeg_is_corrected_for_anthropic() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses] {
+        let sent = bench.sent(client, Api::Anthropic, &shown(client, "data:image/jpg;base64,/9j/4AAQ")).await;
+        assert_eq!(
+            told(Api::Anthropic, &sent)[1],
+            "user shows data:image/jpeg;base64,/9j/4AAQ",
+            "{client:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn slashes_that_json_escapes_are_slashes() {
     let mut bench = Bench::start().await;
     for backend in Api::Chat.others() {

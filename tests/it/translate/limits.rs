@@ -107,3 +107,20 @@ async fn a_limit_for_anthropic_is_a_whole_number() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_limit_that_is_no_number_is_refused_by_name() {
+    let mut bench = Bench::start().await;
+    for client in Api::ALL {
+        for backend in client.others() {
+            let words = bench.refused(client, backend, &limited(client, &json!("many"))).await.message;
+            let field = match client {
+                Api::Chat => "max_completion_tokens",
+                Api::Responses => "max_output_tokens",
+                Api::Anthropic => "max_tokens",
+                Api::Ollama => "num_predict",
+            };
+            assert!(words.contains(field), "{client:?}: {words}");
+        }
+    }
+}

@@ -158,6 +158,30 @@ async fn what_only_a_vendor_can_read_goes_back_to_it() {
 }
 
 #[tokio::test]
+async fn what_only_another_vendor_can_read_is_left_out_and_named() {
+    let mut bench = Bench::start().await;
+    for (client, data) in [
+        (Api::Chat, "EmwKAhgB"),
+        (Api::Responses, "gAAAAABo"),
+        (Api::Anthropic, "EmwKAhgB"),
+        (Api::Responses, "sg1:redacted:Em"),
+    ] {
+        for backend in client.others() {
+            if backend == Api::Anthropic && data.contains("Em") {
+                continue; // its own
+            }
+            let sent = bench.ask(client, backend, &redacted(client, data)).await;
+            assert_eq!(thinks(backend, &sent), None, "{client:?} to {backend:?}");
+            assert!(
+                sent.dropped.contains(&"reasoning".to_owned()),
+                "{client:?} to {backend:?}: {:?}",
+                sent.dropped
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn raw_reasoning_of_open_models_is_told_before_its_summary() {
     let mut bench = Bench::start().await;
     for backend in [Api::Chat, Api::Ollama] {
@@ -240,4 +264,15 @@ async fn reasoning_and_its_seal_are_asked_of_responses_when_the_model_shall_thin
         .await;
     assert_eq!(sent["include"], json!(["reasoning.encrypted_content"]));
     assert!(sent["reasoning"]["summary"].is_string(), "{sent}");
+}
+
+#[tokio::test]
+async fn anthropic_does_not_think_where_its_answer_is_begun_already() {
+    let mut bench = Bench::start().await;
+    let messages =
+        json!([{"role": "user", "content": "A river."}, {"role": "assistant", "content": "The longest is"}]);
+    let request = json!({"messages": messages, "reasoning_effort": "high"});
+    let sent = bench.ask(Api::Chat, Api::Anthropic, &request).await;
+    assert!(sent.json.get("thinking").is_none(), "{}", sent.text);
+    assert_eq!(sent.dropped, ["reasoning_effort"]);
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::PNG;
 use crate::support::{Api, Bench, told};
 
 /// A history of Anthropic's in which the tool gave this back.
@@ -27,6 +28,19 @@ async fn that_a_tool_failed_stands_before_its_words() {
             let lines = told(backend, &bench.sent(Api::Anthropic, backend, &request).await);
             assert_eq!(lines[2], "result c1: no such river", "{backend:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn that_a_tool_failed_is_told_also_where_it_shows_something() {
+    let mut bench = Bench::start().await;
+    let image =
+        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}});
+    for backend in Api::Anthropic.others() {
+        let content = json!([{"type": "text", "text": "no such river"}, image]);
+        let request = answered(&json!({"content": content, "is_error": true}));
+        let sent = bench.ask(Api::Anthropic, backend, &request).await;
+        assert!(sent.text.contains("Error: "), "{backend:?}: {}", sent.text);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Bench, Turn, talk, told};
+use crate::support::{Api, Bench, Turn, question, talk, told};
 
 #[tokio::test]
 async fn system_texts_at_the_start_are_joined_where_there_is_one_place_for_them() {
@@ -100,5 +100,29 @@ async fn a_request_of_system_texts_only_has_a_user_for_anthropic() {
     for client in [Api::Chat, Api::Responses, Api::Ollama] {
         let sent = bench.sent(client, Api::Anthropic, &talk(client, &[Turn::System("Say hello.")])).await;
         assert_eq!((&sent["system"], &sent["messages"][0]["role"]), (&json!("Say hello."), &json!("user")));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_system_prompt_of_anthropics_clients_says_nothing() {
+    let mut bench = Bench::start().await;
+    for backend in Api::Anthropic.others() {
+        for system in [json!(""), json!([]), json!(null)] {
+            let request = question(Api::Anthropic, &json!({"system": system}));
+            let sent = bench.sent(Api::Anthropic, backend, &request).await;
+            // An empty one would replace what the model has of its own.
+            assert_eq!(told(backend, &sent), ["user: Hi"], "{backend:?}, {system}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_system_prompt_that_is_no_text_is_refused() {
+    let mut bench = Bench::start().await;
+    let image = json!({"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}});
+    for system in [json!(7), json!([image])] {
+        let request = question(Api::Anthropic, &json!({"system": system}));
+        let words = bench.refused(Api::Anthropic, Api::Ollama, &request).await.message;
+        assert!(words.contains("system"), "{words}");
     }
 }

@@ -141,6 +141,29 @@ async fn a_history_with_calls_has_its_tools_for_anthropic() {
 }
 
 #[tokio::test]
+async fn what_else_is_said_of_a_tool_is_named() {
+    let mut bench = Bench::start().await;
+    let examples = json!({"input_examples": [{"of": "Tisza"}], "defer_loading": true});
+    for backend in Api::Anthropic.others() {
+        let tools = json!([tool(Api::Anthropic, "depth", &examples)]);
+        let dropped = bench
+            .ask(Api::Anthropic, backend, &question(Api::Anthropic, &json!({"tools": tools})))
+            .await
+            .dropped;
+        assert!(dropped.iter().any(|name| name.ends_with("input_examples")), "{backend:?}: {dropped:?}");
+    }
+    let grammar = json!({"type": "grammar", "syntax": "lark", "definition": "start: /.+/"});
+    let patch = json!({"type": "custom", "name": "patch", "format": grammar});
+    for backend in Api::Responses.others() {
+        let dropped = bench
+            .ask(Api::Responses, backend, &question(Api::Responses, &json!({"tools": [patch]})))
+            .await
+            .dropped;
+        assert!(dropped.iter().any(|name| name.ends_with("format")), "{backend:?}: {dropped:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_custom_tool_is_a_function_of_one_string() {
     let mut bench = Bench::start().await;
     let patch = json!({"type": "custom", "name": "patch", "description": "Apply a patch."});
