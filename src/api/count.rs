@@ -12,7 +12,7 @@ use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
 use crate::edge::{Refusal, Slot, Traced};
 use crate::upstream::{Api, Forward};
-use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, parse_request};
+use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, own_history, parse_request};
 
 /// Says that the number is an estimate.
 const X_ESTIMATED: HeaderName = HeaderName::from_static("x-estimated");
@@ -59,8 +59,10 @@ fn counting(
     body: &bytes::Bytes,
 ) -> Vec<(Arc<crate::upstream::Backend>, bytes::Bytes)> {
     let can_count = served.targets.iter().filter(|(backend, _)| backend.api == Api::Anthropic);
-    let asked = can_count
-        .map(|(backend, alias)| (Arc::clone(backend), envelope.rewrite(body, alias.as_deref(), false)));
+    let asked = can_count.map(|(backend, alias)| {
+        let (edits, _) = own_history(Dialect::Anthropic, body);
+        (Arc::clone(backend), envelope.rewrite(body, alias.as_deref(), false, edits))
+    });
     asked.collect()
 }
 

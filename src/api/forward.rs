@@ -10,7 +10,7 @@ use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json};
 use crate::edge::{Forwarded, Refusal, Slot, Traced};
 use crate::upstream::{Api, Forward};
-use crate::wire::{Code, Envelope, Failure, ModelKey};
+use crate::wire::{Code, Edits, Envelope, Failure, ModelKey};
 
 /// Passes one request on.
 pub(super) async fn forward(
@@ -31,7 +31,9 @@ pub(super) async fn forward(
         .targets
         .iter()
         .filter(|(backend, _)| speaks(backend.api, forwarded))
-        .map(|(backend, alias)| (Arc::clone(backend), envelope.rewrite(&body, alias.as_deref(), false)))
+        .map(|(backend, alias)| {
+            (Arc::clone(backend), envelope.rewrite(&body, alias.as_deref(), false, Edits::default()))
+        })
         .collect();
     if candidates.is_empty() {
         let words = format!("no backend of this model speaks {}", forwarded.path());

@@ -9,7 +9,7 @@ use crate::api::serving::Served;
 use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
 use crate::wire::{
-    Code, Dialect, Dropped, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written,
+    Code, Dialect, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written, own_history,
     parse_request, write_request,
 };
 
@@ -39,14 +39,15 @@ pub(super) fn plan(
 ) -> Result<Planned, Refusal> {
     let mut candidates = Vec::with_capacity(served.targets.len());
     let mut unfit = None;
-    let mut request = None;
+    let (mut request, mut own) = (None, None);
     for (backend, alias) in &served.targets {
         let Some(dialect) = backend.dialect_for(client) else { continue };
         let written = if dialect == client {
             let usage =
                 backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            let body = envelope.rewrite(body, alias.as_deref(), usage);
-            Ok(Written { body, dropped: Dropped::default(), names: Names::default() })
+            let (edits, dropped) = own.get_or_insert_with(|| own_history(client, body)).clone();
+            let body = envelope.rewrite(body, alias.as_deref(), usage, edits);
+            Ok(Written { body, dropped, names: Names::default() })
         } else {
             let request = request.get_or_insert_with(|| parse_request(client, body));
             let model = alias.as_deref().unwrap_or(&envelope.model);

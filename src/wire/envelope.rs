@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::wire::edits::{Edits, span};
 use crate::wire::json::{Field, Text};
 use crate::wire::members::AllMembers;
 
@@ -83,31 +84,19 @@ impl Envelope {
         })
     }
 
-    /// The body for a backend of the same dialect: unchanged but for the model's name, if the backend calls it otherwise, and
-    /// for usage, if it must be asked for.
-    pub fn rewrite(&self, body: &Bytes, model: Option<&str>, ask_usage: bool) -> Bytes {
-        let mut edits: Vec<(Range<usize>, BytesMut)> = Vec::new();
+    /// The body for a backend of the same dialect: unchanged but for the model's name, if the backend calls it otherwise, for
+    /// usage, if it must be asked for, and for `edits` of its history.
+    pub fn rewrite(&self, body: &Bytes, model: Option<&str>, ask_usage: bool, mut edits: Edits) -> Bytes {
         if let Some(model) = model {
             let mut name = BytesMut::new();
             Text::Plain(model).write_quoted(&mut name);
-            edits.push((self.model_at.clone(), name));
+            edits.replace(self.model_at.clone(), name);
         }
         if ask_usage && !self.usage {
-            edits.push(self.usage_edit(body));
+            let (range, options) = self.usage_edit(body);
+            edits.replace(range, options);
         }
-        if edits.is_empty() {
-            return body.clone();
-        }
-        edits.sort_by_key(|(range, _)| range.start);
-        let mut out = BytesMut::with_capacity(body.len() + 64);
-        let mut from = 0;
-        for (range, replacement) in edits {
-            out.put_slice(body.get(from..range.start).unwrap_or_default());
-            out.put_slice(&replacement);
-            from = range.end;
-        }
-        out.put_slice(body.get(from..).unwrap_or_default());
-        out.freeze()
+        edits.apply(body)
     }
 
     fn usage_edit(&self, body: &[u8]) -> (Range<usize>, BytesMut) {
@@ -147,12 +136,6 @@ fn asks_usage(options: &RawValue) -> bool {
     }
     serde_json::from_str::<Options<'_>>(options.get())
         .is_ok_and(|options| options.include_usage.boolean() == Some(true))
-}
-
-/// Where `part`, a slice of `body`, lies in it.
-fn span(body: &[u8], part: &str) -> Range<usize> {
-    let start = part.as_ptr().addr() - body.as_ptr().addr();
-    start..start + part.len()
 }
 
 /// Counts brackets outside strings. The parser would skip unread members of any depth; backends may not.
@@ -234,8 +217,8 @@ mod tests {
         let body = Bytes::from_static(b" {\"b\" : 1.0, \"model\":\"a\\u0062\", \"x\":[1e400], \"b\":2}");
         let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert_eq!(envelope.model, "ab");
-        assert_eq!(envelope.rewrite(&body, None, false), body);
-        let rewritten = envelope.rewrite(&body, Some("q\"x"), true);
+        assert_eq!(envelope.rewrite(&body, None, false, Edits::default()), body);
+        let rewritten = envelope.rewrite(&body, Some("q\"x"), true, Edits::default());
         assert_eq!(
             rewritten,
             " {\"stream_options\":{\"include_usage\":true},\"b\" : 1.0, \"model\":\"q\\\"x\", \"x\":[1e400], \"b\":2}"
@@ -248,7 +231,7 @@ mod tests {
         let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert!(!envelope.usage);
         assert_eq!(
-            envelope.rewrite(&body, None, true),
+            envelope.rewrite(&body, None, true, Edits::default()),
             r#"{"model":"m","stream_options":{"include_usage":true,"x":[1]}}"#
         );
     }

@@ -15,6 +15,7 @@ mod calls;
 mod citation;
 mod codec;
 mod dialect;
+mod edits;
 mod envelope;
 mod event;
 mod failure;
@@ -40,6 +41,7 @@ pub use codec::{
     Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, failed, read_usage, whole,
 };
 pub use dialect::{Dialect, Framing};
+pub use edits::Edits;
 pub use envelope::{Envelope, ModelKey, ParseError};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
 pub use failure::{Code, Failure, is_seen, read_failure};
@@ -50,7 +52,8 @@ pub use names::Names;
 pub use openai_responses::Echo;
 pub use request::{
     Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,
-    Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, parse_request, write_request,
+    Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
+    write_request,
 };
 pub use seal::{Seal, Sealed};
 pub use splitter::{FrameTooLarge, Splitter};

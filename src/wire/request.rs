@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::dialect::Dialect;
+use crate::wire::edits::Edits;
 use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Object, Text, write_inside};
 use crate::wire::media::{Document, Image};
@@ -331,6 +332,18 @@ pub fn parse_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, Parse
         Dialect::OllamaGenerate => ollama::parse_generate(body),
         Dialect::OpenAiCompletions => {
             Err(ParseError::new("`/v1/completions` is only passed on to a backend that speaks it", None))
+        }
+    }
+}
+
+/// What of a request's history must not reach a backend of the same dialect, and what is lost without it: what only another
+/// vendor can read. All else is passed on as it was written.
+pub fn own_history(dialect: Dialect, body: &[u8]) -> (Edits, Dropped) {
+    match dialect {
+        Dialect::Anthropic => anthropic::own_history(body),
+        Dialect::OpenAiResponses => openai_responses::own_history(body),
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OllamaChat | Dialect::OllamaGenerate => {
+            Default::default()
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What only a vendor can read of its own reasoning: signatures and encrypted text, handed to the client and back with the next
 //! turn. In a dialect of another vendor it travels behind a mark that says whose it is, so that it is never shown to a stranger.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::wire::json::Text;
+use crate::wire::json::{Field, Text};
 
 /// Something sealed, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,20 @@ pub enum Seal {
     Encrypted,
 }
 
+/// What a field of a vendor's own dialect holds, seen by that vendor.
+#[derive(Clone, Debug)]
+pub(super) enum Found<'a> {
+    /// Its own seal, or none.
+    Own,
+    /// Its own seal behind a mark: the field as it is written, and as it must be.
+    Marked { raw: &'a str, bare: Bytes },
+    /// The seal of another vendor, or another kind of its own.
+    Foreign,
+}
+
+/// How every mark begins.
+pub(super) const MARK: &str = "sg1:";
+
 /// The marks; their version is in them, for they outlive the gateway in the histories of clients.
 const MARKS: [(Seal, &str); 3] = [
     (Seal::Signature, "sg1:signature:"),
@@ -40,6 +54,21 @@ impl<'a> Sealed<'a> {
             (Some((seal, rest)), Text::Escaped(_)) => Self { seal, data: Text::Escaped(rest) },
             (Some((seal, rest)), Text::Plain(_)) => Self { seal, data: Text::Plain(rest) },
         }
+    }
+
+    /// What stands in a field whose own seal is `native`.
+    pub(super) fn find(field: Field<'a>, native: Seal) -> Found<'a> {
+        let (Some(text), Some(raw)) = (field.some_text(), field.raw()) else { return Found::Own };
+        let sealed = Self::read(text, native);
+        if sealed.seal != native {
+            return Found::Foreign;
+        }
+        if sealed.data == text {
+            return Found::Own;
+        }
+        let mut bare = BytesMut::new();
+        sealed.data.write_quoted(&mut bare);
+        Found::Marked { raw, bare: bare.freeze() }
     }
 
     /// Writes it as a JSON string into a field whose own seal is `native`.

@@ -98,7 +98,6 @@ def test_the_wish_for_no_thinking_reaches_the_backend(backend, anthropic_python)
         assert (asked.get("reasoning_effort") or asked["reasoning"]["effort"]) == "none"
 
 
-@pytest.mark.xfail(strict=True, reason="a request in the backend's own dialect is passed on as it is, what is sealed for others too")
 @only("anthropic")
 @pytest.mark.parametrize("signature", ["", "sg1:openai:gAAAA"], ids=["unsigned", "another vendor's"])
 def test_thinking_that_is_not_its_own_is_never_sent_to_anthropic(backend, anthropic_python, signature):

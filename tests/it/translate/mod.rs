@@ -39,6 +39,7 @@ mod reasoning_streams;
 mod relief;
 mod results;
 mod sampling;
+mod seals;
 mod stops;
 mod system;
 mod thinkless;
