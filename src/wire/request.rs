@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::wire::dialect::Dialect;
 use crate::wire::edits::Edits;
 use crate::wire::envelope::ParseError;
+use crate::wire::extra::{Extras, User};
 use crate::wire::json::{Field, Object, Text, write_inside};
 use crate::wire::media::{Document, Image};
 use crate::wire::names::Names;
@@ -28,8 +29,8 @@ pub struct Request<'a> {
     pub effort: Option<Effort>,
     /// Ollama: nothing is asked but that the model be unloaded.
     pub unload: bool,
-    /// Who asks, for the vendor's abuse checks.
-    pub user: Option<Text<'a>>,
+    pub user: Option<User<'a>>,
+    pub extras: Extras<'a>,
     /// Fields that have no place here.
     pub dropped: Dropped,
 }

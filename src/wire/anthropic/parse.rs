@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::wire::anthropic::blocks::{read_blocks, read_texts};
 use crate::wire::envelope::ParseError;
+use crate::wire::extra::User;
 use crate::wire::failure::THREAD;
 use crate::wire::json::{Field, Text};
 use crate::wire::members::{inner_members, list, members, number, strings};
@@ -79,7 +80,9 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "metadata" => {
             for (key, value) in inner_members(field, "metadata")? {
                 match key.as_ref() {
-                    "user_id" => request.user = value.some_text(),
+                    "user_id" => {
+                        request.user = value.some_text().map(|id| User { id, word: "metadata.user_id" });
+                    }
                     _ => request.dropped.add(format!("metadata.{key}")),
                 }
             }

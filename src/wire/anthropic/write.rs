@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use crate::wire::anthropic::turns::{NAME_LIMIT, Turns};
+use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::names::Names;
 use crate::wire::request::{
@@ -43,11 +44,7 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     write_sampling(&request.sampling, thinks, &mut body, &mut dropped);
     write_thinking(effort, &limits, &mut body);
     write_output(request.format, limits.level, &mut body, &mut dropped);
-    if let Some(user) = request.user {
-        body.object("metadata", |metadata| {
-            metadata.text("user_id", user);
-        });
-    }
+    write_user(request, &mut body, &mut dropped);
     body.end();
     Ok(Written { body: out.freeze(), dropped, names })
 }
@@ -255,4 +252,19 @@ fn write_output(
             });
         }
     });
+}
+
+/// There is one field for who asks.
+fn write_user(request: &Request<'_>, body: &mut Object<'_>, dropped: &mut Dropped) {
+    let identifier = request.extras.value(Extra::SafetyIdentifier).filter(|_| request.user.is_none());
+    match (request.user, identifier) {
+        (Some(user), _) => body.object("metadata", |metadata| {
+            metadata.text("user_id", user.id);
+        }),
+        (None, Some(id)) => body.object("metadata", |metadata| {
+            metadata.raw("user_id", id);
+        }),
+        (None, None) => body,
+    };
+    request.extras.name_lost(|extra| extra == Extra::SafetyIdentifier && identifier.is_some(), dropped);
 }

@@ -28,9 +28,10 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
         }
         None => {}
     }
-    if request.user.is_some() {
-        dropped.add("user");
+    if let Some(user) = request.user {
+        dropped.add(user.word);
     }
+    request.extras.name_lost(|_| false, &mut dropped);
     if let Some(effort) = request.effort {
         write_effort(effort, &mut body);
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::wire::envelope::ParseError;
+use crate::wire::extra::{Extra, User};
 use crate::wire::json::Field;
 use crate::wire::members::{list, members, number, strings};
 use crate::wire::openai_chat::messages::{WireMessage, message};
@@ -59,9 +60,9 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "response_format" => request.format = format(field)?,
         "reasoning_effort" => request.effort = Some(effort(field)?),
         "n" if field.whole() == Some(1) => {}
-        "logprobs" if field.boolean() == Some(false) => {}
+        "logprobs" | "store" if field.boolean() == Some(false) => {}
         "modalities" if field.raw() == Some("[\"text\"]") => {}
-        "user" | "safety_identifier" => request.user = field.some_text(),
+        "user" => request.user = field.some_text().map(|id| User { id, word: "user" }),
         "n" | "logprobs" | "modalities" | "audio" | "functions" | "function_call" | "web_search_options" => {
             return Err(ParseError::new(
                 format!(
@@ -70,7 +71,10 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
                 KNOWN_LOSSES.iter().find(|known| **known == key).copied(),
             ));
         }
-        _ => request.dropped.add(key),
+        _ => match Extra::named(key) {
+            Some(extra) => request.extras.add(extra, extra.name(), field),
+            None => request.dropped.add(key),
+        },
     }
     Ok(())
 }

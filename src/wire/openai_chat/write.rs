@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_list};
 use crate::wire::names::Names;
 use crate::wire::openai_chat::turns::{NAME_LIMIT, write_messages};
@@ -38,11 +39,19 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
         body.text("reasoning_effort", Text::Plain(effort.name()));
     }
     if let Some(user) = request.user {
-        body.text("user", user);
+        body.text("user", user.id);
     }
+    for extra in TOLD {
+        body.maybe(extra.name(), request.extras.value(extra));
+    }
+    request.extras.name_lost(|extra| TOLD.contains(&extra), &mut dropped);
     body.end();
     Ok(Written { body: out.freeze(), dropped, names })
 }
+
+/// All but metadata, which OpenAI takes only with what it stores.
+const TOLD: [Extra; 4] =
+    [Extra::PromptCacheKey, Extra::SafetyIdentifier, Extra::ServiceTier, Extra::Verbosity];
 
 fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
     let name = names.lawful(tool.name, NAME_LIMIT);

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::wire::envelope::ParseError;
+use crate::wire::extra::{Extra, User};
 use crate::wire::json::{Field, Text};
 use crate::wire::members::{inner_members, list, members, number};
 use crate::wire::openai_responses::custom::SCHEMA;
@@ -50,16 +51,14 @@ fn unstored(key: &'static str) -> ParseError {
     ParseError::new(words, Some(key))
 }
 
-/// Members that are repeated in the answer and mean nothing to the model.
-const ECHOED: [&str; 7] =
-    ["model", "stream", "stream_options", "metadata", "store", "truncation", "prompt_cache_key"];
+/// Members that mean nothing to the model.
+const SILENT: [&str; 5] = ["model", "stream", "stream_options", "store", "truncation"];
 
 fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Result<(), ParseError> {
     let sampling = &mut request.sampling;
     match key {
         "truncation" if field.string().as_deref() != Some("disabled") => request.dropped.add(key),
-        "prompt_cache_key" => request.dropped.add(key),
-        _ if ECHOED.contains(&key) => {}
+        _ if SILENT.contains(&key) => {}
         "background" if field.boolean() == Some(false) => {}
         "background" => return Err(unstored("background")),
         "previous_response_id" => return Err(unstored("previous_response_id")),
@@ -85,8 +84,11 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "text" => read_text(request, field)?,
         "reasoning" => read_reasoning(request, field)?,
         "include" => read_include(request, field)?,
-        "user" | "safety_identifier" => request.user = field.some_text(),
-        _ => request.dropped.add(key),
+        "user" => request.user = field.some_text().map(|id| User { id, word: "user" }),
+        _ => match Extra::named(key).filter(|extra| *extra != Extra::Verbosity) {
+            Some(extra) => request.extras.add(extra, extra.name(), field),
+            None => request.dropped.add(key),
+        },
     }
     Ok(())
 }
@@ -155,6 +157,10 @@ fn read_text<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), Pars
     }
     let wrong = || ParseError::new("`text.format` is none that is known", Some("text"));
     for (key, value) in inner_members(field, "text")? {
+        if key == "verbosity" {
+            request.extras.add(Extra::Verbosity, "text.verbosity", value);
+            continue;
+        }
         if key != "format" {
             request.dropped.add(format!("text.{key}"));
             continue;

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::names::Names;
 use crate::wire::openai_responses::output::{NAME_LIMIT, write_input};
@@ -33,8 +34,14 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
         }
     }
     write_sampling(&request.sampling, &mut body, &mut dropped);
-    if let Some(format) = &request.format {
-        body.object("text", |text| text_format(format, text));
+    let verbosity = request.extras.value(Extra::Verbosity);
+    if request.format.is_some() || verbosity.is_some() {
+        body.object("text", |text| {
+            text.maybe("verbosity", verbosity);
+            if let Some(format) = &request.format {
+                text_format(format, text);
+            }
+        });
     }
     if let Some(effort) = request.effort {
         body.object("reasoning", |reasoning| {
@@ -48,7 +55,10 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
         }
     }
     if let Some(user) = request.user {
-        body.text("user", user);
+        body.text("user", user.id);
+    }
+    for extra in [Extra::Metadata, Extra::PromptCacheKey, Extra::SafetyIdentifier, Extra::ServiceTier] {
+        body.maybe(extra.name(), request.extras.value(extra));
     }
     body.end();
     Ok(Written { body: out.freeze(), dropped, names })

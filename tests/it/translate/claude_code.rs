@@ -107,7 +107,7 @@ async fn ollama_is_asked_all_that_matters() {
         (tools.len(), &tools[0]["function"]["parameters"]),
         (2, &working()["tools"][0]["input_schema"])
     );
-    assert_eq!(dropped(&sent), ["user"]);
+    assert_eq!(dropped(&sent), ["metadata.user_id"]);
 }
 
 #[tokio::test]

@@ -7,34 +7,107 @@ use crate::support::{Api, Bench, question};
 #[tokio::test]
 async fn who_asks_is_told_in_the_words_of_each_api() {
     let mut bench = Bench::start().await;
-    for (client, more) in [
-        (Api::Chat, json!({"user": "u-1"})),
-        (Api::Chat, json!({"safety_identifier": "u-1"})),
-        (Api::Responses, json!({"user": "u-1"})),
-        (Api::Responses, json!({"safety_identifier": "u-1"})),
-        (Api::Anthropic, json!({"metadata": {"user_id": "u-1"}})),
+    for (client, more, word) in [
+        (Api::Chat, json!({"user": "u-1"}), "user"),
+        (Api::Chat, json!({"safety_identifier": "u-1"}), "safety_identifier"),
+        (Api::Responses, json!({"user": "u-1"}), "user"),
+        (Api::Responses, json!({"safety_identifier": "u-1"}), "safety_identifier"),
+        (Api::Anthropic, json!({"metadata": {"user_id": "u-1"}}), "metadata.user_id"),
     ] {
         for backend in client.others() {
             let sent = bench.ask(client, backend, &question(client, &more)).await;
-            match backend {
+            let told = match backend {
                 Api::Chat | Api::Responses => {
-                    assert_eq!(sent.json["user"], "u-1", "{client:?} to {backend:?}");
+                    &sent.json[if client == Api::Anthropic { "user" } else { word }]
                 }
-                Api::Anthropic => assert_eq!(sent.json["metadata"], json!({"user_id": "u-1"}), "{client:?}"),
-                Api::Ollama => assert_eq!(sent.dropped, ["user"], "{client:?}"),
+                Api::Anthropic => &sent.json["metadata"]["user_id"],
+                Api::Ollama => {
+                    assert_eq!(sent.dropped, [word], "{client:?}");
+                    continue;
+                }
+            };
+            assert_eq!(told, "u-1", "{client:?} to {backend:?}");
+            assert!(sent.dropped.is_empty(), "{client:?} to {backend:?}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_names_for_who_asks_anthropic_is_told_one() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses] {
+        let more = json!({"user": "u-1", "safety_identifier": "s-1"});
+        let sent = bench.ask(client, Api::Anthropic, &question(client, &more)).await;
+        assert_eq!(sent.json["metadata"], json!({"user_id": "u-1"}), "{client:?}");
+        assert_eq!(sent.dropped, ["safety_identifier"], "{client:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_both_apis_of_openai_have_passes_between_them_and_is_named_elsewhere() {
+    let mut bench = Bench::start().await;
+    let of_chat = json!({"prompt_cache_key": "k", "service_tier": "flex", "verbosity": "low"});
+    let of_responses = json!({"prompt_cache_key": "k", "service_tier": "flex", "text": {"verbosity": "low"}});
+    for (client, backend, said, wanted) in [
+        (Api::Chat, Api::Responses, &of_chat, &of_responses),
+        (Api::Responses, Api::Chat, &of_responses, &of_chat),
+    ] {
+        let sent = bench.ask(client, backend, &question(client, said)).await;
+        for (name, value) in wanted.as_object().unwrap() {
+            assert_eq!(&sent.json[name], value, "{client:?}");
+        }
+        assert!(sent.dropped.is_empty(), "{client:?}: {:?}", sent.dropped);
+        for backend in [Api::Anthropic, Api::Ollama] {
+            let sent = bench.ask(client, backend, &question(client, said)).await;
+            let verbosity = if client == Api::Chat { "verbosity" } else { "text.verbosity" };
+            let mut dropped = sent.dropped;
+            dropped.sort();
+            assert_eq!(dropped, ["prompt_cache_key", "service_tier", verbosity], "{client:?} to {backend:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_verbosity_of_a_chat_stands_beside_its_format() {
+    let mut bench = Bench::start().await;
+    let more = json!({"verbosity": "high", "response_format": {"type": "json_object"}});
+    let sent = bench.sent(Api::Chat, Api::Responses, &question(Api::Chat, &more)).await;
+    assert_eq!(sent["text"], json!({"verbosity": "high", "format": {"type": "json_object"}}));
+}
+
+#[tokio::test]
+async fn notes_are_told_to_responses_and_named_elsewhere() {
+    // OpenAI takes those of a chat only with what it stores.
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses] {
+        for backend in client.others() {
+            let sent = bench.ask(client, backend, &question(client, &json!({"metadata": {"k": "v"}}))).await;
+            if backend == Api::Responses {
+                assert_eq!(sent.json["metadata"], json!({"k": "v"}));
+                assert!(sent.dropped.is_empty(), "{:?}", sent.dropped);
+            } else {
+                assert_eq!(sent.json.get("metadata"), None, "{client:?} to {backend:?}");
+                assert_eq!(sent.dropped, ["metadata"], "{client:?} to {backend:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn notes_of_a_chat_are_told_or_named() {
+async fn a_wish_to_store_is_named_where_it_is_none_of_the_api_anyway() {
     let mut bench = Bench::start().await;
     for backend in Api::Chat.others() {
-        let sent =
-            bench.ask(Api::Chat, backend, &question(Api::Chat, &json!({"metadata": {"k": "v"}}))).await;
-        let told = backend == Api::Responses && sent.json["metadata"] == json!({"k": "v"});
-        assert!(told || sent.dropped == ["metadata"], "{backend:?}: {:?}", sent.dropped);
+        for (store, wanted) in [(true, &["store".to_owned()][..]), (false, &[])] {
+            let sent = bench.ask(Api::Chat, backend, &question(Api::Chat, &json!({"store": store}))).await;
+            assert_eq!(sent.dropped, wanted, "{store} to {backend:?}");
+        }
+    }
+    for backend in Api::Responses.others() {
+        for store in [true, false] {
+            let request = question(Api::Responses, &json!({"store": store}));
+            let sent = bench.ask(Api::Responses, backend, &request).await;
+            assert_eq!((sent.json.get("store"), sent.dropped.len()), (None, 0), "{store} to {backend:?}");
+        }
     }
 }
 
@@ -110,20 +183,10 @@ async fn a_history_that_is_left_to_anthropic_is_refused() {
 #[tokio::test]
 async fn what_only_responses_has_is_dropped_and_named() {
     let mut bench = Bench::start().await;
-    let more = json!({
-        "max_tool_calls": 3, "truncation": "auto", "prompt_cache_key": "k", "service_tier": "flex",
-        "text": {"verbosity": "low"}, "include": ["file_search_call.results"]
-    });
+    let more = json!({"max_tool_calls": 3, "truncation": "auto", "include": ["file_search_call.results"]});
     for backend in Api::Responses.others() {
         let sent = bench.ask(Api::Responses, backend, &question(Api::Responses, &more)).await;
-        for name in [
-            "max_tool_calls",
-            "truncation",
-            "prompt_cache_key",
-            "service_tier",
-            "text.verbosity",
-            "include.file_search_call.results",
-        ] {
+        for name in ["max_tool_calls", "truncation", "include.file_search_call.results"] {
             assert!(sent.dropped.contains(&name.to_owned()), "{name} to {backend:?}: {:?}", sent.dropped);
         }
     }

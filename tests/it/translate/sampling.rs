@@ -189,8 +189,7 @@ async fn stop_sequences_of_blanks_are_kept_from_anthropic_and_named() {
 async fn what_only_a_chat_has_is_dropped_and_named() {
     let mut bench = Bench::start().await;
     let more = json!({
-        "logit_bias": {"50256": -100}, "service_tier": "flex", "store": true, "prompt_cache_key": "k",
-        "verbosity": "low", "prediction": {"type": "content", "content": "x"}
+        "logit_bias": {"50256": -100}, "store": true, "prediction": {"type": "content", "content": "x"}
     });
     for backend in Api::Chat.others() {
         let sent = bench.ask(Api::Chat, backend, &question(Api::Chat, &more)).await;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{known, list, text, unmarked, within, word};
 
-const MEMBERS: [&str; 19] = [
+const MEMBERS: [&str; 22] = [
     "model",
     "stream",
     "stream_options",
@@ -23,7 +23,10 @@ const MEMBERS: [&str; 19] = [
     "response_format",
     "reasoning_effort",
     "user",
-    "metadata",
+    "safety_identifier",
+    "prompt_cache_key",
+    "service_tier",
+    "verbosity",
 ];
 /// What vLLM and llama.cpp know besides.
 const EXTENSIONS: [&str; 4] = ["top_k", "min_p", "repeat_penalty", "repetition_penalty"];
