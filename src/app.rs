@@ -24,10 +24,11 @@ use crate::api::{Api, Bounds, Parts, Serving};
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
-    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Keys, Limits, Names, RouteLayer, Routes, TraceLayer,
+    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Keys, Limits, Names, RouteLayer, Routes, Signer, TraceLayer,
 };
+use crate::journal::Journal;
 use crate::server::{Server, Shutdown, Tasks, bind};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, random_id};
 use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
 
 /// Why a gateway does not start.
@@ -60,6 +61,8 @@ struct Shared {
     shutdown: Shutdown,
     keys: Keys,
     limits: Limits,
+    journal: Journal,
+    signer: Signer,
     connections: Arc<AtomicUsize>,
 }
 
@@ -88,6 +91,8 @@ impl App {
             shutdown: Shutdown::default(),
             keys: Keys::new(&config.keys),
             limits: Limits::new(config.server.max_streams),
+            journal: Journal::new(&config.journal),
+            signer: Signer::new(random_id().as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
         };
         let runtime = new_runtime()?;
@@ -131,10 +136,19 @@ impl App {
             tokio::select! {
                 () = admin => {}
                 () = probe => {}
+                () = sweep(&shared.journal) => {}
                 () = signals.end(&shared.shutdown, config.server.drain, &running) => {}
             }
             Ok(())
         })
+    }
+}
+
+/// Throws away what is over its time, for as long as the gateway runs.
+async fn sweep(journal: &Journal) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        journal.sweep();
     }
 }
 
@@ -236,6 +250,9 @@ impl Worker {
             tasks: tasks.clone(),
             shutdown: shared.shutdown.clone(),
             metrics: shared.metrics.clone(),
+            journal: shared.journal.clone(),
+            signer: shared.signer.clone(),
+            keep_alive: config.stream.keep_alive,
         });
         let server = Server {
             tasks,
@@ -274,7 +291,7 @@ fn stack(config: &Config, shared: &Shared, door: Listener, parts: Arc<Parts>) ->
         .layer(GuardLayer { names, header_bytes: bytes(config.server.max_header_bytes) })
         .layer(CorsLayer(origins.into()))
         .layer(RouteLayer(routes))
-        .layer(AuthLayer(shared.keys.clone()))
+        .layer(AuthLayer { keys: shared.keys.clone(), signer: shared.signer.clone() })
         // behind the key, whose streams it counts
         .layer(AdmitLayer(shared.limits.clone()))
         .service(Api(parts));

@@ -35,7 +35,7 @@ pub(super) async fn count_tokens(
         candidates: counting(served, &envelope, &body),
         path: PATH,
         headers,
-        timeout: served.settings.limits.max_duration,
+        timeout: served.settings.limits().max_duration,
     };
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));

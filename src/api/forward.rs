@@ -43,7 +43,7 @@ pub(super) async fn forward(
         candidates,
         path: forwarded.path(),
         headers: HeaderMap::new(),
-        timeout: served.settings.limits.max_duration,
+        timeout: served.settings.limits().max_duration,
     };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_drained(&parts, &access, asking).await.map_err(refused)?;

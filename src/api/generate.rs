@@ -3,32 +3,38 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::api::plan::{self, Planned, plan};
-use crate::api::serving::Settings;
-use crate::api::{ANTHROPIC_BETA, Parts, body, whole};
-use crate::downstream::{Body, StreamBody, json, stream};
-use crate::edge::{ANTHROPIC_VERSION, Refusal, Slot, Traced};
-use crate::journal;
+use crate::api::recorded::{Recording, Visitor};
+use crate::api::serving::{Record, Settings};
+use crate::api::wishes::{Wishes, fingerprint};
+use crate::api::{ANTHROPIC_BETA, Parts, body, recorded, responses, whole};
+use crate::downstream::{Body, Manner, Numbering, StreamBody, json, stream};
+use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
+use crate::journal::{self, Reader, Writer};
 use crate::relay::{self, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Plan};
+use crate::wire::openai_responses::State;
 use crate::wire::{
     self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
-    Frames, Identity, ModelKey, Style, openai_responses,
+    Frames, Identity, ModelKey, Style,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
 const READER_BYTES: usize = 256 << 10;
 const X_DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-dropped-fields");
 
-/// A request that is planned.
+/// A request that is understood.
 pub(super) struct Asked {
     pub(super) client: Client,
+    /// Does the client want a stream?
+    pub(super) stream: bool,
     pub(super) settings: Settings,
     pub(super) access: Access,
 }
@@ -38,34 +44,61 @@ pub(super) async fn generate(
     parts: Arc<Parts>,
     dialect: Dialect,
     traced: Traced,
-    slot: Option<Slot>,
+    (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
+    let mut wishes = match Wishes::of(request.headers()) {
+        Ok(wishes) => wishes,
+        Err(refusal) => return Err(refusal.unread(request)),
+    };
+    let visitor = Visitor::new(caller, &request, access.clone());
     let headers = passed_on(dialect, request.headers());
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let envelope =
-        Envelope::parse(&body, ModelKey::Model, dialect.streams_by_default(), parts.bounds.json_depth)
-            .map_err(|error| plan::refusal(&error))?;
+    let mut body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let mut envelope = read_envelope(&parts, dialect, &body)?;
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    wishes.fingerprint = fingerprint(dialect, &body);
+    if let Some(cursor) = wishes.cursor.take() {
+        return recorded::resume(&parts, dialect, &cursor, &wishes, visitor);
+    }
+    let mut echo = Echo::default();
     if dialect == Dialect::OpenAiResponses {
-        openai_responses::check_background(&body).map_err(|error| plan::refusal(&error))?;
+        let state = State::of(&body).map_err(|error| plan::refusal(&error))?;
+        echo = Echo::of(&body, state.store);
+        if let Some(whole) = responses::prepare(&parts, &visitor, &body, &state, &mut wishes)? {
+            body = whole;
+            envelope = read_envelope(&parts, dialect, &body)?;
+        }
     }
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
-    let echo = if dialect == Dialect::OpenAiResponses { Echo::of(&body) } else { Echo::default() };
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !envelope.stream || envelope.usage || !dialect.has_stream_options();
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
-    let asked = Asked { client, settings: served.settings, access };
+    let asked = Asked { client, stream: envelope.stream, settings: served.settings, access };
     drop(body); // the candidates hold what they need of it
     let (response, dropped) = match planned {
-        Planned::Load(finish) => (loaded(&asked, envelope.stream, finish), Dropped::default()),
-        Planned::Ask(candidates) if envelope.stream => streamed(&parts, asked, candidates, slot).await?,
-        Planned::Ask(candidates) => whole::answer(&parts, &asked, candidates).await?,
+        Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
+        Planned::Ask(candidates) if wishes.records() || asked.settings.record == Record::Always => {
+            recorded::answer(&parts, asked, candidates, Recording { wishes, slot, visitor }).await?
+        }
+        Planned::Ask(candidates) if asked.stream => {
+            let (writer, reader) = journal::open(READER_BYTES);
+            let channel = Channel { writer, reader, numbering: None, after: None };
+            streamed(&parts, asked, candidates, slot, channel).await?
+        }
+        Planned::Ask(candidates) => {
+            let (body, dropped) = whole::answer(&parts, &asked, candidates).await?;
+            (json(StatusCode::OK, body), dropped)
+        }
     };
     Ok(with_dropped(response, &dropped))
+}
+
+fn read_envelope(parts: &Parts, dialect: Dialect, body: &Bytes) -> Result<Envelope, Refusal> {
+    Envelope::parse(body, ModelKey::Model, dialect.streams_by_default(), parts.bounds.json_depth)
+        .map_err(|error| plan::refusal(&error))
 }
 
 /// Headers that belong to a dialect: a backend that speaks it is told them too.
@@ -85,26 +118,37 @@ pub(super) fn unknown_model(model: &str) -> Refusal {
     Failure::new(Code::ModelNotFound, format!("model '{shown}' not found")).param("model").into()
 }
 
-/// Relays a stream, and commits to its head at the first content or when the client has waited long enough.
-async fn streamed(
+/// Where the frames of a stream go, and where its client reads them.
+pub(super) struct Channel {
+    pub(super) writer: Writer,
+    pub(super) reader: Reader,
+    pub(super) numbering: Option<Box<Numbering>>,
+    /// What the stream waits for before it begins.
+    pub(super) after: Option<BoxFuture<'static, ()>>,
+}
+
+/// What is told of a stream when its content comes, or will not come.
+type Opened = Result<Dropped, Attempted>;
+
+/// Sets a relay to work.
+pub(super) fn relay(
     parts: &Parts,
     asked: Asked,
     candidates: Vec<Candidate>,
     slot: Option<Slot>,
-) -> Result<(Response<Body>, Dropped), Refusal> {
-    let Asked { client, settings, access } = asked;
-    let dialect = client.dialect;
-    let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
-    let (writer, reader) = journal::open(READER_BYTES);
-    let (opened, mut first) = oneshot::channel();
+    to: (Writer, Option<BoxFuture<'static, ()>>),
+) -> oneshot::Receiver<Opened> {
+    let (opened, first) = oneshot::channel();
+    let (writer, after) = to;
     let job = Job {
         pool: parts.pool.clone(),
-        plan: plan_of(parts, &settings, candidates),
-        client,
-        limits: settings.limits,
+        plan: plan_of(parts, &asked.settings, candidates),
+        client: asked.client,
+        limits: asked.settings.limits(),
         writer,
+        after,
         opened,
-        access: access.clone(),
+        access: asked.access,
         drained: parts.shutdown.clone().when_drained(),
     };
     parts.tasks.spawn(async move {
@@ -116,6 +160,21 @@ async fn streamed(
             frames.rest().await;
         }
     });
+    first
+}
+
+/// Relays a stream, and commits to its head at the first content or when the client has waited long enough.
+pub(super) async fn streamed(
+    parts: &Parts,
+    asked: Asked,
+    candidates: Vec<Candidate>,
+    slot: Option<Slot>,
+    channel: Channel,
+) -> Result<(Response<Body>, Dropped), Refusal> {
+    let Channel { writer, reader, numbering, after } = channel;
+    let (dialect, settings, access) = (asked.client.dialect, asked.settings, asked.access.clone());
+    let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
+    let mut first = relay(parts, asked, candidates, slot, (writer, after));
     let told = match timeout(settings.commit_after, &mut first).await {
         Ok(Ok(told)) => Some(told),
         Ok(Err(_)) => {
@@ -130,8 +189,15 @@ async fn streamed(
     let early = told.is_none();
     // An early head cannot know which backend will serve; the first one will, most likely.
     let dropped = told.transpose().map_err(refused)?.unwrap_or(unknown);
-    let body = StreamBody::new(reader, access, dialect.keep_alive(), settings.keep_alive, early);
-    Ok((stream(dialect.framing(), body), dropped))
+    let manner = Manner {
+        filler: dialect.keep_alive(),
+        keep_alive: settings.keep_alive,
+        early,
+        numbering,
+        superseded: Bytes::new(),
+        skip: 0,
+    };
+    Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 
 pub(super) fn plan_of(parts: &Parts, settings: &Settings, candidates: Vec<Candidate>) -> Plan {
@@ -143,11 +209,11 @@ pub(super) fn plan_of(parts: &Parts, settings: &Settings, candidates: Vec<Candid
 }
 
 /// What Ollama says when a model was loaded or unloaded.
-fn loaded(asked: &Asked, streams: bool, finish: Finish) -> Response<Body> {
+fn loaded(asked: &Asked, finish: Finish) -> Response<Body> {
     let client = &asked.client;
-    asked.access.asks(streams);
+    asked.access.asks(asked.stream);
     asked.access.ended(End::Done);
-    if !streams {
+    if !asked.stream {
         let answer = Answer { finish: Some(finish), ..Answer::default() };
         let written = wire::whole(client.dialect, &answer, &client.identity, client.style, now());
         return json(StatusCode::OK, written.and_then(Result::ok).unwrap_or_default());
@@ -161,9 +227,15 @@ fn loaded(asked: &Asked, streams: bool, finish: Finish) -> Response<Body> {
     let (writer, reader) = journal::open(READER_BYTES);
     writer.append(frames.drain().collect::<Vec<Bytes>>());
     writer.close();
-    let filler = client.dialect.keep_alive();
-    let body = StreamBody::new(reader, asked.access.clone(), filler, asked.settings.keep_alive, false);
-    stream(client.dialect.framing(), body)
+    let manner = Manner {
+        filler: client.dialect.keep_alive(),
+        keep_alive: asked.settings.keep_alive,
+        early: false,
+        numbering: None,
+        superseded: Bytes::new(),
+        skip: 0,
+    };
+    stream(client.dialect.framing(), StreamBody::new(reader, asked.access.clone(), manner))
 }
 
 /// An attempt that failed before anything was shown.

@@ -2,13 +2,21 @@
 
 mod body;
 mod count;
+mod cursor;
 mod forward;
 mod generate;
 mod health;
+mod label;
 mod models;
 mod plan;
+mod reading;
+mod recorded;
+mod responses;
 mod serving;
+mod streams;
+mod transcript;
 mod whole;
+mod wishes;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,8 +27,11 @@ use http::Response;
 use http::header::HeaderName;
 use tower::Service;
 
+use crate::api::recorded::Visitor;
+use crate::api::streams::Look;
 use crate::downstream::Body;
-use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal};
+use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal, Signer};
+use crate::journal::Journal;
 use crate::server::{Shutdown, Tasks};
 use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
@@ -37,6 +48,10 @@ pub struct Parts {
     pub tasks: Tasks,
     pub shutdown: Shutdown,
     pub metrics: Metrics,
+    pub journal: Journal,
+    pub signer: Signer,
+    /// How long a reader of a record may see nothing.
+    pub keep_alive: Duration,
 }
 
 /// How large and slow a request may be.
@@ -67,11 +82,42 @@ impl Service<Admitted> for Api {
     /// The only dispatcher.
     fn call(&mut self, admitted: Admitted) -> Self::Future {
         let parts = Arc::clone(&self.0);
-        let Admitted { slot, routed } = admitted;
+        let Admitted { slot, caller, routed } = admitted;
         let traced = routed.traced;
-        let anthropic = traced.request.headers().contains_key(ANTHROPIC_VERSION);
+        let request = &traced.request;
+        let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
+        let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
+        let look = || Look::new(request.method(), request.uri(), request.headers());
         match routed.endpoint {
-            Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, slot)),
+            Endpoint::Generate(dialect) => {
+                Box::pin(generate::generate(parts, dialect, traced, (slot, caller)))
+            }
+            Endpoint::Streams => Box::pin(async move { Ok(streams::list(&parts, &visitor)) }),
+            Endpoint::Stream(id) => {
+                let look = look();
+                Box::pin(async move { streams::one(&parts, &id, look, visitor).await })
+            }
+            Endpoint::Conversation { id, raw } => {
+                let look = look();
+                Box::pin(async move {
+                    if raw {
+                        streams::raw(&parts, &id, look, visitor).await
+                    } else {
+                        streams::of_conversation(&parts, &id, look, visitor).await
+                    }
+                })
+            }
+            Endpoint::CancelStream(id) => {
+                Box::pin(async move { streams::cancel_one(&parts, &id, &visitor).await })
+            }
+            Endpoint::SignStream(id) => Box::pin(async move { streams::sign(&parts, &id, &visitor) }),
+            Endpoint::Response(id) => Box::pin(async move {
+                let (method, uri) = (traced.request.method(), traced.request.uri());
+                responses::one(&parts, &id, (method, uri), visitor)
+            }),
+            Endpoint::CancelResponse(id) => {
+                Box::pin(async move { responses::cancel(&parts, &id, &visitor).await })
+            }
             Endpoint::CountTokens => Box::pin(count::count_tokens(parts, traced, slot)),
             Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, slot)),
             Endpoint::Models => Box::pin(async move { Ok(models::list(&parts, anthropic).await) }),

@@ -28,8 +28,19 @@ pub struct StreamConfig {
     #[serde(with = "humantime_serde")]
     pub max_duration: Duration,
     pub max_event_bytes: ByteSize,
-    pub on_disconnect: OnDisconnect,
+    /// Unset: `continue:60s` for a stream that the client named, else `cancel`.
+    pub on_disconnect: Option<OnDisconnect>,
+    pub record: Record,
     pub reasoning_field: ReasoningField,
+}
+
+/// Which streams are recorded.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// Those whose client says that it wants to.
+    Asked,
+    Always,
 }
 
 /// The field for reasoning in OpenAI's dialect.
@@ -59,7 +70,8 @@ impl Default for StreamConfig {
             idle_timeout: Duration::from_mins(2),
             max_duration: Duration::from_mins(30),
             max_event_bytes: ByteSize::mib(4),
-            on_disconnect: OnDisconnect::Cancel,
+            on_disconnect: None,
+            record: Record::Asked,
             reasoning_field: ReasoningField::ReasoningContent,
         }
     }
@@ -84,6 +96,8 @@ pub struct RouteConfig {
     pub max_duration: Option<Duration>,
     #[serde(default)]
     pub on_disconnect: Option<OnDisconnect>,
+    #[serde(default)]
+    pub record: Option<Record>,
     #[serde(default)]
     pub reasoning_field: Option<ReasoningField>,
 }
@@ -133,8 +147,35 @@ pub(super) struct Settings {
     pub(super) commit_after: Duration,
     pub(super) keep_alive: Duration,
     pub(super) first_token_timeout: Duration,
-    pub(super) limits: Limits,
+    idle_timeout: Duration,
+    max_duration: Duration,
+    /// What the configuration says of it, if anything.
+    on_disconnect: Option<OnDisconnect>,
+    pub(super) record: Record,
     pub(super) reasoning_field: ReasoningField,
+}
+
+/// How long a stream that its client named goes on without a reader.
+const LINGER: Duration = Duration::from_mins(1);
+
+impl Settings {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            idle_timeout: self.idle_timeout,
+            max_duration: self.max_duration,
+            on_disconnect: self.on_disconnect.unwrap_or(OnDisconnect::Cancel),
+        }
+    }
+
+    /// How long a record goes on without a reader; `None`: to its end. `named`: its client means to come back.
+    pub(super) fn linger(&self, named: bool, runs_on: bool) -> Option<Duration> {
+        match self.on_disconnect {
+            Some(OnDisconnect::Continue(time)) => Some(time),
+            _ if runs_on => None,
+            None if named => Some(LINGER),
+            None | Some(OnDisconnect::Cancel | OnDisconnect::Drain(_)) => Some(Duration::ZERO),
+        }
+    }
 }
 
 /// One route, ready for use.
@@ -164,11 +205,10 @@ impl Serving {
                 commit_after: route.commit_after.unwrap_or(stream.commit_after),
                 keep_alive: route.keep_alive.unwrap_or(stream.keep_alive),
                 first_token_timeout: route.first_token_timeout.unwrap_or(stream.first_token_timeout),
-                limits: Limits {
-                    idle_timeout: route.idle_timeout.unwrap_or(stream.idle_timeout),
-                    max_duration: route.max_duration.unwrap_or(stream.max_duration),
-                    on_disconnect: route.on_disconnect.unwrap_or(stream.on_disconnect),
-                },
+                idle_timeout: route.idle_timeout.unwrap_or(stream.idle_timeout),
+                max_duration: route.max_duration.unwrap_or(stream.max_duration),
+                on_disconnect: route.on_disconnect.or(stream.on_disconnect),
+                record: route.record.unwrap_or(stream.record),
                 reasoning_field: route.reasoning_field.unwrap_or(stream.reasoning_field),
             },
         };

@@ -1,10 +1,9 @@
 //! Whole answers: passed on where the backend speaks the client's dialect, gathered from a stream where it does not.
 
-use http::{Response, StatusCode};
+use bytes::Bytes;
 
 use crate::api::Parts;
 use crate::api::generate::{Asked, plan_of, refused};
-use crate::downstream::{Body, json};
 use crate::edge::Refusal;
 use crate::relay::{self, Collected};
 use crate::telemetry::{Access, End};
@@ -16,7 +15,7 @@ pub(super) async fn answer(
     parts: &Parts,
     asked: &Asked,
     candidates: Vec<Candidate>,
-) -> Result<(Response<Body>, Dropped), Refusal> {
+) -> Result<(Bytes, Dropped), Refusal> {
     let asking = Box::pin(first_of(parts, asked, candidates));
     until_drained(parts, &asked.access, asking).await.map_err(refused)
 }
@@ -47,18 +46,18 @@ async fn first_of(
     parts: &Parts,
     asked: &Asked,
     candidates: Vec<Candidate>,
-) -> Result<(Response<Body>, Dropped), Attempted> {
+) -> Result<(Bytes, Dropped), Attempted> {
     let mut failed = None;
     for candidate in candidates {
         let result = if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
-            pass_on(parts, asked, candidate).await.map(|response| (response, Dropped::default()))
+            pass_on(parts, asked, candidate).await.map(|body| (body, Dropped::default()))
         } else {
             let plan = plan_of(parts, &asked.settings, vec![candidate]);
             let gathered =
-                relay::collect(&parts.pool, &plan, &asked.client, asked.settings.limits, &asked.access);
+                relay::collect(&parts.pool, &plan, &asked.client, asked.settings.limits(), &asked.access);
             gathered.await.map(|Collected { body, dropped, rest }| {
                 parts.tasks.spawn(rest.rest());
-                (json(StatusCode::OK, body), dropped)
+                (body, dropped)
             })
         };
         match result {
@@ -69,17 +68,17 @@ async fn first_of(
     Err(failed.unwrap_or_else(|| Attempted::retryable(Code::Internal, "no backend was asked")))
 }
 
-async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Response<Body>, Attempted> {
+async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Bytes, Attempted> {
     let Candidate { backend, dialect, body, headers, .. } = candidate;
     let forward = Forward {
         candidates: vec![(backend, body)],
         path: dialect.path(),
         headers,
-        timeout: asked.settings.limits.max_duration,
+        timeout: asked.settings.limits().max_duration,
     };
     let answered = parts.pool.forward(&forward, &asked.access).await?;
     if let Some(usage) = wire::read_usage(dialect, &answered.body) {
         asked.access.tokens(usage.input, usage.output);
     }
-    Ok(json(StatusCode::OK, answered.body))
+    Ok(answered.body)
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::api::{RouteConfig, StreamConfig};
 use crate::config::sections::Sections;
 use crate::edge::KeyConfig;
+use crate::journal;
 use crate::server;
 use crate::telemetry;
 use crate::upstream;
@@ -24,6 +25,7 @@ pub struct Config {
     pub admin: Admin,
     pub log: telemetry::Config,
     pub stream: StreamConfig,
+    pub journal: journal::Config,
     pub keys: Vec<KeyConfig>,
     pub backends: Vec<upstream::Config>,
     pub routes: Vec<RouteConfig>,
@@ -112,6 +114,7 @@ impl Config {
             admin: sections.one("admin"),
             log: sections.one("log"),
             stream: sections.one("stream"),
+            journal: sections.one("journal"),
             keys: sections.many("key"),
             backends: sections.many("backend"),
             routes: sections.many("route"),
@@ -182,6 +185,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.admin), format!("{:?}", default.admin));
         assert_eq!(format!("{:?}", config.log), format!("{:?}", default.log));
         assert_eq!(format!("{:?}", config.stream), format!("{:?}", default.stream));
+        assert_eq!(format!("{:?}", config.journal), format!("{:?}", default.journal));
         assert!(config.keys.is_empty());
     }
 

@@ -44,7 +44,7 @@ impl Lines {
     }
 }
 
-const SECTIONS: [&str; 7] = ["server", "admin", "log", "stream", "key", "backend", "route"];
+const SECTIONS: [&str; 8] = ["server", "admin", "log", "stream", "journal", "key", "backend", "route"];
 
 impl<'t> Sections<'t> {
     pub(super) fn parse(text: &'t str) -> Result<Self, Vec<Problem>> {
@@ -169,6 +169,7 @@ pub(super) fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         ("admin", keys::<crate::config::Admin>()),
         ("log", keys::<crate::telemetry::Config>()),
         ("stream", keys::<crate::api::StreamConfig>()),
+        ("journal", keys::<crate::journal::Config>()),
         ("[key]", keys::<crate::edge::KeyConfig>()),
         ("[backend]", keys::<crate::upstream::Config>()),
         ("[route]", keys::<crate::api::RouteConfig>()),

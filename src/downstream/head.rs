@@ -26,6 +26,15 @@ pub fn stream(framing: Framing, body: StreamBody) -> Response<Body> {
     response
 }
 
+/// What an `EventSource` is told that cannot be served now: to come back. An error status would end it for ever.
+pub fn retry_later(milliseconds: u32) -> Response<Body> {
+    let mut response = Response::new(Body::whole(format!("retry: {milliseconds}\n")));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(Framing::Sse.content_type()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
+    response
+}
+
 /// A whole JSON answer.
 pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::whole(body));

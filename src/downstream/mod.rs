@@ -3,8 +3,10 @@
 
 mod body;
 mod head;
+mod numbering;
 mod stream;
 
 pub use body::Body;
-pub use head::{json, stream};
-pub use stream::StreamBody;
+pub use head::{json, retry_later, stream};
+pub use numbering::Numbering;
+pub use stream::{Manner, StreamBody};

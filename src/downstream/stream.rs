@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::downstream::numbering::Numbering;
 use crate::journal::{Next, Reader};
 use crate::telemetry::Access;
 
@@ -19,14 +20,29 @@ use crate::telemetry::Access;
 #[error("the answer was broken off")]
 pub struct BrokenOff;
 
+/// How a stream is written for one client.
+#[derive(Debug)]
+pub struct Manner {
+    /// What is written when the client has seen nothing for a while.
+    pub filler: &'static [u8],
+    /// How long that is.
+    pub keep_alive: Duration,
+    /// The head goes out before there is content.
+    pub early: bool,
+    /// The events have numbers.
+    pub numbering: Option<Box<Numbering>>,
+    /// What a viewer is told whose place another has taken.
+    pub superseded: Bytes,
+    /// So many bytes are left out at the beginning.
+    pub skip: u64,
+}
+
 /// A stream on its way to one client.
 #[derive(Debug)]
 pub struct StreamBody {
     reader: Reader,
     access: Access,
-    /// What is written when the client has seen nothing for a while.
-    filler: &'static [u8],
-    keep_alive: Duration,
+    manner: Manner,
     last_write: Instant,
     sleep: Pin<Box<Sleep>>,
     /// The timer knows this task.
@@ -78,25 +94,35 @@ impl Drop for LastWords {
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 impl StreamBody {
-    /// `early`: the head goes out before there is content.
-    pub fn new(
-        reader: Reader,
-        access: Access,
-        filler: &'static [u8],
-        keep_alive: Duration,
-        early: bool,
-    ) -> Self {
-        let state = if early { State::Early } else { State::Running };
+    pub fn new(reader: Reader, access: Access, manner: Manner) -> Self {
+        let state = if manner.early { State::Early } else { State::Running };
         Self {
             reader,
             access,
-            filler,
-            keep_alive,
             last_write: Instant::now(),
-            sleep: Box::pin(sleep(keep_alive)),
+            sleep: Box::pin(sleep(manner.keep_alive)),
+            manner,
             armed: false,
             state,
         }
+    }
+
+    /// The frame that was read last, as the client is to see it.
+    fn numbered(&mut self, frame: Bytes) -> Bytes {
+        let mut frame = match &mut self.manner.numbering {
+            Some(numbering) => numbering.write(self.reader.position(), &frame),
+            None => frame,
+        };
+        let skipped = usize::try_from(self.manner.skip).unwrap_or(usize::MAX).min(frame.len());
+        self.manner.skip -= skipped as u64;
+        frame.split_off(skipped)
+    }
+
+    fn write_last(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let written = Arc::new(Mutex::new(Written::default()));
+        self.state = State::Failing(Arc::clone(&written));
+        self.sleep.as_mut().reset(Instant::now() + LAST_WORDS);
+        self.write(Bytes::from_owner(LastWords { bytes, written }))
     }
 
     fn write(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -105,19 +131,28 @@ impl StreamBody {
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
-    fn write_keep_alive(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn write_filler(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.access.metrics().keep_alive();
-        self.write(Bytes::from_static(self.filler))
+        self.write(Bytes::from_static(self.manner.filler))
     }
 
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.reader.poll_next(cx) {
-            Poll::Ready(Next::Frame(frame)) => self.write(frame),
-            Poll::Ready(Next::LastWords(bytes)) => {
-                let written = Arc::new(Mutex::new(Written::default()));
-                self.state = State::Failing(Arc::clone(&written));
-                self.sleep.as_mut().reset(Instant::now() + LAST_WORDS);
-                self.write(Bytes::from_owner(LastWords { bytes, written }))
+            Poll::Ready(Next::Frame(frame)) => {
+                let frame = self.numbered(frame);
+                self.write(frame)
+            }
+            Poll::Ready(Next::LastWords(frame)) => {
+                let frame = self.numbered(frame);
+                self.write_last(frame)
+            }
+            Poll::Ready(Next::Superseded) => {
+                let words = std::mem::take(&mut self.manner.superseded);
+                let words = match &self.manner.numbering {
+                    Some(numbering) => numbering.aside(&words),
+                    None => words,
+                };
+                self.write_last(words)
             }
             Poll::Ready(Next::Done) => {
                 self.state = State::Ended;
@@ -138,11 +173,11 @@ impl StreamBody {
         }
         self.armed = true;
         while self.sleep.as_mut().poll(cx).is_ready() {
-            let due = self.last_write + self.keep_alive;
+            let due = self.last_write + self.manner.keep_alive;
             if Instant::now() >= due {
-                self.sleep.as_mut().reset(Instant::now() + self.keep_alive);
+                self.sleep.as_mut().reset(Instant::now() + self.manner.keep_alive);
                 self.armed = false;
-                return self.write_keep_alive();
+                return self.write_filler();
             }
             self.sleep.as_mut().reset(due);
         }
@@ -175,7 +210,7 @@ impl Body for StreamBody {
         match &self.state {
             State::Early => {
                 self.state = State::Running;
-                self.write_keep_alive()
+                self.write_filler()
             }
             State::Running => self.poll_running(cx),
             State::Failing(written) => {

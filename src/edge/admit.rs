@@ -100,7 +100,10 @@ impl<S: Service<Admitted, Error = Refusal>> Service<Known> for Admit<S> {
 
     fn call(&mut self, known: Known) -> Self::Future {
         match self.check(&known) {
-            Ok(slot) => Either::Left(self.inner.call(Admitted { slot, routed: known.routed })),
+            Ok(slot) => {
+                let Known { caller, routed } = known;
+                Either::Left(self.inner.call(Admitted { slot, caller, routed }))
+            }
             Err(refusal) => Either::Right(ready(Err(refusal.unread(known.routed.traced.request)))),
         }
     }

@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tower::{Layer, Service};
 
-use crate::edge::{Endpoint, Known, Refusal, Routed};
+use crate::edge::{Endpoint, Grant, Known, Refusal, Routed, Signer};
 use crate::wire::Code;
 
 /// `[[key]]`.
@@ -65,7 +65,11 @@ pub struct Keys(Arc<HashMap<[u8; 32], Caller>>);
 
 /// Whose key it is.
 #[derive(Clone, Debug)]
-pub struct Caller(Option<Arc<Owner>>);
+pub struct Caller {
+    owner: Option<Arc<Owner>>,
+    /// The address is signed: it opens the one stream that it names, whoever's it is.
+    signed: bool,
+}
 
 #[derive(Debug)]
 struct Owner {
@@ -76,19 +80,29 @@ struct Owner {
 }
 
 impl Caller {
+    /// Everybody, where there are no keys or none is asked for.
+    fn anyone() -> Self {
+        Self { owner: None, signed: false }
+    }
+
+    /// Does the address itself allow what is asked, without a key?
+    pub fn is_signed(&self) -> bool {
+        self.signed
+    }
+
     /// The name of the key; `None` where there are no keys.
     pub fn name(&self) -> Option<&str> {
-        self.0.as_ref().map(|owner| owner.name.as_str())
+        self.owner.as_ref().map(|owner| owner.name.as_str())
     }
 
     /// The caller's limit of streams and how many it has.
     pub(super) fn streams(&self) -> Option<(usize, &Arc<AtomicUsize>)> {
-        let owner = self.0.as_ref()?;
+        let owner = self.owner.as_ref()?;
         Some((owner.max_streams?, &owner.streams))
     }
 
     fn may(&self, scope: Scope) -> bool {
-        self.0.as_ref().is_none_or(|owner| owner.scopes.contains(&scope))
+        self.owner.as_ref().is_none_or(|owner| owner.scopes.contains(&scope))
     }
 }
 
@@ -96,12 +110,13 @@ impl Keys {
     /// `configs` have been checked.
     pub fn new(configs: &[KeyConfig]) -> Self {
         let caller = |config: &KeyConfig| {
-            Caller(Some(Arc::new(Owner {
+            let owner = Owner {
                 name: config.name.clone(),
                 scopes: config.scopes.iter().copied().collect(),
                 max_streams: config.max_streams,
                 streams: Arc::default(),
-            })))
+            };
+            Caller { owner: Some(Arc::new(owner)), signed: false }
         };
         Self(Arc::new(configs.iter().filter_map(|config| Some((config.digest()?, caller(config)))).collect()))
     }
@@ -109,7 +124,7 @@ impl Keys {
     /// The same answer for a key that is missing, unknown or of another shape.
     fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
         if self.0.is_empty() {
-            return Some(Caller(None));
+            return Some(Caller::anyone());
         }
         let key = key(headers)?;
         let digest: [u8; 32] = Sha256::digest(key).into();
@@ -130,7 +145,16 @@ fn key(headers: &HeaderMap) -> Option<&[u8]> {
 /// What an endpoint asks of a key; `None`: open to all.
 fn scope(endpoint: &Endpoint) -> Option<Scope> {
     match endpoint {
-        Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::Forward(_) => Some(Scope::Inference),
+        Endpoint::Generate(_)
+        | Endpoint::CountTokens
+        | Endpoint::Forward(_)
+        | Endpoint::Streams
+        | Endpoint::Stream(_)
+        | Endpoint::CancelStream(_)
+        | Endpoint::SignStream(_)
+        | Endpoint::Conversation { .. }
+        | Endpoint::Response(_)
+        | Endpoint::CancelResponse(_) => Some(Scope::Inference),
         Endpoint::Models | Endpoint::Model(_) | Endpoint::Tags | Endpoint::Running => Some(Scope::Models),
         Endpoint::Version | Endpoint::Root | Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics => None,
     }
@@ -138,12 +162,16 @@ fn scope(endpoint: &Endpoint) -> Option<Scope> {
 
 /// Finds out who calls, and whether they may.
 #[derive(Clone, Debug)]
-pub struct AuthLayer(pub Keys);
+pub struct AuthLayer {
+    pub keys: Keys,
+    pub signer: Signer,
+}
 
 /// See [`AuthLayer`].
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     keys: Keys,
+    signer: Signer,
     inner: S,
 }
 
@@ -151,15 +179,18 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { keys: self.0.clone(), inner }
+        Auth { keys: self.keys.clone(), signer: self.signer.clone(), inner }
     }
 }
 
 impl<S> Auth<S> {
     fn check(&self, routed: &Routed) -> Result<Caller, Refusal> {
         let Some(scope) = scope(&routed.endpoint) else {
-            return Ok(Caller(None));
+            return Ok(Caller::anyone());
         };
+        if self.is_signed(routed) {
+            return Ok(Caller { owner: None, signed: true });
+        }
         let caller = self.keys.caller(routed.traced.request.headers()).ok_or_else(|| {
             Refusal::new(
                 Code::Unauthorized,
@@ -174,6 +205,36 @@ impl<S> Auth<S> {
             return Err(Refusal::new(Code::Forbidden, "this API key may not do that"));
         }
         Ok(caller)
+    }
+}
+
+impl<S> Auth<S> {
+    fn is_signed(&self, routed: &Routed) -> bool {
+        let request = &routed.traced.request;
+        let (stream, grant) = match &routed.endpoint {
+            Endpoint::Stream(id) if matches!(*request.method(), Method::GET | Method::HEAD) => {
+                (id, Grant::Read)
+            }
+            Endpoint::Stream(id) | Endpoint::CancelStream(id) => (id, Grant::Cancel),
+            Endpoint::Generate(_)
+            | Endpoint::CountTokens
+            | Endpoint::Forward(_)
+            | Endpoint::Models
+            | Endpoint::Model(_)
+            | Endpoint::Tags
+            | Endpoint::Running
+            | Endpoint::Version
+            | Endpoint::Root
+            | Endpoint::Streams
+            | Endpoint::SignStream(_)
+            | Endpoint::Conversation { .. }
+            | Endpoint::Response(_)
+            | Endpoint::CancelResponse(_)
+            | Endpoint::Healthz
+            | Endpoint::Readyz
+            | Endpoint::Metrics => return false,
+        };
+        request.uri().query().is_some_and(|query| self.signer.allows(query, stream, grant))
     }
 }
 

@@ -110,7 +110,8 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 fn name(origin: &HeaderValue, headers: &mut HeaderMap) {
-    const EXPOSED: &str = "x-request-id, x-dropped-fields, retry-after, x-should-retry";
+    const EXPOSED: &str = "x-request-id, x-dropped-fields, retry-after, x-should-retry, \
+         location, stream-id, stream-resumed-after, stream-earliest-id, preference-applied";
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     headers.append(VARY, HeaderValue::from_static("origin"));

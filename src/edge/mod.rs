@@ -7,6 +7,7 @@ mod cors;
 mod guard;
 mod refuse;
 mod route;
+mod sign;
 mod trace;
 
 use http::Request;
@@ -20,6 +21,7 @@ pub use cors::{Cors, CorsLayer};
 pub use guard::{Guard, GuardLayer, Names};
 pub use refuse::{Refusal, read_over};
 pub use route::{ANTHROPIC_VERSION, Door, Endpoint, Forwarded, Route, RouteLayer, Routes};
+pub use sign::{Grant, Signer};
 pub use trace::{Trace, TraceLayer};
 
 /// A request and the record of it.
@@ -47,5 +49,6 @@ pub struct Known {
 #[derive(Debug)]
 pub struct Admitted {
     pub slot: Option<Slot>,
+    pub caller: Caller,
     pub routed: Routed,
 }

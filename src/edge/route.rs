@@ -33,6 +33,23 @@ pub enum Endpoint {
     Version,
     /// `GET /`: what Ollama's clients look for.
     Root,
+    /// `GET /v1/streams`.
+    Streams,
+    /// `GET|HEAD|DELETE /v1/streams/{id}`.
+    Stream(String),
+    /// `POST /v1/streams/{id}/cancel`.
+    CancelStream(String),
+    /// `POST /v1/streams/{id}/token`.
+    SignStream(String),
+    /// `GET /v1/conversations/{id}/stream`, and with `DELETE` llama.cpp's `/v1/stream/{id}`.
+    Conversation {
+        id: String,
+        raw: bool,
+    },
+    /// `GET|DELETE /v1/responses/{id}`.
+    Response(String),
+    /// `POST /v1/responses/{id}/cancel`.
+    CancelResponse(String),
     Healthz,
     Readyz,
     /// On the admin listener only.
@@ -126,6 +143,7 @@ struct Entry {
 
 const POST: &[Method] = &[Method::POST];
 const GET: &[Method] = &[Method::GET, Method::HEAD];
+const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
 
 impl Routes {
     /// What clients see.
@@ -150,6 +168,14 @@ impl Routes {
             ("/api/ps", GET, Endpoint::Running),
             ("/api/version", GET, Endpoint::Version),
             ("/", GET, Endpoint::Root),
+            ("/v1/streams", GET, Endpoint::Streams),
+            ("/v1/streams/{id}", GET_DELETE, Endpoint::Stream(String::new())),
+            ("/v1/streams/{id}/cancel", POST, Endpoint::CancelStream(String::new())),
+            ("/v1/streams/{id}/token", POST, Endpoint::SignStream(String::new())),
+            ("/v1/conversations/{id}/stream", GET, Endpoint::Conversation { id: String::new(), raw: false }),
+            ("/v1/stream/{id}", GET_DELETE, Endpoint::Conversation { id: String::new(), raw: true }),
+            ("/v1/responses/{id}", GET_DELETE, Endpoint::Response(String::new())),
+            ("/v1/responses/{id}/cancel", POST, Endpoint::CancelResponse(String::new())),
             ("/healthz", GET, Endpoint::Healthz),
             ("/readyz", GET, Endpoint::Readyz),
         ])
@@ -187,10 +213,21 @@ impl Routes {
             let allow = HeaderValue::try_from(allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
             return Err(refusal.header(ALLOW, allow));
         }
-        Ok(match (&found.value.endpoint, found.params.get("id")) {
-            (Endpoint::Model(_), Some(id)) => Endpoint::Model(percent_decode(id)),
-            (endpoint, _) => endpoint.clone(),
-        })
+        let mut endpoint = found.value.endpoint.clone();
+        if let (
+            Endpoint::Model(name)
+            | Endpoint::Stream(name)
+            | Endpoint::CancelStream(name)
+            | Endpoint::SignStream(name)
+            | Endpoint::Conversation { id: name, .. }
+            | Endpoint::Response(name)
+            | Endpoint::CancelResponse(name),
+            Some(given),
+        ) = (&mut endpoint, found.params.get("id"))
+        {
+            *name = percent_decode(given);
+        }
+        Ok(endpoint)
     }
 }
 

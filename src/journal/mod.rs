@@ -1,29 +1,63 @@
-//! The journal: the frames of a stream between the relay that writes them and the connection that reads them. It keeps bytes
-//! and numbers and knows neither JSON nor HTTP, so what is read is what was written.
+//! The journal: the frames of a stream between the relay that writes them and the connections that read them. It keeps bytes and
+//! numbers and knows neither JSON nor HTTP, so a replay is what was written.
 //!
-//! Frames are forgotten as they are read. A reader that falls behind holds up the writer, and with it the backend; a reader
-//! that goes away is known to the writer at once.
+//! ```text
+//! relay → Writer → live:   one reader, frames are forgotten as they are read, a slow reader holds up the backend
+//!                → Record: any number of readers from any frame on, kept for a while behind the end
+//! ```
+//!
+//! Records are found by their id, by the conversation they belong to, and by the key of the request that made them, always
+//! within what belongs to one owner.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
+mod live;
+mod record;
+mod shelf;
+
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use bytesize::ByteSize;
+use serde::Deserialize;
 
-/// Opens the journal of one stream. `bound` is how many bytes may wait for the reader before the writer is held up.
+pub use record::{Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
+pub use shelf::{Busy, Created, Journal, Key, New, OpenError};
+
+/// `[journal]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How long a stream can be read again behind its end.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// How much is kept of one stream; of a longer one, the newest.
+    pub max_stream_bytes: ByteSize,
+    /// How much is kept of all streams.
+    pub max_bytes: ByteSize,
+    /// How many may read one stream at a time.
+    pub max_readers: usize,
+    /// How long a signed address is good for.
+    #[serde(with = "humantime_serde")]
+    pub url_lifetime: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_mins(10),
+            max_stream_bytes: ByteSize::mib(8),
+            max_bytes: ByteSize::mib(256),
+            max_readers: 64,
+            url_lifetime: Duration::from_hours(1),
+        }
+    }
+}
+
+/// Opens a stream that is not recorded. `bound` is how many bytes may wait for the reader before the writer is held up.
 pub fn open(bound: usize) -> (Writer, Reader) {
-    let shared = Arc::new(Mutex::new(State {
-        frames: VecDeque::new(),
-        bytes: 0,
-        bound,
-        end: None,
-        read: true,
-        reader: None,
-        writer: None,
-    }));
-    (Writer { shared: Arc::clone(&shared) }, Reader { shared })
+    let (writer, reader) = live::open(bound);
+    (Writer(WriterKind::Live(writer)), Reader(ReaderKind::Live(reader)))
 }
 
 /// How a stream ended.
@@ -41,7 +75,7 @@ pub enum Backlog {
     Room,
     /// The bound is reached: wait for room.
     Full,
-    /// Nobody reads any more.
+    /// Nobody reads any more, or the stream was cancelled: [`Writer::abandoned`] says which.
     Abandoned,
 }
 
@@ -52,216 +86,100 @@ pub enum Next {
     /// The last frame of a stream that failed.
     LastWords(Bytes),
     Done,
-    /// The writer went away without an end.
+    /// The writer went away without an end, or the reader fell behind what is kept.
     Lost,
-}
-
-#[derive(Debug)]
-struct State {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    bound: usize,
-    end: Option<End>,
-    read: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    /// A newer viewer has taken this one's place.
+    Superseded,
 }
 
 /// The side that appends. Dropping it without [`Writer::close`] or [`Writer::fail`] breaks the stream off.
 #[derive(Debug)]
-pub struct Writer {
-    shared: Arc<Mutex<State>>,
+pub struct Writer(WriterKind);
+
+#[derive(Debug)]
+enum WriterKind {
+    Live(live::Writer),
+    Recorded(record::Writer),
 }
 
-/// The side that reads. Dropping it abandons the stream.
+/// The side that reads. Dropping it abandons a stream that is not recorded.
 #[derive(Debug)]
-pub struct Reader {
-    shared: Arc<Mutex<State>>,
+pub struct Reader(ReaderKind);
+
+#[derive(Debug)]
+enum ReaderKind {
+    Live(live::Reader),
+    Recorded(record::Reader),
 }
 
 impl Writer {
-    /// Adds frames, and wakes the reader once.
+    fn recorded(record: Arc<Record>) -> Self {
+        Self(WriterKind::Recorded(record::Writer::new(record)))
+    }
+
+    /// Must the stream's end be told even if nobody reads it now?
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.0, WriterKind::Recorded(_))
+    }
+
+    /// Adds frames, and wakes the readers once.
     pub fn append(&self, frames: impl IntoIterator<Item = Bytes>) -> Backlog {
-        let mut state = self.shared.lock();
-        state.push(frames);
-        state.wake_reader();
-        match (state.read, state.bytes < state.bound) {
-            (false, _) => Backlog::Abandoned,
-            (true, true) => Backlog::Room,
-            (true, false) => Backlog::Full,
+        match &self.0 {
+            WriterKind::Live(writer) => writer.append(frames),
+            WriterKind::Recorded(writer) => writer.append(frames),
         }
     }
 
     /// Ends a stream that is complete.
     pub fn close(self) {
-        self.end(None, End::Done);
+        match &self.0 {
+            WriterKind::Live(writer) => writer.end(None, End::Done),
+            WriterKind::Recorded(writer) => writer.end(None, Ended::done()),
+        }
     }
 
-    /// Ends a stream that failed, with its last words.
-    pub fn fail(self, frame: Bytes) {
-        self.end(Some(frame), End::Failed);
-    }
-
-    fn end(&self, frame: Option<Bytes>, end: End) {
-        let mut state = self.shared.lock();
-        state.push(frame);
-        state.end = Some(end);
-        state.wake_reader();
+    /// Ends a stream that failed, with its last words; `reason` is one word for why.
+    pub fn fail(self, frame: Bytes, reason: &'static str) {
+        match &self.0 {
+            WriterKind::Live(writer) => writer.end(Some(frame), End::Failed),
+            WriterKind::Recorded(writer) => writer.end(Some(frame), Ended::failed(reason)),
+        }
     }
 
     /// Waits until fewer than the bound's bytes wait for the reader, or it is gone. Cancel safe.
     pub async fn room(&self) {
-        poll_fn(|cx| self.poll(cx, |state| !state.read || state.bytes < state.bound)).await;
-    }
-
-    /// Waits until nobody reads any more. Cancel safe.
-    pub async fn abandoned(&self) {
-        poll_fn(|cx| self.poll(cx, |state| !state.read)).await;
-    }
-
-    fn poll(&self, cx: &Context<'_>, ready: impl Fn(&State) -> bool) -> Poll<()> {
-        let mut state = self.shared.lock();
-        if ready(&state) {
-            return Poll::Ready(());
+        match &self.0 {
+            WriterKind::Live(writer) => writer.room().await,
+            WriterKind::Recorded(_) => {} // a slow reader of a record holds up nobody
         }
-        remember(&mut state.writer, cx);
-        Poll::Pending
+    }
+
+    /// Waits until nobody reads any more, and for as long as the record says, or until the stream is cancelled. Cancel safe.
+    pub async fn abandoned(&self) -> Gone {
+        match &self.0 {
+            WriterKind::Live(writer) => {
+                writer.abandoned().await;
+                Gone::Left
+            }
+            WriterKind::Recorded(writer) => writer.abandoned().await,
+        }
     }
 }
 
 impl Reader {
     /// The next frame or the end. Cancel safe.
     pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
-        let mut state = self.shared.lock();
-        if let Some(frame) = state.frames.pop_front() {
-            let was_full = state.bytes >= state.bound;
-            state.bytes -= frame.len();
-            if was_full && state.bytes < state.bound {
-                state.wake_writer();
-            }
-            let last = state.frames.is_empty() && state.end == Some(End::Failed);
-            return Poll::Ready(if last { Next::LastWords(frame) } else { Next::Frame(frame) });
-        }
-        match state.end {
-            Some(End::Done) => Poll::Ready(Next::Done),
-            Some(End::Failed) => Poll::Ready(Next::Lost),
-            None => {
-                remember(&mut state.reader, cx);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl State {
-    /// What nobody reads is not kept.
-    fn push(&mut self, frames: impl IntoIterator<Item = Bytes>) {
-        for frame in frames {
-            if self.read {
-                self.bytes += frame.len();
-                self.frames.push_back(frame);
-            }
+        match &mut self.0 {
+            ReaderKind::Live(reader) => reader.poll_next(cx),
+            ReaderKind::Recorded(reader) => reader.poll_next(cx),
         }
     }
 
-    fn wake_reader(&mut self) {
-        if let Some(waker) = self.reader.take() {
-            waker.wake();
+    /// The number of the last frame of a record that was given; 0 if none was.
+    pub fn position(&self) -> u64 {
+        match &self.0 {
+            ReaderKind::Live(_) => 0,
+            ReaderKind::Recorded(reader) => reader.position(),
         }
-    }
-
-    fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
-            waker.wake();
-        }
-    }
-}
-
-fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        _ => *slot = Some(cx.waker().clone()),
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        if state.end.is_none() {
-            state.end = Some(End::Failed);
-            state.wake_reader();
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.read = false;
-        state.frames.clear();
-        state.wake_writer();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    fn next(reader: &mut Reader) -> Option<Next> {
-        let cx = Context::from_waker(Waker::noop());
-        match reader.poll_next(&cx) {
-            Poll::Ready(next) => Some(next),
-            Poll::Pending => None,
-        }
-    }
-
-    #[test]
-    fn frames_come_in_order_and_then_the_end() {
-        let (writer, mut reader) = open(100);
-        assert_eq!(next(&mut reader), None);
-        writer.append([Bytes::from("a"), Bytes::from("b")]);
-        writer.close();
-        assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("a"))));
-        assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("b"))));
-        assert_eq!(next(&mut reader), Some(Next::Done));
-    }
-
-    #[test]
-    fn a_failed_stream_says_which_words_are_its_last() {
-        let (writer, mut reader) = open(100);
-        writer.append([Bytes::from("a")]);
-        writer.fail(Bytes::from("error"));
-        assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("a"))));
-        assert_eq!(next(&mut reader), Some(Next::LastWords(Bytes::from("error"))));
-        assert_eq!(next(&mut reader), Some(Next::Lost));
-    }
-
-    #[test]
-    fn a_writer_that_is_dropped_loses_the_stream() {
-        let (writer, mut reader) = open(100);
-        drop(writer);
-        assert_eq!(next(&mut reader), Some(Next::Lost));
-    }
-
-    #[test]
-    fn a_reader_that_falls_behind_holds_up_the_writer() {
-        let (writer, mut reader) = open(3);
-        assert!(writer.room().now_or_never().is_some());
-        writer.append([Bytes::from("ab"), Bytes::from("cd")]);
-        assert!(writer.room().now_or_never().is_none());
-        next(&mut reader);
-        assert!(writer.room().now_or_never().is_some());
-    }
-
-    #[test]
-    fn a_reader_that_is_dropped_abandons_the_stream() {
-        let (writer, reader) = open(3);
-        writer.append([Bytes::from("abcd")]);
-        assert!(writer.abandoned().now_or_never().is_none());
-        drop(reader);
-        assert!(writer.abandoned().now_or_never().is_some());
-        assert!(writer.room().now_or_never().is_some());
     }
 }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::journal::{Backlog, Writer};
+use crate::journal::{Backlog, Gone, Writer};
 use crate::relay::meter::Meter;
 use crate::relay::rewrite::{Rewrite, Step};
 use crate::relay::timers::Timers;
@@ -31,6 +31,8 @@ pub struct Job {
     pub client: Client,
     pub limits: Limits,
     pub writer: Writer,
+    /// What is waited for before a backend is asked.
+    pub after: Option<BoxFuture<'static, ()>>,
     /// Told when first content has come, and what its backend was not told; or why none will come. Nobody there: the head is out already.
     pub opened: oneshot::Sender<Result<Dropped, Attempted>>,
     pub access: Access,
@@ -56,7 +58,7 @@ struct Outside {
 /// How a stream came to its end.
 enum Ending {
     Done,
-    ClientGone,
+    Abandoned(Gone),
     Failed(Failure),
     /// The backend said so itself, in the client's dialect.
     FailedSame {
@@ -74,24 +76,30 @@ pub fn now() -> Timestamp {
 /// Relays one stream to its end. What is left to read behind the end, for the sake of the backend's connection, is given back:
 /// [`FrameStream::rest`] is for a time when the stream no longer counts.
 pub async fn run(job: Job) -> Option<Box<FrameStream>> {
-    let Job { pool, plan, client, limits, writer, opened, access, drained } = job;
+    let Job { pool, plan, client, limits, writer, after, opened, access, drained } = job;
     let _live = access.metrics().stream();
     access.asks(true);
     let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), drained };
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
-    let opening = Box::pin(open(pool, plan, access.clone(), &mut outside));
+    let asking = async {
+        if let Some(after) = after {
+            after.await;
+        }
+        pool.open(&plan, &access).await
+    };
+    let opening = Box::pin(open(asking, &mut outside));
     let stream = match opening.await {
-        Ok(Some(stream)) => stream,
-        Ok(None) => {
-            access.ended(End::ClientGone);
+        Ok(Ok(stream)) => stream,
+        Ok(Err(gone)) => {
+            access.ended(outcome(gone));
+            if outside.writer.is_recorded() {
+                give_up(&client, outside.writer, opened, refusal(abandoned(gone)));
+            }
             return None;
         }
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()));
-            if let Err(Err(attempted)) = opened.send(Err(attempted)) {
-                let Client { dialect, identity, style } = &client;
-                outside.writer.fail(wire::failed(*dialect, identity, *style, &attempted.failure));
-            }
+            give_up(&client, outside.writer, opened, attempted);
             return None;
         }
     };
@@ -108,19 +116,51 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     Box::pin(pump.end(ending, outside, limits.on_disconnect)).await
 }
 
-/// Opens a backend; `None` if the client left meanwhile.
+/// Says that there will be no content: to whoever waits for the head, else in the stream. A record keeps it in any case.
+fn give_up(
+    client: &Client,
+    writer: Writer,
+    opened: oneshot::Sender<Result<Dropped, Attempted>>,
+    attempted: Attempted,
+) {
+    let failure = attempted.failure.clone();
+    let told = opened.send(Err(attempted)).is_ok();
+    if !told || writer.is_recorded() {
+        let Client { dialect, identity, style } = client;
+        writer.fail(wire::failed(*dialect, identity, *style, &failure), failure.code.name());
+    }
+}
+
+/// How a stream ends that nobody reads, in the words of the log.
+fn outcome(gone: Gone) -> End {
+    match gone {
+        Gone::Left => End::ClientGone,
+        Gone::Cancelled | Gone::Superseded => End::Failed(abandoned(gone).code.name()),
+    }
+}
+
+/// What those are told who come back to a stream that did not go on.
+pub fn abandoned(gone: Gone) -> Failure {
+    match gone {
+        Gone::Left => Failure::new(Code::Cancelled, "nobody read this stream any more"),
+        Gone::Cancelled => Failure::new(Code::Cancelled, "this stream was cancelled"),
+        Gone::Superseded => {
+            Failure::new(Code::Superseded, "a newer request of this conversation took its place")
+        }
+    }
+}
+
+/// Opens a backend, unless the stream is abandoned meanwhile.
 async fn open(
-    pool: Pool,
-    plan: Plan,
-    access: Access,
+    asking: impl Future<Output = Result<Opened, Attempted>>,
     outside: &mut Outside,
-) -> Result<Option<Opened>, Attempted> {
+) -> Result<Result<Opened, Gone>, Attempted> {
     tokio::select! {
         biased;
-        () = outside.writer.abandoned() => Ok(None),
+        gone = outside.writer.abandoned() => Ok(Err(gone)),
         () = &mut outside.drained => Err(refusal(draining())),
         failure = outside.timers.max_duration() => Err(refusal(failure)),
-        result = pool.open(&plan, &access) => result.map(Some),
+        result = asking => result.map(Ok),
     }
 }
 
@@ -147,7 +187,7 @@ impl Pump {
         loop {
             match writer.append(self.out.drain(..)) {
                 Backlog::Room => {}
-                Backlog::Abandoned => return Ending::ClientGone,
+                Backlog::Abandoned => return Ending::Abandoned(writer.abandoned().await),
                 // The backend is held up now, so its silence does not count.
                 Backlog::Full => tokio::select! {
                     biased;
@@ -161,7 +201,7 @@ impl Pump {
             let next = tokio::select! {
                 biased;
                 next = self.frames.next() => next,
-                () = writer.abandoned() => return Ending::ClientGone,
+                gone = writer.abandoned() => return Ending::Abandoned(gone),
                 failure = timers.expired() => return Ending::Failed(failure),
                 () = drained.as_mut() => return Ending::Failed(draining()),
             };
@@ -233,8 +273,8 @@ impl Pump {
                 self.meter.ended(End::Done);
                 return Some(self.frames);
             }
-            Ending::ClientGone => {
-                if let OnDisconnect::Drain(limit) = on_disconnect {
+            Ending::Abandoned(gone) => {
+                if let (Gone::Left, OnDisconnect::Drain(limit)) = (gone, on_disconnect) {
                     tokio::select! {
                         biased;
                         () = self.read_on() => {}
@@ -242,15 +282,19 @@ impl Pump {
                         () = drained => {}
                     }
                 }
-                self.meter.ended(End::ClientGone);
+                self.meter.ended(outcome(gone));
+                if writer.is_recorded() {
+                    let failure = abandoned(gone);
+                    writer.fail(self.rewrite.last_words(&failure), failure.code.name());
+                }
             }
             Ending::Failed(failure) => {
                 self.meter.ended(End::Failed(failure.code.name()));
-                writer.fail(self.rewrite.last_words(&failure));
+                writer.fail(self.rewrite.last_words(&failure), failure.code.name());
             }
             Ending::FailedSame { frame, code } => {
                 self.meter.ended(End::Failed(code.name()));
-                writer.fail(frame);
+                writer.fail(frame, code.name());
             }
         }
         None

@@ -26,17 +26,21 @@ pub enum OnDisconnect {
     Cancel,
     /// Read on for so long, to learn the usage.
     Drain(Duration),
+    /// Go on for so long, for a reader to come back. A stream that is not recorded is cancelled.
+    Continue(Duration),
 }
 
 impl<'de> Deserialize<'de> for OnDisconnect {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let drain = text.strip_prefix("drain:").and_then(|time| humantime::parse_duration(time).ok());
-        match (text.as_str(), drain) {
-            ("cancel", _) => Ok(Self::Cancel),
-            (_, Some(limit)) => Ok(Self::Drain(limit)),
-            _ => Err(D::Error::custom("expected \"cancel\" or \"drain:TIME\", as in \"drain:10s\"")),
+        let time = |kind: &str| text.strip_prefix(kind).and_then(|time| humantime::parse_duration(time).ok());
+        if text == "cancel" {
+            return Ok(Self::Cancel);
         }
+        let timed = time("drain:").map(Self::Drain).or_else(|| time("continue:").map(Self::Continue));
+        timed.ok_or_else(|| {
+            D::Error::custom("expected \"cancel\", \"drain:TIME\" or \"continue:TIME\", as in \"drain:10s\"")
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::server::phase::{Expired, Phase};
@@ -30,7 +31,12 @@ pub(super) struct Terms {
     pub(super) max_header_bytes: usize,
 }
 
-/// How long the last words of streams may take when the time to drain is over.
+/// Ends the connection that a request came on, when it does not end by itself: it may hang in a write. Among the extensions of
+/// every request.
+#[derive(Clone, Debug)]
+pub struct Hangup(pub CancellationToken);
+
+/// How long the last words of streams may take when their connection is to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -44,10 +50,13 @@ where
 {
     let phase = Phase::new();
     let (socket, watch) = Socket::new(stream, phase.clone());
+    let hangup = CancellationToken::new();
     let answer = {
         let phase = phase.clone();
-        service_fn(move |request| {
+        let hangup = hangup.clone();
+        service_fn(move |mut request| {
             phase.serves();
+            request.extensions_mut().insert(Hangup(hangup.clone()));
             let (answer, phase) = (service.clone().call(request), phase.clone());
             async move { answer.await.map(|response| response.map(|body| phase.answers(body))) }
         })
@@ -62,6 +71,7 @@ where
         biased;
         result = connection.as_mut() => log(result),
         () = watch.closed(&phase) => {}
+        () = async { hangup.cancelled().await; sleep(LAST_WORDS).await } => {}
         expired = phase.expired(terms.header_timeout) => if expired == Expired::Head {
             watch.say(TOO_SLOW);
         },

@@ -27,6 +27,7 @@ use tower::Service;
 use crate::server::connection::Terms;
 use crate::telemetry::Metrics;
 
+pub use connection::Hangup;
 pub use listen::bind;
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;

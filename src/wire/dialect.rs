@@ -27,6 +27,19 @@ pub enum Framing {
 }
 
 impl Dialect {
+    /// The dialect of a route.
+    pub fn at(path: &str) -> Option<Self> {
+        let all = [
+            Self::OpenAiChat,
+            Self::OpenAiCompletions,
+            Self::OpenAiResponses,
+            Self::Anthropic,
+            Self::OllamaChat,
+            Self::OllamaGenerate,
+        ];
+        all.into_iter().find(|dialect| dialect.path() == path)
+    }
+
     /// The route that a client asks and that a backend is asked at.
     pub fn path(self) -> &'static str {
         match self {

@@ -25,6 +25,11 @@ pub enum Code {
     FrameTooLarge,
     MaxDuration,
     QueueFull,
+    /// Another stream of the conversation, or another viewer of this one, took its place.
+    Superseded,
+    /// The replica that ran the stream is gone.
+    ProducerLost,
+    Cancelled,
     Draining,
     Internal,
 }
@@ -46,6 +51,9 @@ impl Code {
             Self::FrameTooLarge => "frame_too_large",
             Self::MaxDuration => "max_duration",
             Self::QueueFull => "queue_full",
+            Self::Superseded => "superseded",
+            Self::ProducerLost => "producer_lost",
+            Self::Cancelled => "cancelled",
             Self::Draining => "draining",
             Self::Internal => "internal",
         }
@@ -60,9 +68,11 @@ impl Code {
             Self::ModelNotFound => 404,
             Self::PayloadTooLarge => 413,
             Self::RateLimited => 429,
+            Self::Superseded | Self::Cancelled => 409,
             Self::UpstreamUnreachable
             | Self::UpstreamError
             | Self::UpstreamTruncated
+            | Self::ProducerLost
             | Self::FrameTooLarge => 502,
             Self::UpstreamStalled | Self::FirstTokenTimeout | Self::MaxDuration => 504,
             Self::QueueFull | Self::Draining => 503,

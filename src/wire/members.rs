@@ -16,6 +16,12 @@ pub(super) fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Field<'_>)>, Par
     Ok(present(all))
 }
 
+/// All members of a JSON object as they stand there; none of what is no object.
+pub(super) fn all_members(object: &str) -> Vec<(Cow<'_, str>, &str)> {
+    let all = serde_json::from_str(object).map(|AllMembers(all)| all).unwrap_or_default();
+    all.into_iter().map(|(key, value)| (key, value.get())).collect()
+}
+
 fn present<'a>(all: Vec<(Cow<'a, str>, &'a RawValue)>) -> Vec<(Cow<'a, str>, Field<'a>)> {
     let fields = all.into_iter().map(|(key, value)| (key, Field::of(value)));
     fields.filter(|(_, field)| !field.is_absent()).collect()

@@ -1,4 +1,4 @@
-//! What a Responses client may not ask for while no response is kept.
+//! What a Responses client may not ask for.
 
 use serde_json::{Value, json};
 
@@ -15,18 +15,10 @@ async fn asked(responses: &str, more: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn what_needs_a_stored_response_is_refused_by_name() {
+async fn what_is_kept_elsewhere_is_refused_by_name() {
     for field in ["previous_response_id", "conversation", "prompt"] {
         let (status, body) = asked("", json!({ field: "resp_1" })).await;
         assert_eq!((status, &body["error"]["param"]), (400, &json!(field)), "{body}");
-    }
-}
-
-#[tokio::test]
-async fn work_in_the_background_is_refused_whatever_the_backend_speaks() {
-    for responses in ["", "responses = true"] {
-        let (status, body) = asked(responses, json!({"background": true})).await;
-        assert_eq!((status, &body["error"]["param"]), (400, &json!("background")), "{body}");
     }
 }
 

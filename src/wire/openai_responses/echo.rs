@@ -14,7 +14,7 @@ pub struct Echo {
     custom: Vec<String>,
 }
 
-/// Each with what it is where the request does not say. Nothing is stored, whatever the request says.
+/// Each with what it is where the request does not say.
 const MEMBERS: [(&str, &str); 18] = [
     ("background", "false"),
     ("instructions", "null"),
@@ -37,8 +37,8 @@ const MEMBERS: [(&str, &str); 18] = [
 ];
 
 impl Echo {
-    /// Reads a request body of Responses.
-    pub fn of(body: &[u8]) -> Self {
+    /// Reads a request body of Responses. `stored`: the answer is kept.
+    pub fn of(body: &[u8], stored: bool) -> Self {
         let given = members(body).unwrap_or_default();
         let mut out = bytes::BytesMut::new();
         let mut object = Object::inside(&mut out);
@@ -46,7 +46,7 @@ impl Echo {
             let value = given.iter().find(|(key, _)| key == name).and_then(|(_, field)| field.raw());
             object.raw(name, value.unwrap_or(default));
         }
-        object.raw("store", "false");
+        object.boolean("store", stored);
         let tools = given.iter().find(|(key, _)| key == "tools").map(|(_, field)| *field);
         let custom = custom_tools(tools.unwrap_or_default());
         // what was written begins with a comma, as behind other members

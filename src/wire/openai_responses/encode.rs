@@ -76,7 +76,9 @@ impl Encode for Encoder {
         let status = Status::of(writer.finish, writer.refused, at);
         let name = match status {
             Status::Incomplete { .. } => "response.incomplete",
-            Status::InProgress | Status::Completed { .. } | Status::Failed(_) => "response.completed",
+            Status::Queued | Status::InProgress | Status::Completed { .. } | Status::Failed(_) => {
+                "response.completed"
+            }
         };
         writer.lifecycle(name, status, out);
     }

@@ -12,6 +12,7 @@ mod items;
 mod output;
 mod parse;
 mod response;
+mod state;
 mod usage;
 mod whole;
 mod write;
@@ -20,7 +21,11 @@ pub use decode::Decoder;
 pub use echo::Echo;
 pub use encode::Encoder;
 pub use history::own_history;
-pub use parse::{check_background, parse};
+pub use parse::parse;
+pub use state::{
+    Outline, State, input_items, joined_items, outline, queued, response_in, sequence_number, stand_alone,
+    with_status,
+};
 pub use usage::read_usage;
 pub use whole::whole;
 pub use write::write;

@@ -38,16 +38,8 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     Ok(request)
 }
 
-/// Work in the background needs a place where its answer is kept, whoever does it: there is none.
-pub fn check_background(body: &[u8]) -> Result<(), ParseError> {
-    let members = members(body)?;
-    let asked = members.iter().any(|(key, field)| key == "background" && field.boolean() == Some(true));
-    if asked { Err(unstored("background")) } else { Ok(()) }
-}
-
 fn unstored(key: &'static str) -> ParseError {
-    let words =
-        format!("`{key}` needs responses that are stored, and none are: send the whole input instead");
+    let words = format!("`{key}` names nothing that is kept here: send the whole input instead");
     ParseError::new(words, Some(key))
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Head {
 /// How far a response is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Status<'s> {
+    Queued,
     InProgress,
     Completed { at: Timestamp },
     Incomplete { reason: &'static str },
@@ -44,13 +45,13 @@ impl Head {
         response.number("created_at", self.created).text("status", Text::Plain(status.name()));
         match status {
             Status::Completed { at } => response.number("completed_at", at.seconds()),
-            Status::InProgress | Status::Incomplete { .. } | Status::Failed(_) => {
+            Status::Queued | Status::InProgress | Status::Incomplete { .. } | Status::Failed(_) => {
                 response.raw("completed_at", "null")
             }
         };
         match status {
             Status::Failed(failure) => response.object("error", |error| write_error(failure, error)),
-            Status::InProgress | Status::Completed { .. } | Status::Incomplete { .. } => {
+            Status::Queued | Status::InProgress | Status::Completed { .. } | Status::Incomplete { .. } => {
                 response.raw("error", "null")
             }
         };
@@ -58,7 +59,7 @@ impl Head {
             Status::Incomplete { reason } => response.object("incomplete_details", |details| {
                 details.text("reason", Text::Plain(reason));
             }),
-            Status::InProgress | Status::Completed { .. } | Status::Failed(_) => {
+            Status::Queued | Status::InProgress | Status::Completed { .. } | Status::Failed(_) => {
                 response.raw("incomplete_details", "null")
             }
         };
@@ -80,6 +81,7 @@ impl Head {
 impl Status<'_> {
     fn name(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::InProgress => "in_progress",
             Self::Completed { .. } => "completed",
             Self::Incomplete { .. } => "incomplete",

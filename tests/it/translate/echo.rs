@@ -100,7 +100,7 @@ async fn what_the_client_did_not_say_is_the_default() {
     let request = question(Api::Responses, &json!({"store": true, "metadata": null})).to_string();
     for response in responses(&mut bench, Api::Chat, &request, true).await {
         for (name, value) in [
-            ("store", json!(false)),
+            ("store", json!(true)),
             ("previous_response_id", json!(null)),
             ("background", json!(false)),
             ("tools", json!([])),

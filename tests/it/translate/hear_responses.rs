@@ -99,7 +99,7 @@ async fn a_response_repeats_what_it_was_asked_from_its_first_event_to_its_last()
         for (name, value) in wishes().as_object().unwrap() {
             assert_eq!(&response[name], value, "{name}");
         }
-        assert_eq!(response["store"], false, "nothing is stored");
+        assert_eq!(response["store"], true, "it is kept unless the request says no");
         for name in ["previous_response_id", "truncation", "service_tier", "top_logprobs", "max_tool_calls"] {
             assert!(response.get(name).is_some(), "{name}");
         }

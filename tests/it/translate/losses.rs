@@ -21,7 +21,6 @@ fn losses() -> Vec<(Api, Value, &'static str)> {
         (Api::Responses, json!({"previous_response_id": "resp_1"}), "previous_response_id"),
         (Api::Responses, json!({"conversation": "conv_1"}), "conversation"),
         (Api::Responses, json!({"conversation": {"id": "conv_1"}}), "conversation"),
-        (Api::Responses, json!({"background": true}), "background"),
         (Api::Responses, json!({"prompt": {"id": "pmpt_1"}}), "prompt"),
         (Api::Responses, json!({"top_logprobs": 3}), "top_logprobs"),
         (Api::Responses, json!({"include": ["message.output_text.logprobs"]}), "include"),
@@ -107,9 +106,6 @@ async fn messages_of_another_shape_are_refused_by_name() {
 async fn the_same_fields_pass_to_a_backend_of_the_same_api() {
     let mut bench = Bench::start().await;
     for (client, more, name) in losses() {
-        if name == "background" {
-            continue; // nobody could fetch what comes of it
-        }
         let body = addressed(client, &question(client, &more).to_string());
         let (call, _asked) = bench.call(client, &Request::raw(client.door(), body.as_bytes())).await;
         for (key, value) in more.as_object().unwrap() {

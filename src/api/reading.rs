@@ -1,0 +1,128 @@
+//! Records that are read: found for a visitor, and followed by any number of readers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::api::Parts;
+use crate::api::cursor::Cursor;
+use crate::api::label::Label;
+use crate::api::recorded::Visitor;
+use crate::downstream::{Body, Manner, Numbering, StreamBody, stream};
+use crate::edge::Refusal;
+use crate::journal::{OpenError, Record, Trimmed, Viewer};
+use crate::wire::{Code, Failure, Framing, Identity, Style, failed};
+
+/// Where a replay begins.
+const STREAM_RESUMED_AFTER: HeaderName = HeaderName::from_static("stream-resumed-after");
+/// The first event that is still kept.
+const STREAM_EARLIEST_ID: HeaderName = HeaderName::from_static("stream-earliest-id");
+
+/// How a record is read.
+pub(super) struct Reading {
+    /// The last frame that the reader has seen.
+    pub(super) after: u64,
+    pub(super) viewer: Option<Viewer>,
+    pub(super) numbering: Option<Numbering>,
+    /// How the reader takes it.
+    pub(super) framing: Framing,
+    pub(super) filler: &'static [u8],
+    pub(super) skip: u64,
+}
+
+/// The record of an id, if the visitor may see it. Somebody else's is as unknown as one that never was.
+pub(super) fn find(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, Label), Refusal> {
+    let found = if visitor.caller.is_signed() {
+        parts.journal.find_signed(id)
+    } else {
+        parts.journal.find(visitor.owner(), id)
+    };
+    let record = found.map_err(refused)?;
+    let label = Label::of(&record).ok_or_else(unknown)?;
+    Ok((record, label))
+}
+
+/// Follows a record to its end. Where nothing is left to read, there is nothing to answer: that is what stops an `EventSource`.
+pub(super) fn follow(
+    parts: &Parts,
+    record: &Arc<Record>,
+    label: &Label,
+    reading: Reading,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let Reading { after, viewer, numbering, framing, filler, skip } = reading;
+    let status = record.status();
+    if status.ended.is_some() && after >= status.last {
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
+    let Visitor { hangup, access, .. } = visitor;
+    let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
+    access.model(&label.model);
+    let superseded = Failure::new(Code::Superseded, "a newer viewer has taken this one's place");
+    let identity =
+        Identity { id: record.meta().id.clone(), model: label.model.clone(), ..Identity::default() };
+    let manner = Manner {
+        filler,
+        keep_alive: parts.keep_alive,
+        early: false,
+        numbering: numbering.map(Box::new),
+        superseded: failed(label.dialect(), &identity, Style::default(), &superseded),
+        skip,
+    };
+    let mut response = stream(framing, StreamBody::new(reader, access, manner));
+    if after > 0 {
+        let cursor = Cursor { stream: record.meta().id.clone(), number: after.min(status.last) };
+        set(&mut response, &STREAM_RESUMED_AFTER, &cursor);
+    }
+    Ok(response)
+}
+
+fn set(response: &mut Response<Body>, name: &HeaderName, cursor: &Cursor) {
+    if let Ok(value) = HeaderValue::try_from(cursor.to_string()) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Why a record cannot be read from there.
+pub(super) fn trimmed(record: &Record, why: Trimmed) -> Refusal {
+    match why {
+        Trimmed::Earlier { earliest } => {
+            let words = "the events behind this cursor are no longer kept";
+            let refusal = Refusal::new(Code::InvalidRequest, words).with_status(410);
+            let cursor = Cursor { stream: record.meta().id.clone(), number: earliest };
+            match HeaderValue::try_from(cursor.to_string()) {
+                Ok(value) => refusal.header(STREAM_EARLIEST_ID, value),
+                Err(_) => refusal,
+            }
+        }
+        Trimmed::Superseded => Refusal::new(Code::Superseded, "a newer viewer has taken this one's place"),
+        Trimmed::Full => {
+            Refusal::new(Code::RateLimited, "this stream has as many readers as it may have").retry_after(5)
+        }
+    }
+}
+
+fn refused(why: OpenError) -> Refusal {
+    match why {
+        OpenError::Unknown => unknown(),
+        OpenError::Expired => {
+            Refusal::new(Code::InvalidRequest, "this stream is no longer kept").with_status(410)
+        }
+    }
+}
+
+/// The same words for what never was and for what is somebody else's.
+pub(super) fn unknown() -> Refusal {
+    Refusal::new(Code::InvalidRequest, "there is no such stream").with_status(404)
+}
+
+/// An answer without anything: `status` says it all.
+pub(super) fn nothing(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,323 @@
+//! Requests whose answers are recorded: those that begin a record, and those that are answered by one that is there already.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt as _;
+use http::header::{HeaderName, HeaderValue, LOCATION};
+use http::{Request, Response, StatusCode};
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::cursor::Cursor;
+use crate::api::generate::{Asked, Channel, relay, streamed};
+use crate::api::label::Label;
+use crate::api::reading::{self, Reading};
+use crate::api::wishes::{OnConflict, Wishes};
+use crate::api::{Parts, whole};
+use crate::downstream::{self, Body, Numbering};
+use crate::edge::{Caller, Grant, Refusal, Slot};
+use crate::journal::{self, Busy, Created, Gone, Key, Meta, New, Reader, Record, Writer};
+use crate::relay::abandoned;
+use crate::server::{Hangup, Tasks};
+use crate::telemetry::Access;
+use crate::upstream::Candidate;
+use crate::wire::openai_responses::queued;
+use crate::wire::{Code, Dialect, Dropped, Failure, Framing};
+
+/// The id of the stream that answers.
+pub(super) const STREAM_ID: HeaderName = HeaderName::from_static("stream-id");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Who reads, and on which connection.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    pub(super) caller: Caller,
+    pub(super) hangup: CancellationToken,
+    pub(super) access: Access,
+}
+
+impl Visitor {
+    pub(super) fn new<B>(caller: Caller, request: &Request<B>, access: Access) -> Self {
+        let hangup = request.extensions().get::<Hangup>().map(|Hangup(token)| token.clone());
+        Self { caller, hangup: hangup.unwrap_or_default(), access }
+    }
+
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.caller.name()
+    }
+}
+
+/// What a record is begun with.
+pub(super) struct Recording {
+    pub(super) wishes: Wishes,
+    pub(super) slot: Option<Slot>,
+    pub(super) visitor: Visitor,
+}
+
+/// A record that has begun.
+struct Begun {
+    writer: Writer,
+    record: Arc<Record>,
+    /// The stream that it waits for.
+    after: Option<Arc<Record>>,
+    /// How its client sees it.
+    label: Label,
+    /// Its client wants to know where it can be read.
+    addresses: bool,
+}
+
+/// Answers a request by a record: a new one, or the one that it repeats.
+pub(super) async fn answer(
+    parts: &Arc<Parts>,
+    asked: Asked,
+    candidates: Vec<Candidate>,
+    recording: Recording,
+) -> Result<(Response<Body>, Dropped), Refusal> {
+    let Recording { wishes, slot, visitor } = recording;
+    let label = label(&asked, &wishes);
+    let meta = meta(parts, &asked, &wishes, &visitor, &label);
+    let key = wishes.key.clone().map(|name| Key { name, fingerprint: wishes.fingerprint });
+    let waits = matches!(wishes.on_conflict, OnConflict::Interrupt | OnConflict::Enqueue);
+    let busy = if waits { Busy::Begin } else { Busy::Yield };
+    let (writer, record, before) = match parts.journal.create(New { meta, key, busy }) {
+        Created::New { writer, record, before } => (writer, record, before),
+        Created::Differs => {
+            let words = "this `Idempotency-Key` stands for a request with another content";
+            return Err(Refusal::new(Code::InvalidRequest, words).with_status(422));
+        }
+        Created::Repeats(record) => return join(parts, &record, 0, visitor).await.map(undropped),
+        Created::Busy(record) if wishes.on_conflict == OnConflict::Attach => {
+            return join(parts, &record, 0, visitor).await.map(undropped);
+        }
+        Created::Busy(record) => return Err(busy_with(&record)),
+    };
+    if let (Some(before), OnConflict::Interrupt) = (&before, wishes.on_conflict) {
+        before.cancel(Gone::Superseded);
+    }
+    let after = before.filter(|_| wishes.on_conflict == OnConflict::Enqueue);
+    let begun = Begun { writer, record, after, label, addresses: wishes.detached };
+    let record = Arc::clone(&begun.record);
+    let (mut response, dropped) = if wishes.detached || wishes.background && !asked.stream {
+        detached(parts, asked, candidates, slot, begun)
+    } else if begun.label.whole {
+        let reader = read_all(&begun.record, &visitor)?;
+        let answer = answer_whole(Arc::clone(parts), asked, candidates, slot, begun).await;
+        drop(reader);
+        answer?
+    } else {
+        let reader = read_all(&begun.record, &visitor)?;
+        let Begun { writer, after, label, .. } = begun;
+        let numbering = label.numbered.then(|| Box::new(numbering(&record, &label, None)));
+        let after = after.map(|record| async move { record.ended().await }.boxed());
+        streamed(parts, asked, candidates, slot, Channel { writer, reader, numbering, after }).await?
+    };
+    named(&mut response, &record);
+    Ok((response, dropped))
+}
+
+/// Goes on where a reader was cut off.
+pub(super) fn resume(
+    parts: &Arc<Parts>,
+    dialect: Dialect,
+    cursor: &Cursor,
+    wishes: &Wishes,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let (record, label) = reading::find(parts, &visitor, &cursor.stream)?;
+    if label.dialect() != dialect || label.fingerprint != wishes.fingerprint {
+        let words = "`Last-Event-ID` names a stream that answers a request with another content";
+        return Err(Refusal::new(Code::InvalidRequest, words).with_status(422));
+    }
+    let mut response = read_along(parts, &record, &label, cursor.number, visitor)?;
+    named(&mut response, &record);
+    Ok(response)
+}
+
+/// Answers with a record that is there already.
+async fn join(
+    parts: &Arc<Parts>,
+    record: &Arc<Record>,
+    after: u64,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let label = Label::of(record).ok_or_else(reading::unknown)?;
+    let mut response = if label.whole {
+        record.ended().await;
+        let failed = || Refusal::new(Code::UpstreamError, "the request that this one repeats has failed");
+        let done = record.status().ended.is_some_and(|ended| ended.end == journal::End::Done);
+        let body = record.frames().into_iter().next().filter(|_| done).ok_or_else(failed)?;
+        downstream::json(StatusCode::OK, body)
+    } else {
+        read_along(parts, record, &label, after, visitor)?
+    };
+    named(&mut response, record);
+    Ok(response)
+}
+
+/// Reads a record as the client of its request did.
+fn read_along(
+    parts: &Parts,
+    record: &Arc<Record>,
+    label: &Label,
+    after: u64,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let reading = Reading {
+        after,
+        viewer: None,
+        numbering: label.numbered.then(|| numbering(record, label, None)),
+        framing: label.dialect().framing(),
+        filler: label.dialect().keep_alive(),
+        skip: 0,
+    };
+    reading::follow(parts, record, label, reading, visitor)
+}
+
+fn read_all(record: &Arc<Record>, visitor: &Visitor) -> Result<Reader, Refusal> {
+    record.read(0, None, visitor.hangup.clone()).map_err(|trimmed| reading::trimmed(record, trimmed))
+}
+
+/// How the events of a record are numbered.
+pub(super) fn numbering(record: &Record, label: &Label, retry: Option<u32>) -> Numbering {
+    Numbering { stream: record.meta().id.clone(), framing: label.dialect().framing(), retry }
+}
+
+/// Begins the work and answers at once: 202 with the addresses, or the response that has not begun.
+fn detached(
+    parts: &Arc<Parts>,
+    asked: Asked,
+    candidates: Vec<Candidate>,
+    slot: Option<Slot>,
+    begun: Begun,
+) -> (Response<Body>, Dropped) {
+    let Begun { writer, record, after, addresses, .. } = begun;
+    let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
+    let queued = queued(&asked.client.identity);
+    let after = after.map(|record| async move { record.ended().await }.boxed());
+    drop(relay(parts, asked, candidates, slot, (writer, after)));
+    let response = if addresses {
+        let mut response =
+            downstream::json(StatusCode::ACCEPTED, addresses_of(parts, &record).to_string().into());
+        response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+        response
+    } else {
+        downstream::json(StatusCode::OK, queued.into())
+    };
+    (response, unknown)
+}
+
+/// Where a stream can be read and cancelled, without a key.
+pub(super) fn addresses_of(parts: &Parts, record: &Record) -> serde_json::Value {
+    let id = &record.meta().id;
+    let (read, expires) = parts.signer.query(id, Grant::Read);
+    let (cancel, _) = parts.signer.query(id, Grant::Cancel);
+    json!({
+        "id": id,
+        "stream_url": format!("/v1/streams/{id}?{read}"),
+        "cancel_url": format!("/v1/streams/{id}/cancel?{cancel}"),
+        "expires_at": expires,
+    })
+}
+
+/// Works for a whole answer in a task of its own, which goes on when the client leaves if the record says so.
+async fn answer_whole(
+    parts: Arc<Parts>,
+    asked: Asked,
+    candidates: Vec<Candidate>,
+    slot: Option<Slot>,
+    begun: Begun,
+) -> Result<(Response<Body>, Dropped), Refusal> {
+    let Begun { writer, after, .. } = begun;
+    let (tell, told) = oneshot::channel();
+    let tasks: Tasks = parts.tasks.clone();
+    tasks.spawn(async move {
+        let _slot = slot;
+        let dialect = asked.client.dialect;
+        let work = async {
+            if let Some(before) = after {
+                before.ended().await;
+            }
+            whole::answer(&parts, &asked, candidates).await
+        };
+        let result = tokio::select! {
+            biased;
+            gone = writer.abandoned() => Err(abandoned(gone).into()),
+            result = work => result,
+        };
+        match &result {
+            Ok((body, _)) => {
+                writer.append([body.clone()]);
+                writer.close();
+            }
+            Err(Refusal { failure, .. }) => writer.fail(failure.body(dialect, None), failure.code.name()),
+        }
+        drop(tell.send(result)); // nobody there: the client has left
+    });
+    let result = told.await.unwrap_or_else(|_| {
+        Err(Refusal::new(Code::Internal, "the work on this answer ended without a word"))
+    });
+    result.map(|(body, dropped)| (downstream::json(StatusCode::OK, body), dropped))
+}
+
+fn label(asked: &Asked, wishes: &Wishes) -> Label {
+    let client = &asked.client;
+    let mut label = Label::new(client.dialect, &client.identity.model, wishes.fingerprint);
+    label.whole = !asked.stream && !wishes.runs_on();
+    label.numbered = wishes.conversation.is_some() && client.dialect.framing() == Framing::Sse;
+    if client.dialect == Dialect::OpenAiResponses && wishes.runs_on() {
+        label.queued = RawValue::from_string(queued(&client.identity)).ok();
+    }
+    label.input = wishes.input.clone().and_then(|items| RawValue::from_string(items).ok());
+    label
+}
+
+fn meta(parts: &Parts, asked: &Asked, wishes: &Wishes, visitor: &Visitor, label: &Label) -> Meta {
+    let named = wishes.conversation.is_some();
+    // Whoever sends a key alone means a repeated request, not a reader that comes back.
+    let short = !named && !wishes.runs_on() && wishes.input.is_none() && wishes.key.is_some();
+    Meta {
+        id: asked.client.identity.id.clone(),
+        owner: visitor.owner().map(String::from),
+        conversation: wishes.conversation.clone(),
+        created: SystemTime::now(),
+        linger: asked.settings.linger(named, wishes.runs_on()),
+        retention: if short {
+            KEY_RETENTION.min(parts.journal.retention())
+        } else {
+            parts.journal.retention()
+        },
+        label: label.bytes(),
+    }
+}
+
+/// How long an answer is kept for nothing but a request that may be repeated.
+const KEY_RETENTION: Duration = Duration::from_mins(1);
+
+/// Says which stream answers, and where it can be read.
+pub(super) fn named(response: &mut Response<Body>, record: &Record) {
+    let id = &record.meta().id;
+    let headers = response.headers_mut();
+    if let (Ok(stream), Ok(location)) =
+        (HeaderValue::try_from(id.as_str()), HeaderValue::try_from(format!("/v1/streams/{id}")))
+    {
+        headers.insert(STREAM_ID, stream);
+        headers.insert(LOCATION, location);
+    }
+}
+
+fn busy_with(record: &Record) -> Refusal {
+    let failure = Failure::new(Code::InvalidRequest, "this conversation has a stream that still runs");
+    let refusal = Refusal::from(failure.with_status(409));
+    let id = &record.meta().id;
+    match HeaderValue::try_from(format!("/v1/streams/{id}")) {
+        Ok(location) => refusal.header(LOCATION, location),
+        Err(_) => refusal,
+    }
+}
+
+fn undropped(response: Response<Body>) -> (Response<Body>, Dropped) {
+    (response, Dropped::default())
+}

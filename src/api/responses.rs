@@ -1,0 +1,178 @@
+//! Responses that are kept: gone on from, read again, cancelled and deleted. The record and the request's items are the state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode, Uri};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::api::label::Label;
+use crate::api::reading::{Reading, find, follow};
+use crate::api::recorded::Visitor;
+use crate::api::wishes::Wishes;
+use crate::api::{Parts, plan, transcript};
+use crate::downstream::{Body, json as whole};
+use crate::edge::Refusal;
+use crate::journal::{End, Gone, Record};
+use crate::wire::openai_responses::{
+    State, input_items, joined_items, outline, response_in, sequence_number, stand_alone, with_status,
+};
+use crate::wire::{Code, Dialect, Failure};
+
+/// Notes in `wishes` what is to be kept, and gives the request as one that stands for itself, if it does not yet.
+pub(super) fn prepare(
+    parts: &Parts,
+    visitor: &Visitor,
+    body: &[u8],
+    state: &State,
+    wishes: &mut Wishes,
+) -> Result<Option<bytes::Bytes>, Refusal> {
+    let own = input_items(body);
+    let before = match &state.previous {
+        Some(id) => match previous(parts, visitor, id)? {
+            Some(items) => Some(items),
+            // The backend may know it, and says so itself if it does not.
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let input = before.as_ref().map_or_else(|| own.clone(), |before| joined_items(&[before, &own]));
+    wishes.background = state.background;
+    let runs_on = wishes.runs_on();
+    let rewritten = if before.is_some() || state.background {
+        // What runs by itself is always a stream: it can be read while it grows.
+        let body = stand_alone(body, &input, runs_on).map_err(|error| plan::refusal(&error))?;
+        Some(bytes::Bytes::from(body))
+    } else {
+        None
+    };
+    if state.store {
+        wishes.input = Some(input);
+    }
+    Ok(rewritten)
+}
+
+/// The items of a response that is kept here: what it was made from, and what it said.
+fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>, Refusal> {
+    let Ok((record, label)) = lookup(parts, visitor, id) else {
+        return Ok(None);
+    };
+    let refused =
+        |words: &str| Refusal::from(Failure::new(Code::InvalidRequest, words).param("previous_response_id"));
+    if record.is_running() {
+        return Err(refused("the response that this one goes on from still runs").with_status(409));
+    }
+    let (Some(input), Some(response)) = (&label.input, response(&record, &label)) else {
+        return Err(refused("the response that this one goes on from is not kept whole"));
+    };
+    let output = outline(&response).map(|outline| outline.output.get().to_owned()).unwrap_or_default();
+    Ok(Some(joined_items(&[input.get(), &output])))
+}
+
+/// Finds a response by the id that its client knows: ours, or the backend's own, which is looked for in what the backend said.
+fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, Label), Refusal> {
+    let unknown = || {
+        let words = format!("there is no response `{}`", id.chars().take(100).collect::<String>());
+        Refusal::new(Code::InvalidRequest, words).with_status(404)
+    };
+    let ours = id.strip_prefix("resp_").and_then(|id| find(parts, visitor, id).ok());
+    let found = ours.filter(|(_, label)| label.dialect() == Dialect::OpenAiResponses);
+    let theirs = || {
+        parts.journal.list(visitor.owner()).into_iter().find_map(|record| {
+            let label = Label::of(&record)?;
+            let is = label.dialect() == Dialect::OpenAiResponses
+                && outline(&response(&record, &label)?).is_some_and(|outline| outline.id == id);
+            is.then_some((record, label))
+        })
+    };
+    found.or_else(theirs).ok_or_else(unknown)
+}
+
+/// The response as it stands.
+fn response(record: &Record, label: &Label) -> Option<String> {
+    if label.whole {
+        let body = record.frames().into_iter().next()?;
+        return String::from_utf8(body.to_vec()).ok();
+    }
+    let status = record.status();
+    let last = || transcript::last_event(record, label).and_then(|event| response_in(&event.data));
+    let first = || transcript::events(record, label).iter().find_map(|event| response_in(&event.data));
+    let queued = || label.queued.clone();
+    match status.ended {
+        None => first().or_else(queued).map(|response| response.get().to_owned()),
+        Some(ended) => {
+            let response = last().or_else(first).or_else(queued)?;
+            match ended.reason {
+                Some("cancelled" | "superseded") => Some(with_status(response.get(), "cancelled")),
+                Some(_) if ended.end == End::Failed => Some(with_status(response.get(), "failed")),
+                _ => Some(response.get().to_owned()),
+            }
+        }
+    }
+}
+
+/// `GET|DELETE /v1/responses/{id}`.
+pub(super) fn one(
+    parts: &Parts,
+    id: &str,
+    (method, uri): (&Method, &Uri),
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let (record, label) = lookup(parts, &visitor, id)?;
+    if method == Method::DELETE {
+        record.cancel(Gone::Cancelled);
+        parts.journal.delete(&record);
+        let told = json!({ "id": id, "object": "response", "deleted": true });
+        return Ok(whole(StatusCode::OK, told.to_string().into()));
+    }
+    let (mut stream, mut starting_after) = (false, None);
+    for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match key.as_ref() {
+            "stream" => stream = value == "true",
+            "starting_after" => starting_after = value.parse::<u64>().ok(),
+            _ => {}
+        }
+    }
+    if stream && !label.whole {
+        let after = starting_after.map_or(0, |number| position(&record, number));
+        let reading = Reading {
+            after,
+            viewer: None,
+            numbering: None,
+            framing: label.dialect().framing(),
+            filler: label.dialect().keep_alive(),
+            skip: 0,
+        };
+        return follow(parts, &record, &label, reading, visitor);
+    }
+    record.touch();
+    Ok(told(&record, &label))
+}
+
+/// The last frame that a reader has seen who has seen the event of a number. The number stands in the event, and where a
+/// backend counts is its own affair.
+fn position(record: &Record, number: u64) -> u64 {
+    let status = record.status();
+    let frames = record.frames();
+    let seen = frames.iter().take_while(|frame| {
+        let data = frame.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data:"));
+        data.and_then(sequence_number).is_none_or(|its| its <= number)
+    });
+    status.first - 1 + seen.count() as u64
+}
+
+/// How long a cancelled response may take to end before the answer is given all the same.
+const CANCEL: Duration = Duration::from_secs(2);
+
+/// `POST /v1/responses/{id}/cancel`.
+pub(super) async fn cancel(parts: &Parts, id: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
+    let (record, label) = lookup(parts, visitor, id)?;
+    record.cancel(Gone::Cancelled);
+    drop(timeout(CANCEL, record.ended()).await); // it ends in its own time, and the answer says how it stands
+    Ok(told(&record, &label))
+}
+
+fn told(record: &Record, label: &Label) -> Response<Body> {
+    whole(StatusCode::OK, response(record, label).unwrap_or_else(|| "{}".into()).into())
+}

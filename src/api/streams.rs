@@ -1,0 +1,329 @@
+//! `/v1/streams`: what is recorded, read again, followed, looked at and cancelled.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::ACCEPT;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::api::Parts;
+use crate::api::cursor::Cursor;
+use crate::api::label::Label;
+use crate::api::reading::{self, Reading, find, follow, nothing};
+use crate::api::recorded::{Visitor, addresses_of, named, numbering};
+use crate::api::transcript;
+use crate::downstream::{Body, json as whole, retry_later};
+use crate::edge::Refusal;
+use crate::journal::{End, Gone, OpenError, Record, Viewer};
+use crate::wire::{AnswerBlock, Code, Framing, Text};
+
+/// The longest poll.
+const MAX_WAIT: Duration = Duration::from_mins(1);
+/// How long an `EventSource` waits before it comes back, in milliseconds: the first comes back at once, a crowd spread out.
+const RETRY: std::ops::Range<u64> = 500..1500;
+/// The same where there is no room for it now.
+const RETRY_LATER: std::ops::Range<u64> = 3000..9000;
+
+/// What a request for a stream says.
+#[derive(Debug)]
+pub(super) struct Look {
+    method: Method,
+    wants: Wants,
+    cursor: Option<Cursor>,
+    starting_after: Option<u64>,
+    wait: Duration,
+    viewer: Option<Viewer>,
+    from: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Events,
+    /// The lines of an Ollama stream, as they are.
+    Lines,
+    Json,
+    Whatever,
+}
+
+impl Look {
+    pub(super) fn new(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let wants = [
+            ("text/event-stream", Wants::Events),
+            ("application/x-ndjson", Wants::Lines),
+            ("application/json", Wants::Json),
+        ];
+        let wants = wants
+            .into_iter()
+            .find(|(media, _)| accept.contains(media))
+            .map_or(Wants::Whatever, |(_, wants)| wants);
+        let mut look = Self {
+            method: method.clone(),
+            wants,
+            cursor: None,
+            starting_after: None,
+            wait: Duration::ZERO,
+            viewer: None,
+            from: 0,
+        };
+        let mut exclusive = false;
+        for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            match key.as_ref() {
+                "last_event_id" => look.cursor = Cursor::parse(&value),
+                "starting_after" => look.starting_after = value.parse().ok(),
+                "wait" => look.wait = humantime::parse_duration(&value).unwrap_or_default().min(MAX_WAIT),
+                "viewer" if !value.is_empty() => {
+                    let id = value.chars().take(128).collect();
+                    look.viewer = Some(Viewer { id, exclusive: false });
+                }
+                "exclusive" => exclusive = matches!(value.as_ref(), "1" | "true"),
+                "from" => look.from = value.parse().unwrap_or_default(),
+                _ => {}
+            }
+        }
+        if let Some(viewer) = &mut look.viewer {
+            viewer.exclusive = exclusive;
+        }
+        if let Some(cursor) = Cursor::of_header(headers) {
+            look.cursor = Some(cursor);
+        }
+        look
+    }
+
+    /// The last frame that was seen of this stream.
+    fn after(&self, record: &Record) -> Result<u64, Refusal> {
+        match &self.cursor {
+            Some(cursor) if cursor.stream != record.meta().id => {
+                Err(Refusal::new(Code::InvalidRequest, "the cursor belongs to another stream"))
+            }
+            Some(cursor) => Ok(cursor.number),
+            None => Ok(self.starting_after.unwrap_or_default()),
+        }
+    }
+
+    /// Is it a browser that comes back by itself until it is told 204? It asks for nothing but events.
+    fn comes_back(&self) -> bool {
+        self.wants == Wants::Events && self.method == Method::GET
+    }
+}
+
+/// `GET|HEAD|DELETE /v1/streams/{id}`.
+pub(super) async fn one(
+    parts: &Parts,
+    id: &str,
+    look: Look,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let (record, label) = find(parts, &visitor, id)?;
+    if look.method == Method::DELETE {
+        return cancel(&record, &label).await;
+    }
+    read(parts, &record, &label, look, visitor).await
+}
+
+/// `GET /v1/conversations/{name}/stream`: the newest of the conversation, or the one that the cursor names.
+pub(super) async fn of_conversation(
+    parts: &Parts,
+    name: &str,
+    look: Look,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let (record, label) = newest(parts, name, &look, &visitor)?;
+    read(parts, &record, &label, look, visitor).await
+}
+
+/// llama.cpp's `GET|DELETE /v1/stream/{conversation}`: `?from=N` counts bytes.
+pub(super) async fn raw(
+    parts: &Parts,
+    name: &str,
+    look: Look,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let (record, label) = newest(parts, name, &look, &visitor)?;
+    if look.method == Method::DELETE {
+        return cancel(&record, &label).await;
+    }
+    let framing = label.dialect().framing();
+    let reading = Reading {
+        after: 0,
+        viewer: None,
+        numbering: label.numbered.then(|| numbering(&record, &label, None)),
+        framing,
+        filler: label.dialect().keep_alive(),
+        skip: look.from,
+    };
+    let mut response = follow(parts, &record, &label, reading, visitor)?;
+    named(&mut response, &record);
+    Ok(response)
+}
+
+fn newest(
+    parts: &Parts,
+    name: &str,
+    look: &Look,
+    visitor: &Visitor,
+) -> Result<(Arc<Record>, Label), Refusal> {
+    if let Some(cursor) = &look.cursor
+        && let Ok((record, label)) = find(parts, visitor, &cursor.stream)
+        && record.meta().conversation.as_deref() == Some(name)
+    {
+        return Ok((record, label));
+    }
+    let record =
+        parts.journal.conversation(visitor.owner(), name).map_err(|_: OpenError| reading::unknown())?;
+    let label = Label::of(&record).ok_or_else(reading::unknown)?;
+    Ok((record, label))
+}
+
+async fn read(
+    parts: &Parts,
+    record: &Arc<Record>,
+    label: &Label,
+    look: Look,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let after = look.after(record)?;
+    if look.method == Method::HEAD {
+        let mut response = nothing(StatusCode::OK);
+        named(&mut response, record);
+        return Ok(response);
+    }
+    if look.wants == Wants::Json {
+        if !look.wait.is_zero() && record.is_running() {
+            drop(timeout(look.wait, record.changed(after)).await); // what there is by then is told
+        }
+        record.touch();
+        let mut response = whole(StatusCode::OK, described(record, label).to_string().into());
+        named(&mut response, record);
+        return Ok(response);
+    }
+    if look.comes_back() && parts.shutdown.is_draining() {
+        return Ok(retry_later(spread(RETRY_LATER)));
+    }
+    let lines = look.wants == Wants::Lines && label.dialect().framing() == Framing::Ndjson && !label.whole;
+    let reading = Reading {
+        after,
+        viewer: look.viewer.clone(),
+        numbering: (!lines).then(|| {
+            let mut numbering = numbering(record, label, Some(spread(RETRY)));
+            if label.whole {
+                numbering.framing = Framing::Ndjson; // one text, to be put into one event
+            }
+            numbering
+        }),
+        framing: if lines { Framing::Ndjson } else { Framing::Sse },
+        filler: if lines { b" " } else { b": keep-alive\n" },
+        skip: 0,
+    };
+    match follow(parts, record, label, reading, visitor) {
+        Ok(mut response) => {
+            named(&mut response, record);
+            Ok(response)
+        }
+        // An error status would end it for ever, or have it come back at once.
+        Err(refusal) if look.comes_back() && refusal.failure.code == Code::Superseded => {
+            Ok(nothing(StatusCode::NO_CONTENT))
+        }
+        Err(refusal) if look.comes_back() && refusal.failure.code == Code::RateLimited => {
+            Ok(retry_later(spread(RETRY_LATER)))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// A time within a range, another for everyone: a crowd that was cut off together shall not come back together.
+fn spread(range: std::ops::Range<u64>) -> u32 {
+    let random = getrandom::u32().unwrap_or_default();
+    let width = range.end - range.start;
+    u32::try_from(range.start + u64::from(random) % width).unwrap_or_default()
+}
+
+/// `POST /v1/streams/{id}/cancel`, and `DELETE`. As often as one likes.
+pub(super) async fn cancel_one(
+    parts: &Parts,
+    id: &str,
+    visitor: &Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let (record, label) = find(parts, visitor, id)?;
+    cancel(&record, &label).await
+}
+
+/// How long a cancelled stream may take to end before the answer is given all the same.
+const CANCEL: Duration = Duration::from_secs(2);
+
+async fn cancel(record: &Arc<Record>, label: &Label) -> Result<Response<Body>, Refusal> {
+    record.cancel(Gone::Cancelled);
+    drop(timeout(CANCEL, record.ended()).await); // it ends in its own time, and the answer says how it stands
+    Ok(whole(StatusCode::OK, summary(record, label).to_string().into()))
+}
+
+/// `POST /v1/streams/{id}/token`.
+pub(super) fn sign(parts: &Parts, id: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
+    let (record, _) = find(parts, visitor, id)?;
+    Ok(whole(StatusCode::OK, addresses_of(parts, &record).to_string().into()))
+}
+
+/// `GET /v1/streams`.
+pub(super) fn list(parts: &Parts, visitor: &Visitor) -> Response<Body> {
+    let records = parts.journal.list(visitor.owner());
+    let data: Vec<Value> =
+        records.iter().filter_map(|record| Some(summary(record, &Label::of(record)?))).collect();
+    whole(StatusCode::OK, json!({ "object": "list", "data": data }).to_string().into())
+}
+
+/// How a stream stands, without what it says.
+fn summary(record: &Record, label: &Label) -> Value {
+    let (meta, status) = (record.meta(), record.status());
+    let state = match &status.ended {
+        None => "running",
+        Some(ended) if ended.end == End::Done => "done",
+        Some(ended) if matches!(ended.reason, Some("cancelled" | "superseded")) => "cancelled",
+        Some(_) => "failed",
+    };
+    json!({
+        "id": meta.id,
+        "object": "stream",
+        "state": state,
+        "error": status.ended.and_then(|ended| ended.reason),
+        "path": label.dialect().path(),
+        "model": label.model,
+        "conversation": meta.conversation,
+        "created_at": meta.created.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        "first_event": status.first,
+        "last_event": status.last,
+        "last_event_id": format!("{}.{}", meta.id, status.last),
+        "bytes": status.bytes,
+        "readers": status.readers,
+    })
+}
+
+/// How a stream stands and what it says so far.
+fn described(record: &Record, label: &Label) -> Value {
+    let mut value = summary(record, label);
+    let Some(members) = value.as_object_mut() else { return value };
+    if label.whole {
+        let frame = record.frames().into_iter().next();
+        let response = frame.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
+        members.insert("response".into(), response);
+        return value;
+    }
+    let answer = transcript::read(record, label);
+    let text = |kind: fn(&AnswerBlock) -> bool| answer.joined(kind).map(|escaped| unescaped(&escaped));
+    let said = text(|block| matches!(block, AnswerBlock::Text { .. })).unwrap_or_default();
+    members.insert("text".into(), said.into());
+    let thought = text(|block| matches!(block, AnswerBlock::Reasoning { .. }));
+    members.insert("reasoning".into(), thought.into());
+    let call = |(id, name, arguments): (&str, &str, Text<'_>)| json!({ "id": id, "name": name, "arguments": arguments.plain() });
+    members.insert("tool_calls".into(), answer.tool_calls().map(call).collect());
+    let usage = answer
+        .usage
+        .map_or(Value::Null, |usage| json!({ "input_tokens": usage.input, "output_tokens": usage.output }));
+    members.insert("usage".into(), usage);
+    value
+}
+
+fn unescaped(escaped: &str) -> String {
+    Text::Escaped(escaped).plain().into_owned()
+}

@@ -1,0 +1,87 @@
+//! What is known of a recorded stream: from its beginning, as it stands, and of those who read it.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::journal::End;
+
+/// What is known of a recorded stream from its beginning.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// 128 random bits; never reused, and no credential.
+    pub id: String,
+    /// Whose it is: the name of an API key, or nothing where there are none.
+    pub owner: Option<String>,
+    /// What the client calls the conversation.
+    pub conversation: Option<String>,
+    pub created: SystemTime,
+    /// How long the stream goes on when nobody reads it; `None`: to its end.
+    pub linger: Option<Duration>,
+    /// How long it is kept behind its end.
+    pub retention: Duration,
+    /// What its writer wants to know of it later.
+    pub label: Bytes,
+}
+
+/// How a record ended, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub end: End,
+    /// One word for why it failed.
+    pub reason: Option<&'static str>,
+    pub at: Instant,
+}
+
+impl Ended {
+    pub(in crate::journal) fn done() -> Self {
+        Self { end: End::Done, reason: None, at: Instant::now() }
+    }
+
+    pub(in crate::journal) fn failed(reason: &'static str) -> Self {
+        Self { end: End::Failed, reason: Some(reason), at: Instant::now() }
+    }
+}
+
+/// Why a writer should stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Nobody reads any more.
+    Left,
+    /// It was asked to.
+    Cancelled,
+    /// Another stream of the conversation took its place.
+    Superseded,
+}
+
+/// How a record stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The number of the first frame that is kept.
+    pub first: u64,
+    /// The number of the last frame; 0 if there is none yet.
+    pub last: u64,
+    pub bytes: usize,
+    pub readers: usize,
+    pub ended: Option<Ended>,
+}
+
+/// Somebody who reads with a name of their own, so that they can come back and be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    pub id: String,
+    /// Takes the place of every other viewer.
+    pub exclusive: bool,
+}
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trimmed {
+    /// What was asked for is no longer kept; `earliest` is the first frame that is.
+    Earlier { earliest: u64 },
+    /// A newer viewer has taken this one's place, for ever.
+    Superseded,
+    /// As many read it as may.
+    Full,
+}

@@ -1,0 +1,66 @@
+//! The side of a record that reads.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use crate::journal::record::{Ended, Record, index, remember};
+use crate::journal::{End, Next};
+
+/// One reader of a record.
+#[derive(Debug)]
+pub(in crate::journal) struct Reader {
+    pub(super) record: Arc<Record>,
+    pub(super) seat: u64,
+    /// The number of the next frame.
+    pub(super) next: u64,
+}
+
+impl Reader {
+    pub(in crate::journal) fn position(&self) -> u64 {
+        self.next - 1
+    }
+
+    pub(in crate::journal) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
+        let mut state = self.record.state.lock();
+        let state = &mut *state;
+        let Some(seat) = state.readers.get_mut(&self.seat) else {
+            return Poll::Ready(Next::Lost);
+        };
+        if seat.superseded {
+            return Poll::Ready(Next::Superseded);
+        }
+        if self.next < state.first {
+            return Poll::Ready(Next::Lost); // it resumes, and is told what is still there
+        }
+        if let Some(frame) = state.frames.get(index(self.next, state.first)) {
+            self.next += 1;
+            seat.read += frame.len() as u64;
+            let last = self.next > state.first + state.frames.len() as u64 - 1;
+            let failed = state.ended.as_ref().is_some_and(|ended| ended.end == End::Failed);
+            let frame = frame.clone();
+            return Poll::Ready(if last && failed { Next::LastWords(frame) } else { Next::Frame(frame) });
+        }
+        match &state.ended {
+            Some(Ended { end: End::Done, .. }) => Poll::Ready(Next::Done),
+            Some(Ended { end: End::Failed, .. }) => Poll::Ready(Next::Lost),
+            None => {
+                seat.caught_up = true;
+                remember(&mut seat.waker, cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.record.state.lock();
+        state.readers.remove(&self.seat);
+        if state.readers.is_empty() {
+            state.left = Some(Instant::now());
+            state.wake_writer();
+        }
+    }
+}

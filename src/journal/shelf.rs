@@ -1,0 +1,311 @@
+//! Where the records stand: found by their id, by their conversation and by the key of the request that made them, and thrown
+//! away when their time is over or the room is needed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::journal::record::{Meta, Record};
+use crate::journal::{Config, Writer};
+
+/// All recorded streams of the process; a clone is a handle.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Shelf>);
+
+#[derive(Debug)]
+struct Shelf {
+    limits: Limits,
+    retention: Duration,
+    max_bytes: usize,
+    total: Arc<AtomicUsize>,
+    places: Mutex<Places>,
+}
+
+/// What holds for every record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) stream_bytes: usize,
+    pub(super) readers: usize,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    records: HashMap<String, Place>,
+    conversations: HashMap<Named, String>,
+    keys: HashMap<Named, Claimed>,
+}
+
+/// An owner, and a name that is theirs.
+type Named = (Option<String>, String);
+
+#[derive(Debug)]
+enum Place {
+    Kept(Arc<Record>),
+    /// It was here, and is not any more.
+    Expired {
+        owner: Option<String>,
+        until: Instant,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Claimed {
+    fingerprint: [u8; 32],
+    id: String,
+}
+
+/// Why a record is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// There is none of this id, or it is somebody else's.
+    Unknown,
+    /// It is not kept any more.
+    Expired,
+}
+
+/// A record that is to be made.
+#[derive(Debug)]
+pub struct New {
+    pub meta: Meta,
+    /// The key of the request that makes it.
+    pub key: Option<Key>,
+    /// What becomes of it if the conversation is busy.
+    pub busy: Busy,
+}
+
+/// What tells that a request is the same as an earlier one.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub name: String,
+    /// A digest of what was asked: the same key may not stand for two things.
+    pub fingerprint: [u8; 32],
+}
+
+/// What becomes of a new stream in a conversation whose last one still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// It begins, and is told of the other.
+    Begin,
+    /// It does not begin.
+    Yield,
+}
+
+/// What came of a record that was to be made.
+#[derive(Debug)]
+pub enum Created {
+    New {
+        writer: Writer,
+        record: Arc<Record>,
+        /// The one of the same conversation that still runs.
+        before: Option<Arc<Record>>,
+    },
+    /// The conversation has one that still runs.
+    Busy(Arc<Record>),
+    /// An earlier request with the same key and content is answered by this one.
+    Repeats(Arc<Record>),
+    /// An earlier request with the same key had another content.
+    Differs,
+}
+
+/// How long it is remembered that a record was there.
+const EXPIRED: Duration = Duration::from_hours(1);
+/// How many expired records are remembered.
+const MAX_EXPIRED: usize = 100_000;
+
+impl Journal {
+    pub fn new(config: &Config) -> Self {
+        let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        Self(Arc::new(Shelf {
+            limits: Limits { stream_bytes: bytes(config.max_stream_bytes), readers: config.max_readers },
+            retention: config.retention,
+            max_bytes: bytes(config.max_bytes),
+            total: Arc::default(),
+            places: Mutex::default(),
+        }))
+    }
+
+    /// How long a record is kept where its maker does not say another time.
+    pub fn retention(&self) -> Duration {
+        self.0.retention
+    }
+
+    /// Bytes that are kept.
+    pub fn bytes(&self) -> usize {
+        self.0.total.load(Ordering::Relaxed)
+    }
+
+    /// Begins a record, unless there is one that stands for it. The newest of a conversation is the one that the conversation's
+    /// name stands for.
+    pub fn create(&self, new: New) -> Created {
+        self.make_room();
+        let New { meta, key, busy } = new;
+        let named = |name: &String| (meta.owner.clone(), name.clone());
+        let mut places = self.0.places.lock();
+        if let Some(key) = &key
+            && let Some(claimed) = places.keys.get(&named(&key.name)).cloned()
+            && let Some(earlier) = places.kept(&claimed.id)
+        {
+            if claimed.fingerprint != key.fingerprint {
+                return Created::Differs;
+            }
+            if earlier.answers() {
+                return Created::Repeats(earlier);
+            }
+        }
+        let conversation = meta.conversation.as_ref().map(named);
+        let before = conversation.as_ref().and_then(|name| places.conversations.get(name));
+        let before = before.and_then(|id| places.kept(id)).filter(|record| record.is_running());
+        if let (Some(before), Busy::Yield) = (&before, busy) {
+            return Created::Busy(Arc::clone(before));
+        }
+        if let Some(key) = key {
+            let claimed = Claimed { fingerprint: key.fingerprint, id: meta.id.clone() };
+            places.keys.insert((meta.owner.clone(), key.name), claimed);
+        }
+        if let Some(conversation) = conversation {
+            places.conversations.insert(conversation, meta.id.clone());
+        }
+        let record = Arc::new(Record::new(meta, self.0.limits, Arc::clone(&self.0.total)));
+        places.records.insert(record.meta().id.clone(), Place::Kept(Arc::clone(&record)));
+        drop(places);
+        Created::New { writer: Writer::recorded(Arc::clone(&record)), record, before }
+    }
+
+    /// The record of an id that belongs to `owner`.
+    pub fn find(&self, owner: Option<&str>, id: &str) -> Result<Arc<Record>, OpenError> {
+        match self.0.places.lock().records.get(id) {
+            Some(Place::Kept(record)) if record.meta().owner.as_deref() == owner => Ok(Arc::clone(record)),
+            Some(Place::Expired { owner: whose, .. }) if whose.as_deref() == owner => Err(OpenError::Expired),
+            _ => Err(OpenError::Unknown),
+        }
+    }
+
+    /// The record of an id, whoever's it is: for readers with a signed address.
+    pub fn find_signed(&self, id: &str) -> Result<Arc<Record>, OpenError> {
+        match self.0.places.lock().records.get(id) {
+            Some(Place::Kept(record)) => Ok(Arc::clone(record)),
+            Some(Place::Expired { .. }) => Err(OpenError::Expired),
+            None => Err(OpenError::Unknown),
+        }
+    }
+
+    /// The newest record of a conversation.
+    pub fn conversation(&self, owner: Option<&str>, name: &str) -> Result<Arc<Record>, OpenError> {
+        let named = (owner.map(String::from), String::from(name));
+        let id = self.0.places.lock().conversations.get(&named).cloned();
+        self.find(owner, &id.ok_or(OpenError::Unknown)?)
+    }
+
+    /// The records that belong to `owner`, the newest first.
+    pub fn list(&self, owner: Option<&str>) -> Vec<Arc<Record>> {
+        let places = self.0.places.lock();
+        let mut records: Vec<_> = places
+            .records
+            .values()
+            .filter_map(|place| match place {
+                Place::Kept(record) if record.meta().owner.as_deref() == owner => Some(Arc::clone(record)),
+                Place::Kept(_) | Place::Expired { .. } => None,
+            })
+            .collect();
+        drop(places);
+        records.sort_by_key(|record| std::cmp::Reverse(record.meta().created));
+        records
+    }
+
+    /// Throws away a record at once.
+    pub fn delete(&self, record: &Record) {
+        self.0.places.lock().expire(&record.meta().id);
+    }
+
+    /// Throws away what is over its time. To be called now and then.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        let mut places = self.0.places.lock();
+        let over: Vec<String> = places
+            .records
+            .values()
+            .filter_map(|place| match place {
+                Place::Kept(record) => {
+                    let ended = record.status().ended?.at;
+                    (now >= ended + record.meta().retention).then(|| record.meta().id.clone())
+                }
+                Place::Expired { .. } => None,
+            })
+            .collect();
+        for id in over {
+            places.expire(&id);
+        }
+        let mut remembered = places.records.len();
+        places.records.retain(|_, place| match place {
+            Place::Expired { until, .. } if now >= *until || remembered > MAX_EXPIRED => {
+                remembered -= 1;
+                false
+            }
+            Place::Expired { .. } | Place::Kept(_) => true,
+        });
+        places.tidy();
+        drop(places);
+        self.make_room();
+    }
+
+    /// Throws away finished records, the oldest first, then the oldest frames of running ones, until what is kept has room.
+    fn make_room(&self) {
+        if self.bytes() <= self.0.max_bytes {
+            return;
+        }
+        let mut places = self.0.places.lock();
+        let mut records: Vec<_> = places
+            .records
+            .values()
+            .filter_map(|place| match place {
+                Place::Kept(record) => {
+                    Some((record.status().ended.map(|ended| ended.at), Arc::clone(record)))
+                }
+                Place::Expired { .. } => None,
+            })
+            .collect();
+        records.sort_by_key(|(ended, record)| (ended.is_none(), *ended, record.meta().created));
+        for (ended, record) in records {
+            let over = self.bytes().saturating_sub(self.0.max_bytes);
+            if over == 0 {
+                break;
+            }
+            if ended.is_some() {
+                places.expire(&record.meta().id);
+            } else {
+                record.trim(over);
+            }
+        }
+        places.tidy();
+    }
+}
+
+impl Places {
+    fn kept(&self, id: &str) -> Option<Arc<Record>> {
+        match self.records.get(id) {
+            Some(Place::Kept(record)) => Some(Arc::clone(record)),
+            Some(Place::Expired { .. }) | None => None,
+        }
+    }
+
+    fn expire(&mut self, id: &str) {
+        let Some(place) = self.records.get_mut(id) else { return };
+        if let Place::Kept(record) = place {
+            record.forget();
+            let owner = record.meta().owner.clone();
+            *place = Place::Expired { owner, until: Instant::now() + EXPIRED };
+        }
+    }
+
+    /// Forgets names whose records are not there any more.
+    fn tidy(&mut self) {
+        let records = &self.records;
+        let kept = |id: &String| matches!(records.get(id), Some(Place::Kept(_)));
+        self.conversations.retain(|_, id| kept(id));
+        self.keys.retain(|_, claimed| kept(&claimed.id));
+    }
+}
