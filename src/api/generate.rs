@@ -55,6 +55,7 @@ pub(super) async fn generate(
     let headers = passed_on(dialect, request.headers());
     let mut body = body::read(request, parts.bounds, &parts.tasks).await?;
     let mut envelope = read_envelope(&parts, dialect, &body)?;
+    let streams = envelope.stream;
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
     wishes.fingerprint = fingerprint(dialect, &body);
@@ -76,7 +77,7 @@ pub(super) async fn generate(
     let usage = !envelope.stream || envelope.usage || !dialect.has_stream_options();
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
-    let asked = Asked { client, stream: envelope.stream, settings: served.settings, access };
+    let asked = Asked { client, stream: streams, settings: served.settings, access };
     drop(body); // the candidates hold what they need of it
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),

@@ -15,10 +15,10 @@ const BINARY =
  * Starts a gateway that ends with the test `t`; without a backend it has the demo model, and with a key it serves
  * nobody else. Returns its URL.
  */
-export async function startGateway(t, { backend, stream = {}, key } = {}) {
+export async function startGateway(t, { backend, server = {}, stream = {}, key } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'streamgate-'));
   const config = join(folder, 'streamgate.toml');
-  writeFileSync(config, configuration(backend, stream, key));
+  writeFileSync(config, configuration({ backend, server, stream, key }));
   const gateway = spawn(BINARY, ['serve', '--config', config], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(gateway, 'exit');
   t.after(async () => {
@@ -32,17 +32,20 @@ export async function startGateway(t, { backend, stream = {}, key } = {}) {
   throw new Error('the gateway did not start');
 }
 
-function configuration(backend, stream, key) {
+function configuration({ backend, server, stream, key }) {
+  const keys = (table) =>
+    Object.entries(table).map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join('\n');
   return `
 [server]
 listen = "127.0.0.1:0"
 drain = "1s"
+${keys(server)}
 [admin]
 listen = "127.0.0.1:0"
 [log]
 level = "warn"
 [stream]
-${Object.entries(stream).map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join('\n')}
+${keys(stream)}
 ${key ? `[[key]]\nname = "quill"\nsha256 = "${createHash('sha256').update(key).digest('hex')}"` : ''}
 [[backend]]
 name = "model"

@@ -92,7 +92,7 @@ for (const dialect of DIALECTS) {
   });
 
   for (const [name, beyond] of Object.entries(REMEMBERED)) {
-    // A backend with a memory may serve what it is asked, but nobody can come back through the gateway for the rest.
+    // A backend with a memory may serve what it is asked; work in the background without a store is of no use anywhere.
     if (dialect === responses && name !== 'background') continue;
     for (const stream of [true, false]) {
       promise(`${name} is refused in words that name it (${stream ? 'streamed' : 'whole'})`, async (t) => {

@@ -11,7 +11,7 @@ from reply import Usage
 from whole import response_of, streamed_or_whole
 
 ASKED = {"model": MODEL, "input": QUESTION}
-STATEFUL = [{"previous_response_id": "resp_1"}, {"background": True}, {"conversation": "conv_1"}]
+STATEFUL = [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}]
 
 
 def ask(client, stream, **more):
@@ -167,7 +167,7 @@ def test_what_only_a_server_with_a_memory_can_do_is_refused_by_name(backend, ope
 
 
 @only("responses")
-@pytest.mark.parametrize("state", [STATEFUL[0], STATEFUL[2]], ids=lambda state: next(iter(state)))
+@pytest.mark.parametrize("state", STATEFUL, ids=lambda state: next(iter(state)))
 def test_a_server_with_a_memory_is_asked_for_it(backend, openai_python, state):
     backend.play(say(text=WORDS))
     ask(openai_python, False, **state)
