@@ -32,7 +32,7 @@ pub(super) async fn until_drained<T>(
         result = asking => result,
         () = parts.shutdown.drained() => {
             let failure = Failure::new(Code::Draining, "the gateway is being restarted");
-            Err(Attempted { failure, retryable: false, retry_after: None, generated: false })
+            Err(Attempted::refusal(failure))
         }
     };
     access.ended(match &result {

@@ -93,7 +93,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         Ok(Err(gone)) => {
             access.ended(outcome(gone));
             if outside.writer.is_recorded() {
-                give_up(&client, outside.writer, opened, refusal(abandoned(gone)));
+                give_up(&client, outside.writer, opened, Attempted::refusal(abandoned(gone)));
             }
             return None;
         }
@@ -158,15 +158,10 @@ async fn open(
     tokio::select! {
         biased;
         gone = outside.writer.abandoned() => Ok(Err(gone)),
-        () = &mut outside.drained => Err(refusal(draining())),
-        failure = outside.timers.max_duration() => Err(refusal(failure)),
+        () = &mut outside.drained => Err(Attempted::refusal(draining())),
+        failure = outside.timers.max_duration() => Err(Attempted::refusal(failure)),
         result = asking => result.map(Ok),
     }
-}
-
-/// A failure that no other backend could mend.
-fn refusal(failure: Failure) -> Attempted {
-    Attempted { failure, retryable: false, retry_after: None, generated: false }
 }
 
 fn draining() -> Failure {

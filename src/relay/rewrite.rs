@@ -120,6 +120,9 @@ impl Rewrite {
                 return Step::FailedSame { frame: self.backend.scrub(frame.raw), code: failure.code };
             }
         }
+        if matches!(flow, Ok(Flow::Truncated)) {
+            return Step::Failed(truncated());
+        }
         if !(*hide_usage && self.decoder.usage_alone()) {
             out.push(frame.raw);
         }
@@ -148,6 +151,7 @@ impl Rewrite {
             (None, Some(error), _) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
             (None, None, Err(error)) => Step::Failed(Failure::new(Code::UpstreamError, error.to_string())),
             (None, None, Ok(Flow::More)) => Step::More,
+            (None, None, Ok(Flow::Truncated)) => Step::Failed(truncated()),
             (None, None, Ok(Flow::Ended)) => {
                 encoder.finish(at, frames);
                 Step::Ended

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::relay::meter::Meter;
 use crate::relay::timers::Timers;
-use crate::relay::{Client, Limits, broken, now, refusal, truncated};
+use crate::relay::{Client, Limits, broken, now, truncated};
 use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, FrameStream, Next, Opened, Plan, Pool, StreamError};
 use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, whole};
@@ -35,7 +35,7 @@ pub async fn collect(
     let mut timers = Timers::new(access.started(), limits);
     let opened = tokio::select! {
         biased;
-        failure = timers.max_duration() => Err(refusal(failure)),
+        failure = timers.max_duration() => Err(Attempted::refusal(failure)),
         result = Box::pin(pool.open(plan, access)) => result,
     };
     let Opened { backend, dialect, dropped, names, mut frames, held } = opened?;
@@ -108,6 +108,7 @@ impl Gathering {
         match flow {
             Ok(Flow::More) => None,
             Ok(Flow::Ended) => Some(Ok(())),
+            Ok(Flow::Truncated) => Some(Err(truncated())),
             Err(error) => Some(Err(Failure::new(Code::UpstreamError, error.to_string()))),
         }
     }
@@ -119,6 +120,6 @@ impl Gathering {
                 .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
         });
         self.meter.finish();
-        written.map_err(|failure| Attempted { generated: true, ..refusal(failure) })
+        written.map_err(|failure| Attempted { generated: true, ..Attempted::refusal(failure) })
     }
 }

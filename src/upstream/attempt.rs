@@ -14,8 +14,8 @@ use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
 use crate::upstream::plan::Candidate;
 use crate::wire::{
-    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names, ollama,
-    read_failure,
+    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names, read_failure,
+    without_thinking,
 };
 
 /// A backend that has sent first content.
@@ -49,12 +49,28 @@ pub struct Attempted {
 const HELD_BYTES: usize = 1 << 20;
 /// How much of an error body is read.
 const ERROR_BYTES: usize = 64 << 10;
+const EARLY: &str = "the backend ended its answer before its first token";
 /// The longest `Retry-After` that is passed on, in seconds.
 const RETRY_AFTER_CAP: u32 = 300;
 
 impl Attempted {
+    pub fn new(failure: Failure, retryable: bool) -> Self {
+        Self { failure, retryable, retry_after: None, generated: false }
+    }
+
     pub fn retryable(code: Code, message: &str) -> Self {
-        Self { failure: Failure::new(code, message), retryable: true, retry_after: None, generated: false }
+        Self::new(Failure::new(code, message), true)
+    }
+
+    /// A failure that no other backend could mend.
+    pub fn refusal(failure: Failure) -> Self {
+        Self::new(failure, false)
+    }
+
+    /// What a backend told in a frame or with status 200; the status that it should have had says whether another is asked.
+    pub(super) fn told(backend: &Backend, failure: Failure) -> Self {
+        let retryable = failure.status.is_none_or(is_worth_retrying);
+        Self::new(backend.scrub_failure(failure), retryable)
     }
 }
 
@@ -91,24 +107,21 @@ pub(super) async fn open(
     Ok(Opened { backend, dialect, dropped, names, frames, held })
 }
 
-/// Sends the request, and again without a wish to think if the model cannot: Ollama refuses the whole request then, and no other
-/// API does.
+/// Sends the request, and again without a wish to think if the backend refuses it for that.
 async fn ask_simply(candidate: &mut Candidate) -> Result<Response, Attempted> {
     let path = candidate.dialect.path();
     let attempted = match ask(&candidate.backend, path, &candidate.headers, &candidate.body).await {
-        Err(attempted) if candidate.translated && cannot_think(&attempted.failure) => attempted,
+        Err(attempted) if candidate.translated && matches!(attempted.failure.status(), 400 | 422) => {
+            attempted
+        }
         result => return result,
     };
-    let Some(body) = ollama::without_thinking(&candidate.body) else {
+    let Some(body) = without_thinking(candidate.dialect, &candidate.body, &attempted.failure) else {
         return Err(attempted);
     };
     candidate.body = body;
     candidate.dropped.add("reasoning_effort");
     ask(&candidate.backend, path, &candidate.headers, &candidate.body).await
-}
-
-fn cannot_think(failure: &Failure) -> bool {
-    failure.status() == 400 && failure.message.contains("does not support thinking")
 }
 
 /// Sends the request; gives the response if its status is one of success.
@@ -148,16 +161,13 @@ async fn refused(backend: &Backend, response: Response) -> Attempted {
     let body = read_bounded(response, ERROR_BYTES).await.unwrap_or_default();
     // A server that does not know the route, or a proxy before it, says so without an error object.
     let said = is_object(&body).then(|| read_failure(&backend.scrub(body)));
-    let retryable = status.is_server_error()
-        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    let retryable = is_worth_retrying(status.as_u16());
     let name = &backend.name;
     let failure = match (status, said) {
-        // It is the gateway's key that was refused, and such messages quote it.
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Failure::new(
-            Code::UpstreamError,
-            format!("the backend `{name}` refused the gateway's credentials ({})", status.as_u16()),
-        ),
-        (StatusCode::NOT_FOUND, Some(said)) => Failure { code: Code::ModelNotFound, ..said },
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => backend.refused_us(status.as_u16()),
+        (StatusCode::NOT_FOUND, Some(said)) => Failure { code: Code::ModelNotFound, status: None, ..said },
+        // Servers differ in the status for that.
+        (_, Some(said)) if said.code == Code::ContextLengthExceeded => Failure { status: None, ..said },
         (_, Some(said)) if status.is_client_error() || status.is_server_error() => {
             said.with_status(status.as_u16())
         }
@@ -169,7 +179,12 @@ async fn refused(backend: &Backend, response: Response) -> Attempted {
         }
     };
     let retry_after = retry_after.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP));
-    Attempted { failure, retryable, retry_after, generated: false }
+    Attempted { retry_after, ..Attempted::new(failure, retryable) }
+}
+
+/// Is it the backend's trouble, so that another may do better?
+fn is_worth_retrying(status: u16) -> bool {
+    status >= 500 || matches!(status, 408 | 429)
 }
 
 fn is_object(body: &[u8]) -> bool {
@@ -227,8 +242,11 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
                 | Event::StopSequence(_)
                 | Event::Usage(_) => {}
             });
-            if let Some(failure) = failure.map(|failure| candidate.backend.scrub_failure(failure)) {
-                return Err(Attempted { failure, retryable: true, retry_after: None, generated: false });
+            if let Some(failure) = failure {
+                return Err(Attempted::told(&candidate.backend, failure));
+            }
+            if matches!(flow, Ok(Flow::Truncated)) {
+                return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));
             }
             content |= matches!(flow, Ok(Flow::Ended));
             if flow.is_err() && !last {
@@ -242,8 +260,7 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
             return Ok(held);
         }
         if last {
-            let words = "the backend ended its answer before its first token";
-            return Err(Attempted::retryable(Code::UpstreamTruncated, words));
+            return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));
         }
     }
 }

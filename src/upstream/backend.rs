@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::upstream::secret::Secret;
-use crate::wire::{DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
+use crate::wire::{Code, DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
 
 /// Anthropic's header for keys.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -190,9 +190,18 @@ impl Backend {
 
     /// The same for a failure that it reported.
     pub fn scrub_failure(&self, failure: Failure) -> Failure {
+        if let Some(status @ (401 | 403)) = failure.status {
+            return self.refused_us(status);
+        }
         let text = |text: String| String::from_utf8_lossy(&self.scrub(text.into_bytes().into())).into_owned();
         let Failure { message, kind, param, .. } = failure;
         Failure { message: text(message), kind: kind.map(text), param: param.map(text), ..failure }
+    }
+
+    /// It is the gateway's key that was refused: none of the client's business, and such messages quote it.
+    pub(super) fn refused_us(&self, status: u16) -> Failure {
+        let words = format!("the backend `{}` refused the gateway's credentials ({status})", self.name);
+        Failure::new(Code::UpstreamError, words)
     }
 
     /// Does anything answer at its address?

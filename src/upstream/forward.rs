@@ -14,7 +14,7 @@ use crate::upstream::attempt::{Attempted, ask, read_bounded};
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::{Pool, no_backend};
 use crate::wire::json::Field;
-use crate::wire::{Code, read_failure};
+use crate::wire::{Code, Failure, read_failure};
 
 /// A request for a whole answer.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Pool {
             access.attempt(&backend.name);
             let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {
                 let words = format!("the backend `{}` did not answer in time", backend.name);
-                Err(Attempted { retryable: false, ..Attempted::retryable(Code::MaxDuration, &words) })
+                Err(Attempted::refusal(Failure::new(Code::MaxDuration, words)))
             });
             if let Some(done) = self.judged(&backend.name, result, &mut failed) {
                 if let Ok(answered) = &done {
@@ -79,10 +79,7 @@ fn check(backend: &Backend, body: &Bytes) -> Result<(), Attempted> {
     }
     match serde_json::from_slice::<Answer<'_>>(body) {
         Ok(answer) if answer.error.is_absent() => Ok(()),
-        Ok(_) => {
-            let failure = backend.scrub_failure(read_failure(body));
-            Err(Attempted { failure, retryable: true, retry_after: None, generated: false })
-        }
+        Ok(_) => Err(Attempted::told(backend, read_failure(body))),
         Err(_) => {
             let words =
                 format!("the backend `{}` answered with something that is not a JSON object", backend.name);

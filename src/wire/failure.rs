@@ -1,6 +1,8 @@
 //! What can go wrong with an answer, the closed list of codes, and how each dialect says it: as the body of an error status or
 //! as the last frame of a stream.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
@@ -15,6 +17,8 @@ pub enum Code {
     Unauthorized,
     Forbidden,
     ModelNotFound,
+    /// The conversation is longer than the model can read.
+    ContextLengthExceeded,
     PayloadTooLarge,
     RateLimited,
     UpstreamUnreachable,
@@ -41,6 +45,7 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::ModelNotFound => "model_not_found",
+            Self::ContextLengthExceeded => "context_length_exceeded",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RateLimited => "rate_limited",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -62,7 +67,7 @@ impl Code {
     /// The status of an answer that has not begun, where the cause does not say another.
     pub fn status(self) -> u16 {
         match self {
-            Self::InvalidRequest => 400,
+            Self::InvalidRequest | Self::ContextLengthExceeded => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::ModelNotFound => 404,
@@ -144,7 +149,7 @@ impl Failure {
             Dialect::Anthropic => {
                 body.raw("type", "\"error\"").object("error", |error| {
                     error.text("type", Text::Plain(self.anthropic_type()));
-                    error.text("message", Text::Plain(&self.message));
+                    error.text("message", Text::Plain(&self.anthropic_message()));
                     if self.param.as_deref() == Some(THREAD) {
                         // By this alone its SDKs know that they must send the whole history again.
                         error.raw("details", NO_THREADS);
@@ -197,6 +202,15 @@ impl Failure {
         }
     }
 
+    /// Clients know a full context by the first words alone, and make their history shorter then.
+    fn anthropic_message(&self) -> Cow<'_, str> {
+        let known = [TOO_LONG, "exceed context limit"].iter().any(|known| self.message.contains(known));
+        if self.code == Code::ContextLengthExceeded && !known {
+            return Cow::Owned(format!("{TOO_LONG}: {}", self.message));
+        }
+        Cow::Borrowed(&self.message)
+    }
+
     fn openai_type(&self) -> &'static str {
         match self.status() {
             429 => "rate_limit_error",
@@ -211,19 +225,22 @@ impl Failure {
     /// is one of Anthropic's.
     fn anthropic_type(&self) -> &'static str {
         let in_stream = self.code == Code::UpstreamError && self.status.is_none();
-        let own = ANTHROPIC_TYPES.iter().find(|known| in_stream && self.kind.as_deref() == Some(known));
-        own.copied().unwrap_or_else(|| match self.status() {
-            401 => "authentication_error",
-            402 => "billing_error",
-            403 => "permission_error",
-            404 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            503 | 529 => "overloaded_error",
-            504 => "timeout_error",
-            _ => "api_error",
-        })
+        let own = ANTHROPIC_TYPES.iter().find(|(known, _)| in_stream && self.kind.as_deref() == Some(known));
+        own.map_or_else(
+            || match self.status() {
+                401 => "authentication_error",
+                402 => "billing_error",
+                403 => "permission_error",
+                404 => "not_found_error",
+                413 => "request_too_large",
+                429 => "rate_limit_error",
+                400..=499 => "invalid_request_error",
+                503 | 529 => "overloaded_error",
+                504 => "timeout_error",
+                _ => "api_error",
+            },
+            |(own, _)| own,
+        )
     }
 }
 
@@ -231,17 +248,33 @@ impl Failure {
 pub(super) const THREAD: &str = "thread";
 const NO_THREADS: &str = "{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}";
 
-const ANTHROPIC_TYPES: [&str; 10] = [
-    "invalid_request_error",
-    "authentication_error",
-    "billing_error",
-    "permission_error",
-    "not_found_error",
-    "request_too_large",
-    "rate_limit_error",
-    "api_error",
-    "overloaded_error",
-    "timeout_error",
+/// Anthropic's types of errors, each with its status.
+const ANTHROPIC_TYPES: [(&str, u16); 10] = [
+    ("invalid_request_error", 400),
+    ("authentication_error", 401),
+    ("billing_error", 402),
+    ("permission_error", 403),
+    ("not_found_error", 404),
+    ("request_too_large", 413),
+    ("rate_limit_error", 429),
+    ("api_error", 500),
+    ("overloaded_error", 529),
+    ("timeout_error", 504),
+];
+
+/// What Anthropic's clients know a full context by.
+const TOO_LONG: &str = "prompt is too long";
+/// Words of other servers (OpenAI, vLLM, `SGLang`, llama.cpp, Mistral, Gemini, Ollama) for the same, in small letters.
+const FULL_CONTEXT: [&str; 9] = [
+    TOO_LONG,
+    "maximum context length",
+    "exceed context limit",
+    "exceeds the available context size",
+    "exceeds the context window",
+    "exceeds the context length",
+    "longer than the model's context length",
+    "longer than the maximum model length",
+    "exceeds the maximum number of tokens allowed",
 ];
 
 /// Reads an error body or an error in a frame, in any of the shapes that servers use: `{"error": {…}}`, `{"error": "…"}`,
@@ -259,13 +292,31 @@ pub fn read_failure(body: &[u8]) -> Failure {
         .map(String::from)
         .or_else(fallback)
         .unwrap_or_else(|| "the backend reported an error without a message".into());
-    let code = if inner.code.string().as_deref() == Some("model_not_found") {
-        Code::ModelNotFound
-    } else {
-        Code::UpstreamError
-    };
     let word = |field: Field<'_>| field.string().filter(|text| !text.is_empty()).map(String::from);
-    Failure { code, message, status: None, kind: word(inner.kind), param: word(inner.param) }
+    let (kind, param) = (word(inner.kind), word(inner.param));
+    if is_full_context(&inner, kind.as_deref(), &message) {
+        // The type is told in the words of the client's dialect.
+        return Failure { param, ..Failure::new(Code::ContextLengthExceeded, message) };
+    }
+    if inner.code.string().as_deref() == Some("model_not_found") {
+        return Failure { kind, param, ..Failure::new(Code::ModelNotFound, message) };
+    }
+    let status = status_of(&inner, kind.as_deref());
+    Failure { code: Code::UpstreamError, message, status, kind, param }
+}
+
+fn is_full_context(error: &Inner<'_>, kind: Option<&str>, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    error.code.string().as_deref() == Some("context_length_exceeded")
+        || kind == Some("exceed_context_size_error")
+        || FULL_CONTEXT.iter().any(|words| message.contains(words))
+}
+
+/// The status that an error should have had, where it says one: by a number, or by its type. 500 says no more than that it failed.
+fn status_of(error: &Inner<'_>, kind: Option<&str>) -> Option<u16> {
+    let number = error.code.whole().and_then(|code| u16::try_from(code).ok());
+    let by_type = || ANTHROPIC_TYPES.iter().find(|(known, _)| kind == Some(known)).map(|(_, status)| *status);
+    number.filter(|status| (400..600).contains(status)).or_else(by_type).filter(|status| *status != 500)
 }
 
 /// Do clients of `dialect` see the error that this frame of it carries? Anthropic's look for the name of the event, all others for
@@ -324,6 +375,42 @@ mod tests {
             ("{}", "the backend reported an error without a message"),
         ] {
             assert_eq!(read_failure(body.as_bytes()).message, message, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_its_status_by_a_number_or_by_its_type() {
+        for (body, status) in [
+            (r#"{"error":{"message":"m","code":503}}"#, Some(503)),
+            (r#"{"error":{"message":"m","code":"503"}}"#, None),
+            (r#"{"error":{"message":"m","code":200}}"#, None),
+            (r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#, Some(529)),
+            (r#"{"type":"error","error":{"type":"rate_limit_error","message":"m"}}"#, Some(429)),
+            (r#"{"error":{"type":"server_error","message":"m"}}"#, None),
+            (r#"{"error":{"message":"m","code":500}}"#, None),
+        ] {
+            assert_eq!(read_failure(body.as_bytes()).status, status, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_full_context_has_a_code_of_its_own_and_the_words_by_which_clients_know_it() {
+        for body in [
+            r#"{"error":{"message":"too many","code":"context_length_exceeded"}}"#,
+            r#"{"error":{"code":400,"message":"m","type":"exceed_context_size_error","n_ctx":8}}"#,
+            r#"{"object":"error","message":"This model's maximum context length is 8 tokens.","code":400}"#,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8"}}"#,
+        ] {
+            let failure = read_failure(body.as_bytes());
+            assert_eq!((failure.code, failure.status()), (Code::ContextLengthExceeded, 400), "{body}");
+            let told: serde_json::Value =
+                serde_json::from_slice(&failure.body(Dialect::Anthropic, None)).unwrap();
+            let words = told["error"]["message"].as_str().unwrap();
+            assert!(words.starts_with(TOO_LONG) && words.matches(TOO_LONG).count() == 1, "{words}");
+            let told: serde_json::Value =
+                serde_json::from_slice(&failure.body(Dialect::OpenAiChat, None)).unwrap();
+            assert_eq!(told["error"]["code"], "context_length_exceeded");
+            assert_eq!(told["error"]["type"], "invalid_request_error");
         }
     }
 

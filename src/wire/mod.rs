@@ -31,6 +31,7 @@ pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
 mod request;
+mod retreat;
 mod seal;
 mod sequence;
 mod splitter;
@@ -57,5 +58,6 @@ pub use request::{
     Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
     write_request,
 };
+pub use retreat::without_thinking;
 pub use seal::{Seal, Sealed};
 pub use splitter::{FrameTooLarge, Splitter};

@@ -55,4 +55,6 @@ mod terminators;
 #[cfg(test)]
 mod timers;
 #[cfg(test)]
+mod told;
+#[cfg(test)]
 mod translate;

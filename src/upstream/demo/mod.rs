@@ -35,12 +35,7 @@ pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
             format!("the demo model was asked to answer with status {status}"),
         );
         let retryable = status >= 500 || status == 429 || status == 408;
-        return Err(Attempted {
-            failure: failure.with_status(status),
-            retryable,
-            retry_after: None,
-            generated: false,
-        });
+        return Err(Attempted::new(failure.with_status(status), retryable));
     }
     let request =
         parse_request(crate::wire::Dialect::OpenAiChat, body).map_err(|error| invalid(error.to_string()))?;
@@ -52,12 +47,7 @@ pub(super) fn ask(body: &[u8]) -> Result<Answer, Attempted> {
 }
 
 fn invalid(message: String) -> Attempted {
-    Attempted {
-        failure: Failure::new(Code::InvalidRequest, message),
-        retryable: false,
-        retry_after: None,
-        generated: false,
-    }
+    Attempted::refusal(Failure::new(Code::InvalidRequest, message))
 }
 
 impl Answer {

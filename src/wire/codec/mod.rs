@@ -31,6 +31,8 @@ pub enum Flow {
     More,
     /// The dialect's terminator: nothing behind it counts.
     Ended,
+    /// The terminator of an answer that was not complete: somebody before us has hidden that it broke off.
+    Truncated,
 }
 
 /// A frame that cannot be understood.

@@ -137,6 +137,8 @@ impl Decoder {
             Some("load") => Finish::Load,
             Some("unload") => Finish::Unload,
             _ if self.called => Finish::ToolCalls, // Ollama says `stop` then
+            // Servers of before 2024 give no reason, and those of today none when it is the reader who has left: `done` is an
+            // end without one too.
             _ => Finish::Stop,
         }));
     }

@@ -12,7 +12,7 @@ pub use decode::Decoder;
 pub use encode::Encoder;
 pub use parse::{parse_chat, parse_generate};
 pub use whole::{read_usage, whole};
-pub use write::{without_thinking, write};
+pub use write::write;
 
 /// Which of the two routes: they differ in where the text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

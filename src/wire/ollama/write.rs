@@ -1,9 +1,8 @@
 //! Writes an `/api/chat` request from the request model.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::wire::json::{Object, Text, write_list};
-use crate::wire::members::AllMembers;
 use crate::wire::names::Names;
 use crate::wire::ollama::turns::write_messages;
 use crate::wire::request::{
@@ -38,21 +37,6 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
     body.object("options", |options| write_options(&request.sampling, options));
     body.end();
     Ok(Written { body: out.freeze(), dropped, names: Names::default() })
-}
-
-/// A request that was written here, without a wish to think; `None` if it has none.
-pub fn without_thinking(body: &[u8]) -> Option<Bytes> {
-    let AllMembers(members) = serde_json::from_slice(body).ok()?;
-    if !members.iter().any(|(key, _)| key == "think") {
-        return None;
-    }
-    let mut out = BytesMut::with_capacity(body.len());
-    let mut rest = Object::new(&mut out);
-    for (key, value) in members.iter().filter(|(key, _)| key != "think") {
-        rest.raw(key, value.get());
-    }
-    rest.end();
-    Some(out.freeze())
 }
 
 /// Ollama calls tools as the model likes: a choice cannot be handed on, except that there shall be none.

@@ -1,8 +1,11 @@
 //! Decodes chat completion chunks, leniently: a chunk may carry reasoning, text, tool calls and the finish reason at once, and
 //! usage may stand anywhere.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::wire::citation::Citation;
@@ -27,6 +30,9 @@ pub struct Decoder {
     tools: Tools,
     finished: bool,
     reasons: Reasons,
+    /// The further choices, and which of them are finished.
+    others: HashMap<u64, bool>,
+    done: Done,
     /// The last chunk held usage and no choice.
     usage_alone: bool,
 }
@@ -45,6 +51,17 @@ enum Reasons {
     InField,
     /// In blocks of thinking, if anywhere.
     InBlocks,
+}
+
+/// What the terminator means without a finish reason before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// The end of nothing.
+    Nothing,
+    /// The end: there was text, of a server that does not know of finish reasons.
+    End,
+    /// The server has a place for the reason, and there was none.
+    Broken,
 }
 
 #[derive(Deserialize)]
@@ -68,11 +85,16 @@ struct Choice<'a> {
     /// The text of a legacy completion.
     #[serde(borrow, default)]
     text: Field<'a>,
-    #[serde(borrow, default)]
-    finish_reason: Field<'a>,
+    #[serde(borrow, default, deserialize_with = "named")]
+    finish_reason: Option<Field<'a>>,
     /// The stop sequence that ended the answer, in vLLM's words; a number is a token.
     #[serde(borrow, default)]
     stop_reason: Field<'a>,
+}
+
+/// A member that is there, also if it is `null`.
+fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Field<'de>>, D::Error> {
+    <&RawValue>::deserialize(from).map(|raw| Some(Field::of(raw)))
 }
 
 #[derive(Deserialize)]
@@ -132,6 +154,8 @@ impl Decoder {
             tools: Tools::new(seed),
             finished: false,
             reasons: Reasons::InBlocks,
+            others: HashMap::new(),
+            done: Done::Nothing,
             usage_alone: false,
         }
     }
@@ -142,7 +166,14 @@ impl Decoder {
     }
 
     fn choice(&mut self, choice: &Choice<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        if choice.index.whole().unwrap_or(0) != 0 {
+        if choice.finish_reason.is_some() {
+            self.done = Done::Broken;
+        }
+        // Some servers send an empty reason with every chunk.
+        let reason = choice.finish_reason.and_then(Field::some_text).map(Text::plain);
+        let index = choice.index.whole().unwrap_or(0);
+        if index != 0 {
+            *self.others.entry(index).or_default() |= reason.is_some();
             emit(Event::Other); // only a client of the same dialect asks for several, and it is given the bytes
             return Ok(());
         }
@@ -155,7 +186,7 @@ impl Decoder {
         if let Some(delta) = &choice.delta {
             self.delta(delta, emit)?;
         }
-        if let Some(reason) = choice.finish_reason.string() {
+        if let Some(reason) = reason {
             self.finish(&reason, choice.stop_reason, emit);
         }
         Ok(())
@@ -251,6 +282,9 @@ impl Decoder {
                 let index = self.next;
                 self.next += 1;
                 self.open = Some((kind, index));
+                if (kind, self.done) == (Kind::Text, Done::Nothing) {
+                    self.done = Done::End;
+                }
                 let block = match kind {
                     Kind::Text => Block::Text,
                     Kind::Reasoning => Block::Reasoning,
@@ -268,20 +302,30 @@ impl Decoder {
         }
     }
 
+    /// The terminator. Proxies send it also behind an answer that broke off, so it is an end only where a reason came before it,
+    /// or behind a text of a server that has no reasons.
+    fn done(&mut self, emit: &mut dyn FnMut(Event<'_>)) -> Flow {
+        if !self.finished && self.done == Done::End && !self.tools.called() {
+            self.finish("stop", Field::default(), emit);
+            return Flow::Ended;
+        }
+        if self.complete() { Flow::Ended } else { Flow::Truncated }
+    }
+
     fn finish(&mut self, reason: &str, stopped_by: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
         self.close_text(emit);
         self.tools.close(emit);
-        // vLLM's words for an answer that it gave up
-        if matches!(reason, "error" | "abort") {
+        // The words of vLLM and DeepSeek for an answer that they gave up.
+        if matches!(reason, "error" | "abort" | "insufficient_system_resource") {
             let words = format!("the backend gave the answer up (`finish_reason` is `{reason}`)");
             emit(Event::Fail(Failure::new(Code::UpstreamError, words)));
             return;
         }
         let finish = match reason {
-            "length" => Finish::Length,
+            "length" | "model_length" | "max_tokens" => Finish::Length, // the others are Mistral's
             "content_filter" => Finish::Refusal,
             // vLLM says `stop` for a named tool choice, older servers always
             _ if self.tools.called() => Finish::ToolCalls,
@@ -298,8 +342,7 @@ impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
         self.usage_alone = false;
         if frame.data.trim_ascii() == b"[DONE]" {
-            self.finish("stop", Field::default(), emit);
-            return Ok(Flow::Ended);
+            return Ok(self.done(emit));
         }
         if frame.event.as_deref() == Some(b"error") {
             emit(Event::Fail(read_failure(&frame.data)));
@@ -325,7 +368,7 @@ impl Decode for Decoder {
     }
 
     fn complete(&self) -> bool {
-        self.finished
+        self.finished && self.others.values().all(|finished| *finished)
     }
 
     fn last_words(&self, failure: &Failure) -> Bytes {
@@ -390,7 +433,7 @@ mod tests {
             &call(r#"{"index":0,"function":{"arguments":"1"}}"#),
             &call(r#"{"index":1,"function":{"name":"","arguments":"2"}}"#),
             &call(r#"{"index":0,"id":"c","function":{"name":"h","arguments":{"x":1.0}}}"#),
-            "[DONE]",
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
         ]);
         assert_eq!(
             seen[1..],
@@ -424,5 +467,64 @@ mod tests {
             format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]}}"#)
         };
         assert_eq!(decode(&[&end("length"), &end("stop"), "[DONE]"])[1..], ["Finish(Length)"]);
+    }
+
+    fn end(reason: &str) -> String {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":{reason}}}]}}"#)
+    }
+
+    #[test]
+    fn an_empty_finish_reason_is_none() {
+        let seen = decode(&[&end("\"\""), &end("\"\""), &end("\"stop\""), "[DONE]"]);
+        assert_eq!(
+            seen[1..],
+            ["0 Text", "0 +a", "0 +a", "0 +a", "0 close", "Finish(Stop)"],
+            "and what comes behind it is heard"
+        );
+    }
+
+    #[test]
+    fn every_word_for_a_limit_is_length_and_every_word_for_giving_up_a_failure() {
+        for reason in ["length", "model_length", "max_tokens"] {
+            assert_eq!(decode(&[&end(&format!("\"{reason}\""))]).last().unwrap(), "Finish(Length)");
+        }
+        for reason in ["error", "abort", "insufficient_system_resource"] {
+            let seen = decode(&[&end(&format!("\"{reason}\""))]);
+            assert!(seen.last().unwrap().starts_with("Fail("), "{seen:?}");
+        }
+    }
+
+    /// How the last of these chunks stands.
+    fn flow(chunks: &[&str]) -> (Flow, bool) {
+        let mut decoder = Decoder::new("s");
+        let mut flow = Flow::More;
+        for chunk in chunks {
+            let data = Bytes::copy_from_slice(chunk.as_bytes());
+            let frame = Frame { raw: data.clone(), event: None, data };
+            flow = decoder.decode(&frame, &mut |_| {}).unwrap();
+        }
+        (flow, decoder.complete())
+    }
+
+    #[test]
+    fn done_is_an_end_only_behind_a_finish_reason_or_where_there_are_none() {
+        let unreasoned = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+        assert_eq!(flow(&[&end("null"), &end("\"stop\""), "[DONE]"]), (Flow::Ended, true));
+        assert_eq!(flow(&[&end("null"), "[DONE]"]), (Flow::Truncated, false));
+        assert_eq!(flow(&["[DONE]"]), (Flow::Truncated, false));
+        assert_eq!(flow(&[unreasoned, "[DONE]"]), (Flow::Ended, true));
+        let called = call(r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}"#);
+        assert_eq!(flow(&[unreasoned, &called, "[DONE]"]), (Flow::Truncated, false));
+    }
+
+    #[test]
+    fn an_answer_of_several_choices_is_complete_when_each_of_them_is() {
+        let choice = |index: u64, reason: &str| {
+            format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":{reason}}}]}}"#)
+        };
+        let (one, other, done) = (choice(1, "null"), choice(0, "\"stop\""), choice(1, "\"length\""));
+        assert_eq!(flow(&[&one, &other]), (Flow::More, false));
+        assert_eq!(flow(&[&one, &other, "[DONE]"]), (Flow::Truncated, false));
+        assert_eq!(flow(&[&one, &other, &done, &one, "[DONE]"]), (Flow::Ended, true));
     }
 }

@@ -16,6 +16,7 @@ fn cited(api: &str) -> Vec<String> {
             openai::text("See: "),
             openai::text("Gr\u{fc}\u{df}e"),
             openai::delta(&json!({"annotations": [{"type": "url_citation", "url_citation": annotation}]})),
+            openai::finish("stop"),
         ]),
         "responses" => {
             let mut flat = annotation;
