@@ -51,8 +51,7 @@ pub(super) fn plan(
         } else {
             let request = request.get_or_insert_with(|| parse_request(client, body));
             let model = alias.as_deref().unwrap_or(&envelope.model);
-            let style = Style { reasoning_field: served.settings.reasoning_field.name(), ..backend.style() };
-            translate(request, client, dialect, model, style)
+            translate(request, client, dialect, model, backend.style())
         };
         match written {
             Ok(Written { body, dropped, names }) => candidates.push(Candidate {

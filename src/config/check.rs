@@ -132,6 +132,7 @@ fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'s
     }
     let foreign = [
         ("responses", backend.responses, Api::OpenAi),
+        ("reasoning_field", backend.reasoning_field.is_some(), Api::OpenAi),
         ("default_max_tokens", backend.default_max_tokens.is_some(), Api::Anthropic),
         ("thinking", backend.thinking.is_some(), Api::Anthropic),
     ];

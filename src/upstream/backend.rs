@@ -44,6 +44,9 @@ pub struct Config {
     /// Does an OpenAI backend understand `top_k`, `min_p` and `repeat_penalty`, as vLLM and llama.cpp do?
     #[serde(default)]
     pub sampling_extensions: bool,
+    /// Where an OpenAI backend is told what the model thought in earlier turns.
+    #[serde(default)]
+    pub reasoning_field: Option<ReasoningField>,
     /// The token limit that an Anthropic backend is told where the request has none.
     #[serde(default)]
     pub default_max_tokens: Option<NonZeroU64>,
@@ -70,6 +73,16 @@ pub enum MaxTokensField {
     #[default]
     MaxTokens,
     MaxCompletionTokens,
+}
+
+/// Where an OpenAI backend is told what the model thought in earlier turns.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningField {
+    ReasoningContent,
+    Reasoning,
+    /// Nowhere: strict servers refuse a message with a member that they do not know.
+    None,
 }
 
 /// How an Anthropic backend is told how much to think.
@@ -124,6 +137,11 @@ impl Backend {
         let style = Style {
             usage: config.stream_options,
             max_tokens_field,
+            told_reasoning: match config.reasoning_field {
+                Some(ReasoningField::ReasoningContent) | None => Some("reasoning_content"),
+                Some(ReasoningField::Reasoning) => Some("reasoning"),
+                Some(ReasoningField::None) => None,
+            },
             sampling_extensions: config.sampling_extensions,
             max_tokens: config.default_max_tokens.map_or(DEFAULT_MAX_TOKENS, NonZeroU64::get),
             thinking: match config.thinking {

@@ -2,8 +2,10 @@
 //! arguments stay as they were written.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
 
 use crate::wire::dialect::Dialect;
 use crate::wire::edits::Edits;
@@ -33,6 +35,24 @@ pub struct Request<'a> {
     pub extras: Extras<'a>,
     /// Fields that have no place here.
     pub dropped: Dropped,
+}
+
+/// The longest name of a user that every backend takes.
+const USER_LIMIT: usize = 64;
+
+impl Request<'_> {
+    /// Who asks, in at most 64 letters: a longer name (that of Claude Code is) as its digest.
+    pub(super) fn short_user(&self) -> Option<Cow<'_, str>> {
+        let user = self.user?.id.plain();
+        if user.chars().count() <= USER_LIMIT {
+            return Some(user);
+        }
+        let mut digest = String::with_capacity(USER_LIMIT);
+        for byte in Sha256::digest(user.as_bytes()) {
+            write!(digest, "{byte:02x}").unwrap_or_default(); // writing to a String cannot fail
+        }
+        Some(Cow::Owned(digest))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +257,7 @@ pub struct Dropped(Vec<String>);
 impl Dropped {
     pub fn add(&mut self, field: impl Into<String>) {
         let field = field.into();
-        if !self.0.contains(&field) {
+        if self.0.len() < MOST_DROPPED && !self.0.contains(&field) {
             self.0.push(field);
         }
     }
@@ -251,9 +271,12 @@ impl Dropped {
         let lawful = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         let names: Vec<String> =
             self.0.iter().map(|name| name.chars().filter(|&c| lawful(c)).take(64).collect()).collect();
-        (!names.is_empty()).then(|| names.into_iter().take(32).collect::<Vec<_>>().join(", "))
+        (!names.is_empty()).then(|| names.join(", "))
     }
 }
+
+/// How many names of dropped fields are kept.
+const MOST_DROPPED: usize = 32;
 
 /// The target cannot carry a field whose loss would change the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -275,8 +298,10 @@ impl Refused {
 pub struct Style {
     /// Is usage part of the stream?
     pub usage: bool,
-    /// The field that carries reasoning in OpenAI's dialect, which has none of its own.
+    /// The field that carries reasoning to a client in OpenAI's dialect, which has none of its own.
     pub reasoning_field: &'static str,
+    /// The field that carries the reasoning of earlier turns to a backend; `None`: it is not told.
+    pub told_reasoning: Option<&'static str>,
     /// The field that carries the token limit in OpenAI's dialect: the older `max_tokens` or `max_completion_tokens`.
     pub max_tokens_field: &'static str,
     /// May sampling options be sent that only vLLM and llama.cpp know (`top_k`, `min_p`, `repeat_penalty`)?
@@ -302,6 +327,7 @@ impl Default for Style {
         Self {
             usage: false,
             reasoning_field: "reasoning_content",
+            told_reasoning: Some("reasoning_content"),
             max_tokens_field: "max_tokens",
             sampling_extensions: false,
             max_tokens: DEFAULT_MAX_TOKENS,
@@ -379,5 +405,19 @@ mod tests {
         dropped.add("top_k");
         dropped.add("a\r\nSet-Cookie: x");
         assert_eq!(dropped.header().as_deref(), Some("top_k, aSet-Cookiex"));
+        (0..1000).for_each(|number| dropped.add(format!("field_{number}")));
+        assert_eq!(dropped.header().unwrap().split(", ").count(), MOST_DROPPED);
+    }
+
+    #[test]
+    fn a_long_name_of_a_user_is_told_as_a_short_one_that_stays_the_same() {
+        let request =
+            |user| Request { user: Some(User { id: Text::Plain(user), word: "user" }), ..Request::default() };
+        let short = "u".repeat(USER_LIMIT);
+        assert_eq!(request(&short).short_user().as_deref(), Some(short.as_str()));
+        let (one, other) = ("u".repeat(65), "v".repeat(200));
+        let told = [&one, &other, &one].map(|user| request(user).short_user().unwrap().into_owned());
+        assert!(told.iter().all(|told| told.len() == USER_LIMIT), "{told:?}");
+        assert!(told[0] == told[2] && told[0] != told[1], "{told:?}");
     }
 }

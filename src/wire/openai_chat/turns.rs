@@ -110,8 +110,8 @@ fn write_reasoning(parts: &[Part<'_>], style: Style, object: &mut Object<'_>) {
         | Part::ToolResult(_) => None,
     });
     let mut texts = texts.filter(|text| !text.is_empty()).peekable();
-    if texts.peek().is_some() {
-        write_joined(texts, "\\n", object.key(style.reasoning_field));
+    if let Some(field) = style.told_reasoning.filter(|_| texts.peek().is_some()) {
+        write_joined(texts, "\\n", object.key(field));
     }
 }
 

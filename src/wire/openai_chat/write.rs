@@ -7,7 +7,8 @@ use crate::wire::json::{Object, Text, write_list};
 use crate::wire::names::Names;
 use crate::wire::openai_chat::turns::{NAME_LIMIT, write_messages};
 use crate::wire::request::{
-    Dropped, Format, Refused, Request, Sampling, Style, Tool, ToolChoice, Written, name_closed,
+    Dropped, Format, Part, Refused, Request, Sampling, Style, Tool, ToolChoice, Written, name_closed,
+    parts_of,
 };
 
 /// Writes `request` for a backend that calls the model `model`, as a stream with usage.
@@ -22,6 +23,10 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     }
     name_closed(&request.messages, &mut dropped);
     write_messages(&request.messages, style, &mut names, body.key("messages"));
+    let thought = |part: &Part<'_>| matches!(part, Part::Reasoning { text, .. } if !text.is_empty());
+    if style.told_reasoning.is_none() && parts_of(&request.messages).any(thought) {
+        dropped.add("reasoning");
+    }
     if !request.tools.is_empty() {
         write_list(&request.tools, body.key("tools"), |tool, out| write_tool(tool, &mut names, out));
         if let Some(choice) = request.tool_choice {
@@ -38,8 +43,8 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     if let Some(effort) = request.effort {
         body.text("reasoning_effort", Text::Plain(effort.name()));
     }
-    if let Some(user) = request.user {
-        body.text("user", user.id);
+    if let Some(user) = request.short_user() {
+        body.text("user", Text::Plain(&user));
     }
     for extra in TOLD {
         body.maybe(extra.name(), request.extras.value(extra));

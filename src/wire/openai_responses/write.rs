@@ -10,7 +10,7 @@ use crate::wire::request::{
     Dropped, Effort, Format, Refused, Request, Role, Sampling, Tool, ToolChoice, Written, texts,
 };
 
-/// Writes `request` for a backend that calls the model `model`, as a stream. The gateway keeps the conversation, not the backend.
+/// Writes `request` for a backend that calls the model `model`, as a stream. The backend stores nothing: every request brings its whole history.
 pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
     let mut dropped = request.dropped.clone();
     let mut names = Names::default();
@@ -54,8 +54,8 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
             body.raw("include", "[\"reasoning.encrypted_content\"]");
         }
     }
-    if let Some(user) = request.user {
-        body.text("user", user.id);
+    if let Some(user) = request.short_user() {
+        body.text("user", Text::Plain(&user));
     }
     for extra in [Extra::Metadata, Extra::PromptCacheKey, Extra::SafetyIdentifier, Extra::ServiceTier] {
         body.maybe(extra.name(), request.extras.value(extra));

@@ -38,6 +38,7 @@ mod results;
 mod sampling;
 mod seals;
 mod stops;
+mod strict;
 mod system;
 mod thinkless;
 mod tool_calls;

@@ -72,8 +72,8 @@ async fn words_are_told_where_words_are_taken() {
 }
 
 #[tokio::test]
-async fn the_field_of_the_words_is_the_routes_choice() {
-    let mut bench = Bench::over(Setup::new().stream("reasoning_field = \"reasoning\""), Api::Chat, "").await;
+async fn the_field_of_the_words_is_the_backends_choice() {
+    let mut bench = Bench::over(Setup::new(), Api::Chat, "reasoning_field = \"reasoning\"").await;
     for client in Api::Chat.others() {
         let sent = bench.sent(client, Api::Chat, &thought(client, None)).await;
         assert_eq!(sent["messages"][1]["reasoning"], "Long rivers?", "{client:?}");
