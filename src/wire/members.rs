@@ -37,6 +37,16 @@ pub(super) fn inner_members<'a>(
     Ok(present(all))
 }
 
+/// The `usage` of a whole answer.
+pub(super) fn usage_member(body: &[u8]) -> Field<'_> {
+    #[derive(Default, serde::Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow, default)]
+        usage: Field<'a>,
+    }
+    serde_json::from_slice::<Whole<'_>>(body).unwrap_or_default().usage
+}
+
 /// A field that must be a list.
 pub(super) fn list<'a, T: Deserialize<'a>>(
     field: Field<'a>,

@@ -6,6 +6,7 @@ mod encode;
 mod estimate;
 mod history;
 mod parse;
+mod schema;
 mod turns;
 mod usage;
 mod whole;

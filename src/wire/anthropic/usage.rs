@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::wire::event::Usage;
 use crate::wire::json::{Field, Object};
+use crate::wire::members::usage_member;
 
 /// Counts so far. Those of a later event replace those of an earlier one; what it leaves out stays.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +40,7 @@ impl Counts {
         set(&mut self.cache_write, wire.cache_write);
         set(&mut self.output, wire.output);
         Some(Usage {
-            input: self.input + self.cache_read + self.cache_write,
+            input: self.input.saturating_add(self.cache_read).saturating_add(self.cache_write),
             cache_read: self.cache_read,
             cache_write: self.cache_write,
             output: self.output,
@@ -51,7 +52,10 @@ impl Counts {
 /// Writes the members of a usage object.
 pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
     object
-        .number("input_tokens", usage.input.saturating_sub(usage.cache_read + usage.cache_write))
+        .number(
+            "input_tokens",
+            usage.input.saturating_sub(usage.cache_read).saturating_sub(usage.cache_write),
+        )
         .number("cache_creation_input_tokens", usage.cache_write)
         .number("cache_read_input_tokens", usage.cache_read)
         .number("output_tokens", usage.output);
@@ -59,11 +63,5 @@ pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
 
 /// The usage of a whole answer, for the meter; `None` if it has none.
 pub fn read_usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Whole<'a> {
-        #[serde(borrow, default)]
-        usage: Field<'a>,
-    }
-    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
-    Counts::default().update(whole.usage)
+    Counts::default().update(usage_member(body))
 }

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::wire::anthropic::schema::{write_closed, write_input};
 use crate::wire::anthropic::turns::{NAME_LIMIT, Turns};
 use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_joined, write_list};
@@ -153,7 +154,7 @@ fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
     if let Some(description) = tool.description {
         object.text("description", description);
     }
-    object.raw("input_schema", tool.parameters.unwrap_or(EMPTY_SCHEMA));
+    write_input(tool.parameters.unwrap_or(EMPTY_SCHEMA), object.key("input_schema"));
     if tool.strict == Some(true) {
         object.boolean("strict", true);
     }
@@ -176,6 +177,8 @@ fn write_sampling(sampling: &Sampling<'_>, thinks: bool, body: &mut Object<'_>, 
     }
     match sampling.top_p {
         Some(number) if thinks && value(number) < 0.95 => dropped.add("top_p"),
+        // The newest models take only one of the two.
+        Some(_) if !thinks && sampling.temperature.is_some() => dropped.add("top_p"),
         number => {
             body.maybe("top_p", number);
         }
@@ -248,7 +251,8 @@ fn write_output(
         }
         if let Some(schema) = schema {
             output.object("format", |object| {
-                object.raw("type", "\"json_schema\"").raw("schema", schema);
+                object.raw("type", "\"json_schema\"");
+                write_closed(schema, object.key("schema"));
             });
         }
     });

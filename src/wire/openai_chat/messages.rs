@@ -130,16 +130,20 @@ fn read_reasoning<'a>(wire: &WireMessage<'a>, parts: &mut Vec<Part<'a>>) {
         #[serde(borrow, default)]
         data: Field<'a>,
     }
-    for block in wire.thinking_blocks.read::<Vec<Thinking<'a>>>().unwrap_or_default() {
+    let plain = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text());
+    let blocks = wire.thinking_blocks.read::<Vec<Thinking<'a>>>().unwrap_or_default();
+    // In a stream the text of a block comes in the field for reasoning, and its signature alone in the block.
+    let signed = blocks.iter().filter(|block| block.signature.some_text().is_some()).count();
+    let beside = plain.filter(|_| signed == 1).unwrap_or(Text::Plain(""));
+    for block in blocks {
         if let Some(data) = block.data.some_text() {
             parts.push(Part::Redacted(Sealed::read(data, Seal::Redacted)));
         } else if let Some(signature) = block.signature.some_text() {
-            let text = block.text.text().unwrap_or(Text::Plain(""));
+            let text = block.text.some_text().unwrap_or(beside);
             let sealed = Some(Sealed::read(signature, Seal::Signature));
             parts.push(Part::Reasoning { text, sealed });
         }
     }
-    let plain = wire.reasoning_content.some_text().or_else(|| wire.reasoning.some_text());
     if let Some(text) = plain.filter(|_| parts.is_empty()) {
         parts.push(Part::Reasoning { text, sealed: None });
     }
@@ -209,5 +213,30 @@ fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>,
             format!("a `{other}` part cannot be carried to the backend of this model"),
             Some("messages"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thought(message: &str) -> Vec<(String, bool)> {
+        let message =
+            super::message(serde_json::from_str(message).unwrap(), &mut Dropped::default()).unwrap();
+        let thoughts = message.parts.iter().filter_map(|part| {
+            let Part::Reasoning { text, sealed } = part else { return None };
+            Some((text.plain().into_owned(), sealed.is_some()))
+        });
+        thoughts.collect()
+    }
+
+    #[test]
+    fn a_signature_alone_belongs_to_the_reasoning_beside_it() {
+        let seen = thought(
+            r#"{"role":"assistant","reasoning_content":"Hm.","thinking_blocks":[{"type":"thinking","thinking":"","signature":"s"}]}"#,
+        );
+        assert_eq!(seen, [("Hm.".to_owned(), true)]);
+        let own = r#"{"role":"assistant","reasoning_content":"Hm.Ah.","thinking_blocks":[{"thinking":"Hm.","signature":"s"},{"thinking":"Ah.","signature":"t"}]}"#;
+        assert_eq!(thought(own), [("Hm.".to_owned(), true), ("Ah.".to_owned(), true)]);
     }
 }

@@ -7,6 +7,7 @@ use crate::wire::answer::{Answer, AnswerBlock};
 use crate::wire::codec::Identity;
 use crate::wire::event::{Finish, Usage};
 use crate::wire::json::{Field, Object, Text, write_list};
+use crate::wire::members::usage_member;
 use crate::wire::openai_chat::encode::{write_annotation, write_sealed};
 use crate::wire::request::Style;
 use crate::wire::seal::Sealed;
@@ -117,9 +118,12 @@ pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
     object
         .number("prompt_tokens", usage.input)
         .number("completion_tokens", usage.output)
-        .number("total_tokens", usage.input + usage.output)
+        .number("total_tokens", usage.input.saturating_add(usage.output))
         .object("prompt_tokens_details", |details| {
             details.number("cached_tokens", usage.cache_read);
+            if usage.cache_write > 0 {
+                details.number("cache_write_tokens", usage.cache_write);
+            }
         })
         .object("completion_tokens_details", |details| {
             details.number("reasoning_tokens", usage.reasoning);
@@ -128,13 +132,7 @@ pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
 
 /// The usage of a whole answer, for the meter; `None` if it has none.
 pub fn read_usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Whole<'a> {
-        #[serde(borrow, default)]
-        usage: Field<'a>,
-    }
-    let whole: Whole<'_> = serde_json::from_slice(body).ok()?;
-    usage_of(whole.usage, Field::default())
+    usage_of(usage_member(body), Field::default())
 }
 
 /// Usage as it stands in a chunk, or where Groq puts it.
@@ -161,10 +159,12 @@ pub(super) fn usage_of(usage: Field<'_>, x_groq: Field<'_>) -> Option<Usage> {
     }
     #[derive(Default, Deserialize)]
     struct Details<'a> {
-        #[serde(borrow, default)]
-        cached_tokens: Field<'a>,
-        #[serde(borrow, default)]
-        reasoning_tokens: Field<'a>,
+        #[serde(rename = "cached_tokens", borrow, default)]
+        cached: Field<'a>,
+        #[serde(rename = "cache_write_tokens", borrow, default)]
+        cache_write: Field<'a>,
+        #[serde(rename = "reasoning_tokens", borrow, default)]
+        reasoning: Field<'a>,
     }
     let wire: Wire<'_> = usage.read().or_else(|| x_groq.read::<Groq<'_>>()?.usage.read())?;
     let inside: Details<'_> = wire.prompt_tokens_details.read().unwrap_or_default();
@@ -175,13 +175,28 @@ pub(super) fn usage_of(usage: Field<'_>, x_groq: Field<'_>) -> Option<Usage> {
     let apart = wire.total_tokens.whole().unwrap_or(0).saturating_sub(input);
     Some(Usage {
         input,
-        cache_read: inside
-            .cached_tokens
-            .whole()
-            .or_else(|| wire.prompt_cache_hit_tokens.whole())
-            .unwrap_or(0),
-        cache_write: 0,
+        cache_read: inside.cached.whole().or_else(|| wire.prompt_cache_hit_tokens.whole()).unwrap_or(0),
+        cache_write: inside.cache_write.whole().unwrap_or(0),
         output: output.max(apart),
-        reasoning: outside.reasoning_tokens.whole().unwrap_or(0),
+        reasoning: outside.reasoning.whole().unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_to_a_cache_is_read_and_told() {
+        let body = r#"{"usage":{"prompt_tokens":9,"completion_tokens":18446744073709551615,"prompt_tokens_details":{"cached_tokens":2,"cache_write_tokens":3}}}"#;
+        let usage = read_usage(body.as_bytes()).unwrap();
+        assert_eq!((usage.input, usage.cache_read, usage.cache_write), (9, 2, 3));
+        let mut out = BytesMut::new();
+        let mut object = Object::new(&mut out);
+        write_usage(&usage, &mut object);
+        object.end();
+        let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(told["prompt_tokens_details"]["cache_write_tokens"], 3);
+        assert_eq!(told["total_tokens"], u64::MAX);
+    }
 }

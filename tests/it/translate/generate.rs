@@ -41,7 +41,7 @@ async fn its_images_are_the_users() {
 #[tokio::test]
 async fn its_options_thinking_and_format_are_told_too() {
     let mut bench = Bench::start().await;
-    let schema = json!({"type": "object", "properties": {}});
+    let schema = json!({"type": "object", "properties": {}, "additionalProperties": false});
     let more = json!({"think": true, "format": schema, "options": {"num_predict": 9000, "temperature": 1.0}});
     for backend in OTHERS {
         let sent = sent(&mut bench, backend, &more).await.json;

@@ -97,3 +97,18 @@ async fn a_long_name_of_a_user_is_told_in_64_letters() {
     let told = upstream.call().await.json()["user"].as_str().unwrap().to_owned();
     assert!(told.len() == 64 && told.chars().all(|c| c.is_ascii_hexdigit()), "{told}");
 }
+
+#[tokio::test]
+async fn a_model_of_anthropic_is_told_one_of_temperature_and_top_p() {
+    let (gateway, mut upstream) = gateway_over("anthropic", &[]).await;
+    let more = json!({"temperature": 0.5, "top_p": 0.5, "tools": [{"type": "function", "function": {"name": "now", "parameters": {}}}]});
+    let asked = gateway.ask_post("/v1/chat/completions", &request(more)).await;
+    let mut call = upstream.call().await;
+    let sent = call.json();
+    assert_eq!((&sent["temperature"], sent.get("top_p")), (&json!(0.5), None));
+    assert_eq!(sent["tools"][0]["input_schema"], json!({"type": "object"}));
+    call.stream().await;
+    call.sse(&json!({"type": "message_start", "message": {"id": "msg_1"}})).await;
+    call.sse(&json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})).await;
+    assert_eq!(asked.answer().await.header("x-dropped-fields"), Some("top_p"));
+}

@@ -55,14 +55,18 @@ async fn assert_told(api: &str, frames: &[String], [cached, written, reasoning]:
     for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
         for stream in [true, false] {
             let heard = pairs.hear(api, door, stream, frames).await;
+            let mut cache = json!({"cached_tokens": cached});
+            if written > 0 {
+                cache["cache_write_tokens"] = json!(written);
+            }
             let wanted = match door {
                 CHAT => json!({
                     "prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140,
-                    "prompt_tokens_details": {"cached_tokens": cached},
+                    "prompt_tokens_details": cache,
                     "completion_tokens_details": {"reasoning_tokens": reasoning}
                 }),
                 RESPONSES => json!({
-                    "input_tokens": 100, "input_tokens_details": {"cached_tokens": cached}, "output_tokens": 40,
+                    "input_tokens": 100, "input_tokens_details": cache, "output_tokens": 40,
                     "output_tokens_details": {"reasoning_tokens": reasoning}, "total_tokens": 140
                 }),
                 MESSAGES => json!({
