@@ -307,6 +307,16 @@ impl Pump {
     }
 }
 
+/// How much of an answer may be kept until it can be told.
+const HELD_BYTES: usize = 64 << 20;
+
+fn too_large() -> Failure {
+    Failure::new(
+        Code::FrameTooLarge,
+        "more of the answer had to be kept until it could be told than the gateway keeps",
+    )
+}
+
 fn broken(error: StreamError) -> Failure {
     match error {
         StreamError::Broken => truncated(),

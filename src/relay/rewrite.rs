@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::relay::meter::Meter;
-use crate::relay::{Client, now, truncated};
+use crate::relay::{Client, HELD_BYTES, now, too_large, truncated};
 use crate::upstream::Backend;
 use crate::wire::{
     Code, Decode as _, Decoder, Dialect, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Names,
@@ -72,10 +72,21 @@ impl Rewrite {
         if frame.data.is_empty() {
             return Step::More; // a blank event is somebody's keep-alive, and breaks clients
         }
-        match &mut self.to {
+        let step = match &mut self.to {
             To::Same { .. } => self.same(frame, meter, out),
             To::Other { .. } => self.translated(&frame, meter, out),
-        }
+        };
+        let too_much = matches!(step, Step::More) && self.held() > HELD_BYTES;
+        if too_much { Step::Failed(too_large()) } else { step }
+    }
+
+    /// Bytes that are kept until they can be told.
+    fn held(&self) -> usize {
+        let encoder = match &self.to {
+            To::Same { .. } => 0,
+            To::Other { encoder, .. } => encoder.held(),
+        };
+        encoder + self.decoder.held()
     }
 
     fn same(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {

@@ -7,13 +7,10 @@ use tokio::time::Instant;
 
 use crate::relay::meter::Meter;
 use crate::relay::timers::Timers;
-use crate::relay::{Client, Limits, broken, now, truncated};
+use crate::relay::{Client, HELD_BYTES, Limits, broken, now, too_large, truncated};
 use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, FrameStream, Next, Opened, Plan, Pool, StreamError};
 use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, whole};
-
-/// The largest answer that is gathered, in bytes.
-const ANSWER_BYTES: usize = 64 << 20;
 
 /// An answer that was gathered.
 pub struct Collected {
@@ -99,11 +96,8 @@ impl Gathering {
         if let Some(failure) = answer.failure.take() {
             return Some(Err(self.backend.scrub_failure(failure)));
         }
-        if answer.size() > ANSWER_BYTES {
-            return Some(Err(Failure::new(
-                Code::FrameTooLarge,
-                "the answer is larger than one that is not streamed may be",
-            )));
+        if answer.size + self.decoder.held() > HELD_BYTES {
+            return Some(Err(too_large()));
         }
         match flow {
             Ok(Flow::More) => None,

@@ -18,6 +18,8 @@ pub struct Answer {
     pub finish: Option<Finish>,
     pub failure: Option<Failure>,
     pub times: Times,
+    /// Bytes held, to bound an answer.
+    pub size: usize,
 }
 
 /// When the backend began to answer and when its first content came, for dialects that tell how long things took.
@@ -92,8 +94,8 @@ impl AnswerBlock {
         }
     }
 
-    /// Adds a delta, a citation or a signature.
-    pub(super) fn add(&mut self, event: &Event<'_>) {
+    /// Adds a delta, a citation or a signature; gives the bytes that are held for it.
+    pub(super) fn add(&mut self, event: &Event<'_>) -> usize {
         match (event, self) {
             (
                 Event::Delta { text, .. },
@@ -101,14 +103,24 @@ impl AnswerBlock {
                 | Self::Refusal(buffer)
                 | Self::Reasoning { text: buffer, .. }
                 | Self::ToolCall { arguments: buffer, .. },
-            ) => text.write(buffer),
+            ) => {
+                let before = buffer.len();
+                text.write(buffer);
+                buffer.len() - before
+            }
             (Event::Citation { citation, .. }, Self::Text { citations, .. }) => {
-                citations.push(KeptCitation::new(citation));
+                let kept = KeptCitation::new(citation);
+                let size = kept.size() + BLOCK;
+                citations.push(kept);
+                size
             }
             (Event::Signature { sealed: new, .. }, Self::Reasoning { sealed, .. }) => {
-                *sealed = Some(KeptSeal::new(*new));
+                let kept = KeptSeal::new(*new);
+                let size = kept.data.len();
+                *sealed = Some(kept);
+                size
             }
-            _ => {}
+            _ => 0,
         }
     }
 
@@ -124,7 +136,7 @@ impl AnswerBlock {
             }
         };
         emit(&Event::Open { index, block });
-        if !self.escaped().is_empty() {
+        if !self.is_empty() {
             emit(&Event::Delta { index, text: Text::Escaped(self.escaped()) });
         }
         for kept in self.citations() {
@@ -137,14 +149,22 @@ impl AnswerBlock {
 
     /// The block's text, still escaped.
     pub fn escaped(&self) -> &str {
-        let bytes = match self {
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+
+    /// Has it no text? Asked with every delta, so the text is not read for it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
             Self::Text { text: buffer, .. }
             | Self::Refusal(buffer)
             | Self::Reasoning { text: buffer, .. } => buffer,
             Self::ToolCall { arguments, .. } => arguments,
-            Self::Redacted(_) => return "",
-        };
-        std::str::from_utf8(bytes).unwrap_or_default()
+            Self::Redacted(_) => &[],
+        }
     }
 
     /// The pages that the block's text leans on.
@@ -154,23 +174,24 @@ impl AnswerBlock {
             Self::Reasoning { .. } | Self::Refusal(_) | Self::Redacted(_) | Self::ToolCall { .. } => &[],
         }
     }
-
-    /// Bytes held, more or less.
-    fn size(&self) -> usize {
-        self.escaped().len() + 64 + self.citations().iter().map(KeptCitation::size).sum::<usize>()
-    }
 }
+
+/// About what a block or a citation costs beside its texts.
+pub(super) const BLOCK: usize = 64;
 
 impl Answer {
     /// Adds what `event`, which came at a time, says.
     pub fn add(&mut self, event: &Event<'_>, at: Timestamp) {
         self.times.note(event, at);
         match event {
-            Event::Open { block, .. } => self.blocks.push(AnswerBlock::new(*block)),
+            Event::Open { block, .. } => {
+                self.blocks.push(AnswerBlock::new(*block));
+                self.size += BLOCK;
+            }
             Event::Delta { index, .. } | Event::Citation { index, .. } | Event::Signature { index, .. } => {
                 let block = usize::try_from(*index).ok().and_then(|at| self.blocks.get_mut(at));
                 if let Some(block) = block {
-                    block.add(event);
+                    self.size += block.add(event);
                 }
             }
             Event::Usage(usage) => self.usage = Some(*usage),
@@ -179,11 +200,6 @@ impl Answer {
             Event::Fail(failure) => self.failure = Some(failure.clone()),
             Event::Start | Event::Close { .. } | Event::Other => {}
         }
-    }
-
-    /// Bytes held, to bound an answer.
-    pub fn size(&self) -> usize {
-        self.blocks.iter().map(AnswerBlock::size).sum()
     }
 
     /// The text of all blocks of one kind, one behind the other; `None` if there is none.

@@ -2,13 +2,14 @@
 //! together again. Half a character is no text, and some clients fail on it.
 
 use bytes::BytesMut;
+use smallvec::SmallVec;
 
 use crate::wire::event::Event;
 use crate::wire::json::Text;
 
-/// The first half of a pair and its block, kept until the other half comes.
+/// The first halves of pairs and their blocks, kept until the other half comes.
 #[derive(Debug, Default)]
-pub(super) struct Halves(Option<(u32, String)>);
+pub(super) struct Halves(SmallVec<[(u32, String); 1]>);
 
 /// Letters of an escape, `\ud83d`.
 const ESCAPE: usize = 6;
@@ -20,8 +21,8 @@ impl Halves {
             Event::Delta { index, text } => self.delta(*index, *text, emit),
             Event::Close { index } => {
                 // no other half will come
-                if let Some((index, half)) = self.0.take_if(|(known, _)| known == index) {
-                    emit(&Event::Delta { index, text: Text::Escaped(&half) });
+                if let Some(half) = self.take(*index) {
+                    emit(&Event::Delta { index: *index, text: Text::Escaped(&half) });
                 }
                 emit(event);
             }
@@ -42,11 +43,10 @@ impl Halves {
             Text::Escaped(inside) => split(inside),
             Text::Plain(_) => (text, None),
         };
-        let first = self.0.take_if(|(known, _)| *known == index);
-        match first {
+        match self.take(index) {
             None if text.is_empty() => {}
             None => emit(&Event::Delta { index, text }),
-            Some((_, first)) => {
+            Some(first) => {
                 let mut joined = BytesMut::from(first.as_bytes());
                 text.write(&mut joined);
                 let text = Text::Escaped(std::str::from_utf8(&joined).unwrap_or_default());
@@ -54,8 +54,13 @@ impl Halves {
             }
         }
         if let Some(half) = half {
-            self.0 = Some((index, half.to_owned()));
+            self.0.push((index, half.to_owned()));
         }
+    }
+
+    fn take(&mut self, index: u32) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| *known == index)?;
+        Some(self.0.swap_remove(at).1)
     }
 }
 
@@ -96,6 +101,20 @@ mod tests {
     fn a_character_cut_in_two_is_put_together() {
         assert_eq!(passed(&["a\\ud83d", "\\ude00b"]), ["a", "\\ud83d\\ude00b"]);
         assert_eq!(passed(&["\\uD83D", "\\ude00"]), ["\\uD83D\\ude00"]);
+    }
+
+    #[test]
+    fn blocks_that_interleave_keep_their_halves_apart() {
+        let mut halves = Halves::default();
+        let mut seen = Vec::new();
+        for (index, text) in [(0, "\\ud83d"), (1, "\\ud83c"), (0, "\\ude00"), (1, "\\udf0a")] {
+            halves.pass(&Event::Delta { index, text: Text::Escaped(text) }, |event| {
+                if let Event::Delta { index, text: Text::Escaped(text) } = event {
+                    seen.extend((!text.is_empty()).then(|| format!("{index} {text}")));
+                }
+            });
+        }
+        assert_eq!(seen, ["0 \\ud83d\\ude00", "1 \\ud83c\\udf0a"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and what it calls is given its own name back.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
@@ -9,9 +10,14 @@ use sha2::{Digest as _, Sha256};
 use crate::wire::event::{Block, Event};
 use crate::wire::json::Text;
 
-/// The names that were changed, with what they became.
+/// The names that were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(Vec<(String, String)>);
+pub struct Names {
+    /// What each became.
+    told: HashMap<String, String>,
+    /// The other way round.
+    own: HashMap<String, String>,
+}
 
 impl Names {
     /// The name that a backend is told which takes at most `limit` of `[a-zA-Z0-9_-]`.
@@ -21,7 +27,7 @@ impl Names {
         if own.len() <= limit && own.chars().all(allowed) {
             return own;
         }
-        if let Some((_, told)) = self.0.iter().find(|(known, _)| *known == own) {
+        if let Some(told) = self.told.get(own.as_ref()) {
             return Cow::Owned(told.clone());
         }
         // A digest of the whole name keeps two long ones apart that begin alike.
@@ -32,20 +38,20 @@ impl Names {
         for byte in digest.iter().take(4) {
             write!(told, "{byte:02x}").unwrap_or_default(); // writing to a String cannot fail
         }
-        self.0.push((own.into_owned(), told.clone()));
+        self.own.entry(told.clone()).or_insert_with(|| own.clone().into_owned());
+        self.told.insert(own.into_owned(), told.clone());
         Cow::Owned(told)
     }
 
     /// Gives `event`, if it opens a tool call, the tool's own name.
     pub fn restore<'e>(&'e self, event: Event<'e>) -> Event<'e> {
-        if self.0.is_empty() {
+        if self.own.is_empty() {
             return event;
         }
         let Event::Open { index, block: Block::ToolCall { id, name } } = event else {
             return event;
         };
-        let told = name.plain();
-        let own = self.0.iter().find(|(_, known)| *known == told).map_or(name, |(own, _)| Text::Plain(own));
+        let own = self.own.get(name.plain().as_ref()).map_or(name, |own| Text::Plain(own));
         Event::Open { index, block: Block::ToolCall { id, name: own } }
     }
 }

@@ -3,20 +3,25 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::answer::AnswerBlock;
+use crate::wire::answer::{AnswerBlock, BLOCK};
 use crate::wire::event::Event;
 
 /// Which block is open, and what waits for its end.
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
     open: Option<u32>,
+    /// By index: blocks are opened in that order.
     waiting: VecDeque<Waiting>,
+    /// Bytes that wait.
+    held: usize,
 }
 
 #[derive(Debug)]
 struct Waiting {
     index: u32,
     block: AnswerBlock,
+    /// Bytes held for it.
+    size: usize,
     closed: bool,
 }
 
@@ -27,7 +32,8 @@ impl Sequence {
             Event::Open { index, block } => {
                 if self.open.is_some() {
                     let block = AnswerBlock::new(*block);
-                    self.waiting.push_back(Waiting { index: *index, block, closed: false });
+                    self.held += BLOCK;
+                    self.waiting.push_back(Waiting { index: *index, block, size: BLOCK, closed: false });
                 } else {
                     self.open = Some(*index);
                     emit(event);
@@ -37,7 +43,9 @@ impl Sequence {
                 if self.open == Some(*index) {
                     emit(event);
                 } else if let Some(waiting) = self.waiting(*index) {
-                    waiting.block.add(event);
+                    let size = waiting.block.add(event);
+                    waiting.size += size;
+                    self.held += size;
                 }
             }
             Event::Close { index } if self.open == Some(*index) => {
@@ -60,12 +68,19 @@ impl Sequence {
     }
 
     fn waiting(&mut self, index: u32) -> Option<&mut Waiting> {
-        self.waiting.iter_mut().find(|waiting| waiting.index == index)
+        let at = self.waiting.binary_search_by_key(&index, |waiting| waiting.index).ok()?;
+        self.waiting.get_mut(at)
+    }
+
+    /// Bytes that wait for the end of the open block.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// Emits what waited, up to the first block that is still open.
     fn next(&mut self, mut emit: impl FnMut(&Event<'_>)) {
-        while let Some(Waiting { index, block, closed }) = self.waiting.pop_front() {
+        while let Some(Waiting { index, block, size, closed }) = self.waiting.pop_front() {
+            self.held -= size;
             block.replay(index, &mut emit);
             if !closed {
                 self.open = Some(index);

@@ -109,3 +109,21 @@ async fn a_full_context_is_told_so_that_clients_know_it() {
         assert!(told.contains(words) && (code.is_some() || told.starts_with("prompt is too long")), "{told}");
     }
 }
+
+#[tokio::test]
+async fn a_call_whose_arguments_never_end_is_not_kept_for_ever() {
+    let (gateway, mut upstream) = gateway_over("openai", &[]).await;
+    let asked = gateway.ask_post("/api/chat", &chat()).await;
+    let mut call = upstream.call().await;
+    call.stream().await;
+    call.sse(&openai::tool(0, "call_a", "depth", "{\"of\":\"")).await;
+    let fragment = format!("data: {}\n\n", openai::arguments(0, &"x".repeat(3 << 20)));
+    for _ in 0..22 {
+        // what the last of them does is to be seen at the other side
+        let size = format!("{:x}\r\n", fragment.len());
+        drop(call.try_send(format!("{size}{fragment}\r\n").as_bytes()).await);
+    }
+    let heard = crate::support::Heard::of(&mut asked.answer().await).await;
+    assert!(heard.failed(), "{heard:?}");
+    gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"frame_too_large\""], 1.0).await;
+}

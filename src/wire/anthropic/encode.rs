@@ -70,6 +70,10 @@ impl Encode for Encoder {
         Ok(())
     }
 
+    fn held(&self) -> usize {
+        self.sequence.held()
+    }
+
     fn finish(&mut self, _: Timestamp, out: &mut Frames) {
         self.writer.start(out);
         self.writer.end(out);

@@ -1,6 +1,8 @@
 //! The messages of a Messages request as Anthropic wants them: turns of user and assistant that alternate, results of tools first
 //! in the turn behind their calls, no empty text, and no reasoning that Anthropic has not signed.
 
+use std::collections::HashSet;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::wire::anthropic::encode::lawful_id;
@@ -53,15 +55,13 @@ impl<'r, 'a> Turns<'r, 'a> {
 
     /// The tools that are called in the history.
     pub(super) fn called(&self) -> Vec<Text<'a>> {
-        let mut names: Vec<Text<'a>> = Vec::new();
-        for part in self.0.iter().flat_map(|turn| &turn.parts) {
-            if let Part::ToolCall(call) = part
-                && names.iter().all(|name| name.plain() != call.name.plain())
-            {
-                names.push(call.name);
-            }
-        }
-        names
+        let mut known = HashSet::new();
+        let calls = self
+            .0
+            .iter()
+            .flat_map(|turn| &turn.parts)
+            .filter_map(|part| if let Part::ToolCall(call) = part { Some(call.name) } else { None });
+        calls.filter(|name| known.insert(name.plain())).collect()
     }
 
     /// May the model think? Not if it is in the middle of a turn that began without: its last calls, or an answer that it is to

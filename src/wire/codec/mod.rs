@@ -59,6 +59,11 @@ pub trait Decode {
     /// The body has ended cleanly without a terminator. Was the answer complete all the same?
     fn complete(&self) -> bool;
 
+    /// Bytes of the answer that are kept for later, to bound them.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// What ends a stream of the backend's own dialect that breaks off here.
     fn last_words(&self, failure: &Failure) -> Bytes;
 }
@@ -67,6 +72,11 @@ pub trait Decode {
 pub trait Encode {
     /// Writes what `event` is in this dialect: no, one or several frames.
     fn encode(&mut self, event: &Event<'_>, at: Timestamp, out: &mut Frames) -> Result<(), EncodeError>;
+
+    /// Bytes of the answer that are kept for later, to bound them.
+    fn held(&self) -> usize {
+        0
+    }
 
     /// Writes the end of an answer that ended well.
     fn finish(&mut self, at: Timestamp, out: &mut Frames);
@@ -125,6 +135,15 @@ impl Decode for Decoder {
         }
     }
 
+    fn held(&self) -> usize {
+        match self {
+            Self::OpenAi(decoder) => decoder.held(),
+            Self::OpenAiResponses(decoder) => decoder.held(),
+            Self::Anthropic(decoder) => decoder.held(),
+            Self::Ollama(decoder) => decoder.held(),
+        }
+    }
+
     fn last_words(&self, failure: &Failure) -> Bytes {
         match self {
             Self::OpenAi(decoder) => decoder.last_words(failure),
@@ -179,6 +198,10 @@ impl Encode for Encoder {
         result
     }
 
+    fn held(&self) -> usize {
+        self.writer.held()
+    }
+
     fn finish(&mut self, at: Timestamp, out: &mut Frames) {
         self.writer.finish(at, out);
     }
@@ -195,6 +218,15 @@ impl Encode for Writer {
             Self::OpenAiResponses(encoder) => encoder.encode(event, at, out),
             Self::Anthropic(encoder) => encoder.encode(event, at, out),
             Self::Ollama(encoder) => encoder.encode(event, at, out),
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Self::OpenAiChat(encoder) => encoder.held(),
+            Self::OpenAiResponses(encoder) => encoder.held(),
+            Self::Anthropic(encoder) => encoder.held(),
+            Self::Ollama(encoder) => encoder.held(),
         }
     }
 

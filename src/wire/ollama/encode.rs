@@ -1,6 +1,7 @@
 //! Encodes Ollama's lines. A tool call is sent whole, so its arguments are gathered until it is complete; durations come from
 //! the times at which events came.
 
+use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{BufMut, BytesMut};
@@ -24,6 +25,8 @@ pub struct Encoder {
     usage: Option<Usage>,
     finish: Finish,
     blocks: Vec<Open>,
+    /// Bytes of arguments that are not whole yet.
+    held: usize,
     /// A tool call whose arguments are no object: lawful only if the token limit cut it.
     broken: Option<String>,
 }
@@ -57,6 +60,7 @@ impl Encoder {
             usage: None,
             finish: Finish::Stop,
             blocks: Vec::new(),
+            held: 0,
             broken: None,
         }
     }
@@ -82,7 +86,11 @@ impl Encoder {
         match &mut open.kind {
             Kind::Text => self.line(at, out, |shape, line| write_text(shape, text, line)),
             Kind::Reasoning => self.line(at, out, |shape, line| write_thinking(shape, text, line)),
-            Kind::ToolCall { arguments, .. } => text.write_into(arguments),
+            Kind::ToolCall { arguments, .. } => {
+                let before = arguments.len();
+                text.write_into(arguments);
+                self.held += arguments.len() - before;
+            }
             Kind::Hidden => {}
         }
     }
@@ -94,6 +102,7 @@ impl Encoder {
         let Kind::ToolCall { id, name, arguments } = self.blocks.remove(place).kind else {
             return;
         };
+        self.held -= arguments.len();
         match json_object(&Text::Escaped(&arguments).plain()) {
             Some(arguments) => {
                 self.line(at, out, |shape, line| {
@@ -154,6 +163,10 @@ impl Encode for Encoder {
         Ok(())
     }
 
+    fn held(&self) -> usize {
+        self.held
+    }
+
     fn finish(&mut self, at: Timestamp, out: &mut Frames) {
         let mut line = Object::new(out.buffer());
         write_head(&self.model, at, &mut line);
@@ -173,7 +186,8 @@ impl Encode for Encoder {
 pub(super) fn write_head(model: &str, at: Timestamp, line: &mut Object<'_>) {
     line.text("model", Text::Plain(model));
     let time = UNIX_EPOCH + Duration::from_nanos(at.0);
-    line.text("created_at", Text::Plain(&humantime::format_rfc3339_nanos(time).to_string()));
+    let out = line.key("created_at");
+    write!(out, "\"{}\"", humantime::format_rfc3339_nanos(time)).unwrap_or_default(); // the buffer grows
 }
 
 fn write_text(shape: Shape, text: Text<'_>, line: &mut Object<'_>) {

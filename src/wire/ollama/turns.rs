@@ -1,6 +1,9 @@
 //! The messages of an `/api/chat` request: one string each, images beside it, arguments as objects, and the name of the tool with
 //! each of its results.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::wire::json::{Object, Text, json_object, write_joined, write_list};
@@ -10,13 +13,13 @@ use crate::wire::request::{Message, Part, Refused, Role, ToolCall, ToolResult};
 /// Writes all messages.
 pub(super) fn write_messages(messages: &[Message<'_>], out: &mut BytesMut) -> Result<(), Refused> {
     let mut shown = Vec::new();
+    let mut tools = HashMap::new();
     out.put_u8(b'[');
     for (at, message) in messages.iter().enumerate() {
         if at > 0 {
             out.put_u8(b',');
         }
-        let before = messages.get(..at).unwrap_or_default();
-        write_message(message, before, &mut shown, out)?;
+        write_message(message, &mut tools, &mut shown, out)?;
         let more_results = messages.get(at + 1).is_some_and(|message| message.role == Role::Tool);
         if !shown.is_empty() && !more_results {
             // Templates show the images of users only.
@@ -29,6 +32,9 @@ pub(super) fn write_messages(messages: &[Message<'_>], out: &mut BytesMut) -> Re
     Ok(())
 }
 
+/// The tool that each call named, by the call's id: the last such call before a result, for ids may be used again.
+type Tools<'a> = HashMap<Cow<'a, str>, Text<'a>>;
+
 /// What a message holds besides its text.
 #[derive(Default)]
 struct Beside<'p, 'a> {
@@ -39,7 +45,7 @@ struct Beside<'p, 'a> {
 
 fn write_message<'a>(
     message: &Message<'a>,
-    before: &[Message<'a>],
+    tools: &mut Tools<'a>,
     shown: &mut Vec<Text<'a>>,
     out: &mut BytesMut,
 ) -> Result<(), Refused> {
@@ -60,9 +66,12 @@ fn write_message<'a>(
             Part::Redacted(_) => {}
             Part::Image(image) => beside.images.push(data(image)?),
             Part::Document(_) => return Err(document()),
-            Part::ToolCall(call) => beside.calls.push((call, arguments(call)?)),
+            Part::ToolCall(call) => {
+                tools.extend(call.id.map(|id| (id.plain(), call.name)));
+                beside.calls.push((call, arguments(call)?));
+            }
             Part::ToolResult(result) => {
-                return write_result(result, before, shown, object);
+                return write_result(result, tools, shown, object);
             }
         }
     }
@@ -92,7 +101,7 @@ fn write_message<'a>(
 
 fn write_result<'a>(
     result: &ToolResult<'a>,
-    before: &[Message<'a>],
+    tools: &Tools<'a>,
     shown: &mut Vec<Text<'a>>,
     mut object: Object<'_>,
 ) -> Result<(), Refused> {
@@ -108,7 +117,7 @@ fn write_result<'a>(
         }
     }
     result.write_text(object.key("content"));
-    if let Some(name) = result.tool.or_else(|| tool_of(result.call_id?, before)) {
+    if let Some(name) = result.tool.or_else(|| tools.get(&result.call_id?.plain()).copied()) {
         object.text("tool_name", name);
     }
     if let Some(id) = result.call_id {
@@ -137,19 +146,4 @@ fn arguments(call: &ToolCall<'_>) -> Result<String, Refused> {
     let arguments = call.arguments.json();
     let object = json_object(&arguments).map(String::from);
     object.ok_or_else(|| Refused::new("messages", "hold a tool call whose arguments are not a JSON object"))
-}
-
-/// The name of the tool that the call `id` named: the last such call before the result, for ids may be used again.
-fn tool_of<'a>(id: Text<'_>, before: &[Message<'a>]) -> Option<Text<'a>> {
-    let id = id.plain();
-    before.iter().rev().flat_map(|message| &message.parts).find_map(|part| match part {
-        Part::ToolCall(call) if call.id.is_some_and(|known| known.plain() == id) => Some(call.name),
-        Part::ToolCall(_)
-        | Part::Text(_)
-        | Part::Image(_)
-        | Part::Document(_)
-        | Part::Reasoning { .. }
-        | Part::Redacted(_)
-        | Part::ToolResult(_) => None,
-    })
 }

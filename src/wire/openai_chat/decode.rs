@@ -371,6 +371,10 @@ impl Decode for Decoder {
         self.finished && self.others.values().all(|finished| *finished)
     }
 
+    fn held(&self) -> usize {
+        self.tools.held()
+    }
+
     fn last_words(&self, failure: &Failure) -> Bytes {
         failure.frame(Dialect::OpenAiChat)
     }

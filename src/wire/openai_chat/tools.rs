@@ -1,5 +1,7 @@
 //! Tool calls in a stream of chunks: which fragment belongs to which call.
 
+use std::collections::{BTreeSet, HashMap};
+
 use bytes::BytesMut;
 use serde::Deserialize;
 
@@ -32,11 +34,17 @@ struct Function<'a> {
 pub(super) struct Tools {
     seed: String,
     slots: Vec<Slot>,
+    /// The last call of each index, and of each id.
+    by_index: HashMap<u64, usize>,
+    by_id: HashMap<String, usize>,
+    unnamed: BTreeSet<usize>,
+    open: Vec<usize>,
+    /// Bytes that wait for a name.
+    held: usize,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    index: Option<u64>,
     id: Option<String>,
     state: State,
     /// Arguments that came before the name, escaped.
@@ -56,12 +64,25 @@ enum State {
 
 impl Tools {
     pub(super) fn new(seed: &str) -> Self {
-        Self { seed: seed.into(), slots: Vec::new() }
+        Self {
+            seed: seed.into(),
+            slots: Vec::new(),
+            by_index: HashMap::new(),
+            by_id: HashMap::new(),
+            unnamed: BTreeSet::new(),
+            open: Vec::new(),
+            held: 0,
+        }
     }
 
     /// Was there a call at all?
     pub(super) fn called(&self) -> bool {
-        self.slots.iter().any(|slot| slot.state != State::Unnamed)
+        self.unnamed.len() < self.slots.len()
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn held(&self) -> usize {
+        self.held + self.slots.len() * SLOT
     }
 
     /// Reads a fragment; `next` counts blocks.
@@ -84,6 +105,7 @@ impl Tools {
         };
         if slot.id.is_none() {
             slot.id = call.id.some_text().map(|id| id.plain().into_owned());
+            self.by_id.extend(slot.id.clone().map(|id| (id, at)));
         }
         let arguments = function.arguments;
         // Some servers send an object where a string belongs.
@@ -95,14 +117,19 @@ impl Tools {
         if slot.state == State::Unnamed {
             let Some(name) = function.name.some_text() else {
                 if let Some(text) = arguments {
+                    let before = slot.early.len();
                     text.write(&mut slot.early);
+                    self.held += slot.early.len() - before;
                 }
                 return Ok(());
             };
             let id = slot.id.clone().unwrap_or_else(|| format!("call_{}_{at}", self.seed));
             emit(Event::Open { index: *next, block: Block::ToolCall { id: Text::Plain(&id), name } });
             slot.state = State::Open(*next);
+            self.unnamed.remove(&at);
+            self.open.push(at);
             let early = std::mem::take(&mut slot.early);
+            self.held -= early.len();
             if let (false, Ok(text)) = (early.is_empty(), std::str::from_utf8(&early)) {
                 emit(Event::Delta { index: *next, text: Text::Escaped(text) });
             }
@@ -129,12 +156,17 @@ impl Tools {
     }
 
     fn close_where(&mut self, fits: impl Fn(&Slot) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
-        for slot in self.slots.iter_mut().filter(|slot| fits(slot)) {
-            if let State::Open(index) = slot.state {
-                emit(Event::Close { index });
-                slot.state = State::Closed;
+        let slots = &mut self.slots;
+        self.open.retain(|at| match slots.get_mut(*at) {
+            Some(slot) if !fits(slot) => true,
+            Some(slot) => {
+                if let State::Open(index) = std::mem::replace(&mut slot.state, State::Closed) {
+                    emit(Event::Close { index });
+                }
+                false
             }
-        }
+            None => false,
+        });
     }
 
     /// Where the fragment belongs: by index, without one by id, without both to the last call. A new id on a known index is
@@ -143,23 +175,23 @@ impl Tools {
         let index = call.index.whole();
         let id = call.id.some_text().map(Text::plain);
         let found = match (index, &id) {
-            (Some(index), id) => self.last(|slot| slot.index == Some(index)).filter(|&at| {
+            (Some(index), id) => self.by_index.get(&index).copied().filter(|&at| {
                 let known = self.slots.get(at).and_then(|slot| slot.id.as_deref());
                 id.is_none() || known.is_none() || known == id.as_deref()
             }),
-            (None, Some(id)) => self.last(|slot| slot.id.as_deref() == Some(id)),
-            (None, None) if function.name.some_text().is_some() => {
-                self.last(|slot| slot.state == State::Unnamed)
-            }
-            (None, None) => self.last(|_| true),
+            (None, Some(id)) => self.by_id.get(id.as_ref()).copied(),
+            (None, None) if function.name.some_text().is_some() => self.unnamed.last().copied(),
+            (None, None) => self.slots.len().checked_sub(1),
         };
         found.unwrap_or_else(|| {
-            self.slots.push(Slot { index, ..Slot::default() });
-            self.slots.len() - 1
+            let at = self.slots.len();
+            self.slots.push(Slot::default());
+            self.by_index.extend(index.map(|index| (index, at)));
+            self.unnamed.insert(at);
+            at
         })
     }
-
-    fn last(&self, fits: impl Fn(&Slot) -> bool) -> Option<usize> {
-        self.slots.iter().rposition(fits)
-    }
 }
+
+/// About what a call costs.
+const SLOT: usize = 128;

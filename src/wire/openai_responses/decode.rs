@@ -215,6 +215,10 @@ impl Decode for Decoder {
         false // an event says that it is the last, and there is no other way to end
     }
 
+    fn held(&self) -> usize {
+        self.items.held()
+    }
+
     fn last_words(&self, failure: &Failure) -> Bytes {
         write_failed(failure, self.sequence, self.response.as_deref())
     }

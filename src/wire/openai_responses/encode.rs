@@ -44,6 +44,8 @@ struct Item {
     id: String,
     kind: Kind,
     block: AnswerBlock,
+    /// Bytes held for it.
+    size: usize,
 }
 
 impl Encoder {
@@ -68,6 +70,11 @@ impl Encode for Encoder {
         let Self { sequence, writer } = self;
         sequence.pass(event, |event| writer.write(event, out));
         Ok(())
+    }
+
+    fn held(&self) -> usize {
+        let open = self.writer.open.as_ref().map_or(0, |item| item.size);
+        self.sequence.held() + self.writer.output.len() + open
     }
 
     fn finish(&mut self, at: Timestamp, out: &mut Frames) {
@@ -103,7 +110,7 @@ impl Writer {
             Event::Delta { text, .. } => self.delta(event, *text, out),
             Event::Citation { .. } | Event::Signature { .. } => {
                 if let Some(item) = &mut self.open {
-                    item.block.add(event);
+                    item.size += item.block.add(event);
                 }
             }
             Event::Close { .. } => self.close(out),
@@ -132,7 +139,7 @@ impl Writer {
     fn open(&mut self, block: AnswerBlock, out: &mut Frames) {
         let kind = Kind::of(&block, &self.head.echo);
         self.refused |= kind == Kind::Refusal;
-        let item = Item { id: kind.id(&self.head.id, self.items), kind, block };
+        let item = Item { id: kind.id(&self.head.id, self.items), kind, block, size: 0 };
         self.item_event("response.output_item.added", &item, false, out);
         if matches!(kind, Kind::Message | Kind::Refusal) {
             self.part_event("response.content_part.added", &item, out);
@@ -146,7 +153,7 @@ impl Writer {
             Kind::Message => Some("response.output_text.delta"),
             Kind::Refusal => Some("response.refusal.delta"),
             Kind::Reasoning => {
-                if item.block.escaped().is_empty() {
+                if item.block.is_empty() {
                     self.part_event("response.reasoning_summary_part.added", &item, out);
                 }
                 Some("response.reasoning_summary_text.delta")
@@ -154,7 +161,7 @@ impl Writer {
             Kind::FunctionCall => Some("response.function_call_arguments.delta"),
             Kind::CustomCall => None, // the free text is known when the arguments are whole
         };
-        item.block.add(event);
+        item.size += item.block.add(event);
         if let Some(name) = name {
             self.text_event(name, &item, ("delta", text), out);
         }

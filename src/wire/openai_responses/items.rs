@@ -1,6 +1,7 @@
 //! The items of a response as blocks: which are open, and what was said of each.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use smallvec::SmallVec;
@@ -40,14 +41,14 @@ struct Part<'a> {
 }
 
 /// A part of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     item: u64,
     kind: PlaceKind,
     part: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum PlaceKind {
     Content,
     Summary,
@@ -76,8 +77,12 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Items {
     seed: String,
-    next: u32,
+    /// In the order of opening: a block's index is its place.
     blocks: Vec<Known>,
+    by_place: HashMap<Place, usize>,
+    /// The items of which anything was said.
+    said: HashSet<u64>,
+    open: Vec<usize>,
     called: bool,
 }
 
@@ -92,7 +97,14 @@ struct Known {
 
 impl Items {
     pub(super) fn new(seed: &str) -> Self {
-        Self { seed: seed.into(), next: 0, blocks: Vec::new(), called: false }
+        Self {
+            seed: seed.into(),
+            blocks: Vec::new(),
+            by_place: HashMap::new(),
+            said: HashSet::new(),
+            open: Vec::new(),
+            called: false,
+        }
     }
 
     /// Was a tool called?
@@ -102,7 +114,17 @@ impl Items {
 
     /// Was anything said of the item?
     pub(super) fn has(&self, item: u64) -> bool {
-        self.blocks.iter().any(|known| known.place.item == item)
+        self.said.contains(&item)
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn held(&self) -> usize {
+        self.blocks.len() * KNOWN
+    }
+
+    fn at(&mut self, place: Place) -> Option<&mut Known> {
+        let at = self.by_place.get(&place)?;
+        self.blocks.get_mut(*at)
     }
 
     /// A piece of a part's text. Another part of the same item ends the one before.
@@ -114,7 +136,7 @@ impl Items {
         emit: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(text) = delta.some_text() else { return };
-        let index = match self.blocks.iter_mut().find(|known| known.place == place) {
+        let index = match self.at(place) {
             Some(known) if known.open => {
                 known.spoken = true;
                 known.index
@@ -136,7 +158,7 @@ impl Items {
         text: Field<'_>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
-        if !self.blocks.iter().any(|known| known.place == place && (known.spoken || !known.open)) {
+        if self.at(place).is_none_or(|known| known.open && !known.spoken) {
             self.delta(place, block, text, emit);
         }
     }
@@ -158,7 +180,7 @@ impl Items {
         emit: &mut dyn FnMut(Event<'_>),
     ) {
         let place = Place::call(item);
-        let Some(known) = self.blocks.iter_mut().find(|known| known.place == place && known.open) else {
+        let Some(known) = self.at(place).filter(|known| known.open) else {
             return;
         };
         if let Some(text) = arguments.some_text().filter(|_| !(whole && known.spoken)) {
@@ -215,7 +237,8 @@ impl Items {
         }
         let Some(data) = item.encrypted_content.some_text() else { return };
         let sealed = Sealed::read(data, Seal::Encrypted);
-        match self.blocks.iter().rfind(|known| known.place.item == at && known.open) {
+        let open = self.open.iter().rev().filter_map(|open| self.blocks.get(*open));
+        match open.into_iter().find(|known| known.place.item == at) {
             Some(known) => emit(Event::Signature { index: known.index, sealed }),
             None => {
                 self.open(Place::part(at, 0), Block::Redacted(sealed), true, emit);
@@ -225,16 +248,25 @@ impl Items {
 
     fn open_call(&mut self, at: u64, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         self.called = true;
-        let made = format!("call_{}_{at}", self.seed);
-        let id = item.call_id.some_text().unwrap_or(Text::Plain(&made));
+        let made;
+        let id = match item.call_id.some_text() {
+            Some(id) => id,
+            None => {
+                made = format!("call_{}_{at}", self.seed);
+                Text::Plain(&made)
+            }
+        };
         let name = item.name.text().unwrap_or(Text::Plain(""));
         self.open(Place::call(at), Block::ToolCall { id, name }, false, emit);
     }
 
     fn open(&mut self, place: Place, block: Block<'_>, spoken: bool, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
-        let index = self.next;
-        self.next += 1;
+        let at = self.blocks.len();
+        let index = u32::try_from(at).unwrap_or(u32::MAX);
         self.blocks.push(Known { place, index, open: true, spoken });
+        self.by_place.entry(place).or_insert(at);
+        self.said.insert(place.item);
+        self.open.push(at);
         emit(Event::Open { index, block });
         index
     }
@@ -245,9 +277,18 @@ impl Items {
     }
 
     fn close_where(&mut self, fits: impl Fn(&Known) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
-        for known in self.blocks.iter_mut().filter(|known| known.open && fits(known)) {
-            known.open = false;
-            emit(Event::Close { index: known.index });
-        }
+        let blocks = &mut self.blocks;
+        self.open.retain(|at| match blocks.get_mut(*at) {
+            Some(known) if !fits(known) => true,
+            Some(known) => {
+                known.open = false;
+                emit(Event::Close { index: known.index });
+                false
+            }
+            None => false,
+        });
     }
 }
+
+/// About what a block costs.
+const KNOWN: usize = 128;
