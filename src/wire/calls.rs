@@ -2,7 +2,7 @@
 //! does not take are told otherwise, and results are given to the call they answer.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::wire::json::Text;
 use crate::wire::request::{Part, ToolCall, ToolResult};
@@ -10,7 +10,13 @@ use crate::wire::request::{Part, ToolCall, ToolResult};
 /// The tool calls that wait for their results.
 #[derive(Debug)]
 pub(super) struct Calls<'a> {
-    open: VecDeque<Open<'a>>,
+    /// The ids of the calls as they were told, in order; `None` has its result.
+    open: Vec<Option<Cow<'a, str>>>,
+    /// Behind the calls that have theirs.
+    oldest: usize,
+    /// The places of the calls with an id of their own, and of those of a tool.
+    by_id: HashMap<Cow<'a, str>, VecDeque<usize>>,
+    by_tool: HashMap<Cow<'a, str>, VecDeque<usize>>,
     /// The ids that the client gave: none that is made may be one of them.
     given: HashSet<Cow<'a, str>>,
     /// What an id must look like where every call must have one of its own.
@@ -18,13 +24,6 @@ pub(super) struct Calls<'a> {
     /// The ids that were told already, where no two may be the same.
     told: HashSet<Cow<'a, str>>,
     made: usize,
-}
-
-#[derive(Debug)]
-struct Open<'a> {
-    own: Option<Cow<'a, str>>,
-    told: Cow<'a, str>,
-    tool: Text<'a>,
 }
 
 impl<'a> Calls<'a> {
@@ -35,7 +34,10 @@ impl<'a> Calls<'a> {
     {
         let given = parts.filter_map(|part| if let Part::ToolCall(call) = part { call.id } else { None });
         Self {
-            open: VecDeque::new(),
+            open: Vec::new(),
+            oldest: 0,
+            by_id: HashMap::new(),
+            by_tool: HashMap::new(),
             given: given.map(Text::plain).collect(),
             lawful: None,
             told: HashSet::new(),
@@ -62,23 +64,37 @@ impl<'a> Calls<'a> {
         if self.lawful.is_some() {
             self.told.insert(told.clone());
         }
-        self.open.push_back(Open { own, told: told.clone(), tool: call.name });
+        let at = self.open.len();
+        self.open.push(Some(told.clone()));
+        if let Some(id) = own {
+            self.by_id.entry(id).or_default().push_back(at);
+        }
+        self.by_tool.entry(call.name.plain()).or_default().push_back(at);
         told
     }
 
     /// The id that a result answers: that of its own call, else of the oldest open call of the tool, else of the oldest open call.
     pub(super) fn close(&mut self, result: &ToolResult<'a>) -> Cow<'a, str> {
         if let Some(id) = result.call_id.map(Text::plain) {
-            let at = self.open.iter().position(|open| open.own.as_ref() == Some(&id));
-            return match (at.and_then(|at| self.open.remove(at)), self.lawful) {
-                (Some(open), _) => open.told,
+            return match (take_first(self.by_id.get_mut(&id), &mut self.open), self.lawful) {
+                (Some(told), _) => told,
                 (None, Some(lawful)) => Cow::Owned(lawful(&id)),
                 (None, None) => id,
             };
         }
-        let named = |name: Text<'a>| self.open.iter().position(|open| open.tool.plain() == name.plain());
-        let at = result.tool.and_then(named).unwrap_or(0);
-        self.open.remove(at).map_or(Cow::Borrowed("call_unknown"), |open| open.told)
+        let named =
+            result.tool.and_then(|tool| take_first(self.by_tool.get_mut(&tool.plain()), &mut self.open));
+        named.or_else(|| self.take_oldest()).unwrap_or(Cow::Borrowed("call_unknown"))
+    }
+
+    fn take_oldest(&mut self) -> Option<Cow<'a, str>> {
+        while let Some(call) = self.open.get_mut(self.oldest) {
+            self.oldest += 1;
+            if let Some(told) = call.take() {
+                return Some(told);
+            }
+        }
+        None
     }
 
     /// The lawful form of an id, unless an earlier call has it, or a later one may have brought it.
@@ -97,4 +113,18 @@ impl<'a> Calls<'a> {
             }
         }
     }
+}
+
+/// The first of these calls that is open still. Each place is looked at once, however long the history is.
+fn take_first<'a>(
+    places: Option<&mut VecDeque<usize>>,
+    open: &mut [Option<Cow<'a, str>>],
+) -> Option<Cow<'a, str>> {
+    let places = places?;
+    while let Some(at) = places.pop_front() {
+        if let Some(told) = open.get_mut(at).and_then(Option::take) {
+            return Some(told);
+        }
+    }
+    None
 }
