@@ -1,5 +1,6 @@
 //! From a request to a plan: what each backend of the route is to be asked, in its own dialect.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::HeaderMap;
 use crate::api::serving::Served;
 use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
+use crate::wire::openai_responses::flatten;
 use crate::wire::{
     Code, Dialect, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written, own_history,
     parse_request, write_request,
@@ -40,6 +42,7 @@ pub(super) fn plan(
     let mut candidates = Vec::with_capacity(served.targets.len());
     let mut unfit = None;
     let (mut request, mut own) = (None, None);
+    let flat = if client == Dialect::OpenAiResponses { flatten(body) } else { Cow::Borrowed(body.as_ref()) };
     for (backend, alias) in &served.targets {
         let Some(dialect) = backend.dialect_for(client) else { continue };
         let written = if dialect == client {
@@ -49,7 +52,7 @@ pub(super) fn plan(
             let body = envelope.rewrite(body, alias.as_deref(), usage, edits);
             Ok(Written { body, dropped, names: Names::default() })
         } else {
-            let request = request.get_or_insert_with(|| parse_request(client, body));
+            let request = request.get_or_insert_with(|| parse_request(client, &flat));
             let model = alias.as_deref().unwrap_or(&envelope.model);
             translate(request, client, dialect, model, backend.style())
         };

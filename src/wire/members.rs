@@ -69,6 +69,7 @@ pub(super) fn strings<'a>(field: Field<'a>, name: &'static str) -> Result<Vec<Te
 }
 
 /// All members of an object, in order, repeated ones included.
+#[derive(Default)]
 pub(super) struct AllMembers<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for AllMembers<'a> {

@@ -1,17 +1,31 @@
 //! What a response repeats of its request: clients expect every one of these members in each lifecycle event.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::wire::json::{Field, Object};
 use crate::wire::members::members;
+use crate::wire::openai_responses::namespace::{OwnName, joined, names_in};
 
 /// The repeated members, written once. Empty for other dialects.
 #[derive(Clone, Debug, Default)]
 pub struct Echo {
     /// JSON members, separated by commas.
     members: String,
-    /// The names of the request's custom tools.
-    custom: Vec<String>,
+    tools: Arc<Tools>,
+}
+
+/// What of the request's tools their names do not say.
+#[derive(Debug, Default)]
+struct Tools {
+    /// Those that take free text.
+    custom: HashSet<String>,
+    /// Those in namespaces, by the names under which they are told.
+    inner: HashMap<String, (String, String)>,
 }
 
 /// Each with what it is where the request does not say.
@@ -48,10 +62,13 @@ impl Echo {
         }
         object.boolean("store", stored);
         let tools = given.iter().find(|(key, _)| key == "tools").map(|(_, field)| *field);
-        let custom = custom_tools(tools.unwrap_or_default());
         // what was written begins with a comma, as behind other members
         let members = String::from_utf8_lossy(&out).trim_start_matches(',').to_owned();
-        Self { members, custom }
+        let mut known = Tools::default();
+        for tool in tools.unwrap_or_default().read::<Vec<&RawValue>>().unwrap_or_default() {
+            known.add(tool);
+        }
+        Self { members, tools: Arc::new(known) }
     }
 
     /// Writes the repeated members.
@@ -63,19 +80,34 @@ impl Echo {
 
     /// Is this a tool that takes free text?
     pub(super) fn is_custom(&self, tool: &str) -> bool {
-        self.custom.iter().any(|known| known == tool)
+        self.tools.custom.contains(tool)
+    }
+
+    /// What the client calls a tool.
+    pub(super) fn own_name<'n>(&'n self, tool: &'n str) -> OwnName<'n> {
+        match self.tools.inner.get(tool) {
+            Some((namespace, name)) => OwnName { namespace: Some(namespace), name },
+            None => OwnName { namespace: None, name: tool },
+        }
     }
 }
 
-fn custom_tools(tools: Field<'_>) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Tool<'a> {
-        #[serde(rename = "type", borrow, default)]
-        kind: Field<'a>,
-        #[serde(borrow, default)]
-        name: Field<'a>,
+impl Tools {
+    fn add(&mut self, tool: &RawValue) {
+        #[derive(Deserialize)]
+        struct Tool<'a> {
+            #[serde(rename = "type", borrow, default)]
+            kind: Field<'a>,
+            #[serde(borrow, default)]
+            name: Field<'a>,
+        }
+        for (namespace, name, is_custom) in names_in(tool) {
+            let told = joined(&namespace, &name);
+            self.custom.extend(is_custom.then(|| told.clone()));
+            self.inner.insert(told, (namespace, name));
+        }
+        let tool: Option<Tool<'_>> = Field::of(tool).read();
+        let custom = tool.filter(|tool| tool.kind.string().as_deref() == Some("custom"));
+        self.custom.extend(custom.and_then(|tool| tool.name.string().map(Cow::into_owned)));
     }
-    let tools: Vec<Tool<'_>> = tools.read().unwrap_or_default();
-    let custom = tools.iter().filter(|tool| tool.kind.string().as_deref() == Some("custom"));
-    custom.filter_map(|tool| Some(tool.name.string()?.into_owned())).collect()
 }

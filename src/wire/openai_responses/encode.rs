@@ -10,7 +10,9 @@ use crate::wire::frame::Frames;
 use crate::wire::json::{Object, Text, write_number};
 use crate::wire::openai_responses::custom::input_of;
 use crate::wire::openai_responses::failed::{begin_frame, end_frame, write_error_frame};
-use crate::wire::openai_responses::item::{Kind, arguments, write_annotation, write_item, write_part};
+use crate::wire::openai_responses::item::{
+    Kind, Stage, arguments, may_be_cut, write_annotation, write_item, write_part,
+};
 use crate::wire::openai_responses::response::{Head, Status};
 use crate::wire::sequence::Sequence;
 
@@ -46,6 +48,8 @@ struct Item {
     block: AnswerBlock,
     /// Bytes held for it.
     size: usize,
+    /// The backend has closed it, but only what comes next tells whether it was cut.
+    closed: bool,
 }
 
 impl Encoder {
@@ -80,6 +84,7 @@ impl Encode for Encoder {
     fn finish(&mut self, at: Timestamp, out: &mut Frames) {
         let writer = &mut self.writer;
         writer.start(out);
+        writer.end_closed(Stage::Completed, out);
         let status = Status::of(writer.finish, writer.refused, at);
         let name = match status {
             Status::Incomplete { .. } => "response.incomplete",
@@ -93,6 +98,7 @@ impl Encode for Encoder {
     fn fail(&mut self, failure: &Failure, out: &mut Frames) {
         let writer = &mut self.writer;
         writer.start(out);
+        writer.end_closed(Stage::Completed, out);
         write_error_frame(failure, writer.number, out);
         writer.number += 1;
         writer.lifecycle("response.failed", Status::Failed(failure), out);
@@ -105,6 +111,7 @@ impl Writer {
             Event::Start => self.start(out),
             Event::Open { block, .. } => {
                 self.start(out);
+                self.end_closed(Stage::Completed, out);
                 self.open(AnswerBlock::new(*block), out);
             }
             Event::Delta { text, .. } => self.delta(event, *text, out),
@@ -115,7 +122,11 @@ impl Writer {
             }
             Event::Close { .. } => self.close(out),
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Finish(finish) => self.finish = *finish,
+            Event::Finish(finish) => {
+                self.finish = *finish;
+                let cut = *finish == Finish::Length;
+                self.end_closed(if cut { Stage::Incomplete } else { Stage::Completed }, out);
+            }
             Event::StopSequence(_) | Event::Fail(_) | Event::Other => {}
         }
     }
@@ -139,8 +150,8 @@ impl Writer {
     fn open(&mut self, block: AnswerBlock, out: &mut Frames) {
         let kind = Kind::of(&block, &self.head.echo);
         self.refused |= kind == Kind::Refusal;
-        let item = Item { id: kind.id(&self.head.id, self.items), kind, block, size: 0 };
-        self.item_event("response.output_item.added", &item, false, out);
+        let item = Item { id: kind.id(&self.head.id, self.items), kind, block, size: 0, closed: false };
+        self.item_event("response.output_item.added", &item, Stage::Begun, out);
         if matches!(kind, Kind::Message | Kind::Refusal) {
             self.part_event("response.content_part.added", &item, out);
         }
@@ -168,8 +179,18 @@ impl Writer {
         self.open = Some(item);
     }
 
+    /// An item that the token limit may have cut is ended with the next event, which tells.
     fn close(&mut self, out: &mut Frames) {
-        let Some(item) = self.open.take() else { return };
+        if let Some(item) = &mut self.open {
+            item.closed = true;
+            if !may_be_cut(&item.block) {
+                self.end_closed(Stage::Completed, out);
+            }
+        }
+    }
+
+    fn end_closed(&mut self, stage: Stage, out: &mut Frames) {
+        let Some(item) = self.open.take_if(|item| item.closed) else { return };
         let text = Text::Escaped(item.block.escaped());
         match item.kind {
             Kind::Message => {
@@ -200,11 +221,11 @@ impl Writer {
                 self.text_event("response.custom_tool_call_input.done", &item, ("input", input), out);
             }
         }
-        self.item_event("response.output_item.done", &item, true, out);
+        self.item_event("response.output_item.done", &item, stage, out);
         if self.items > 0 {
             self.output.put_u8(b',');
         }
-        write_item(&item.id, &item.block, true, &self.head.echo, &mut self.output);
+        write_item(&item.id, &item.block, stage, &self.head.echo, &mut self.output);
         self.items += 1;
     }
 
@@ -220,12 +241,12 @@ impl Writer {
     }
 
     /// An event that shows the item.
-    fn item_event(&mut self, name: &str, item: &Item, whole: bool, out: &mut Frames) {
+    fn item_event(&mut self, name: &str, item: &Item, stage: Stage, out: &mut Frames) {
         begin_frame(name, self.number, out.buffer());
         self.number += 1;
         let mut frame = Object::inside(out.buffer());
         frame.number("output_index", self.items);
-        write_item(&item.id, &item.block, whole, &self.head.echo, frame.key("item"));
+        write_item(&item.id, &item.block, stage, &self.head.echo, frame.key("item"));
         end_frame(out);
     }
 
@@ -247,7 +268,7 @@ impl Writer {
         if let (Kind::FunctionCall, "arguments", AnswerBlock::ToolCall { name, .. }) =
             (item.kind, key, &item.block)
         {
-            frame.text("name", Text::Plain(name));
+            frame.text("name", Text::Plain(self.head.echo.own_name(name).name));
         }
         end_frame(out);
     }

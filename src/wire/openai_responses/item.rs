@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::wire::answer::{AnswerBlock, KeptSeal};
 use crate::wire::citation::KeptCitation;
-use crate::wire::json::{Object, Text, write_list};
+use crate::wire::json::{Object, Text, json_object, write_list};
 use crate::wire::openai_responses::custom::input_of;
 use crate::wire::openai_responses::echo::Echo;
 use crate::wire::seal::{Seal, Sealed};
@@ -42,9 +42,32 @@ impl Kind {
     }
 }
 
-/// Writes an item as it is when it begins, or (`whole`) when it is complete.
-pub(super) fn write_item(id: &str, block: &AnswerBlock, whole: bool, echo: &Echo, out: &mut BytesMut) {
+/// How far an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Begun,
+    Completed,
+    /// The token limit cut it.
+    Incomplete,
+}
+
+/// Could more of the block have come, had the token limit not been reached?
+pub(super) fn may_be_cut(block: &AnswerBlock) -> bool {
+    match block {
+        AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) | AnswerBlock::Reasoning { sealed: None, .. } => {
+            true
+        }
+        AnswerBlock::Reasoning { sealed: Some(_), .. } | AnswerBlock::Redacted(_) => false,
+        AnswerBlock::ToolCall { .. } => {
+            block.is_empty() || json_object(&Text::Escaped(block.escaped()).plain()).is_none()
+        }
+    }
+}
+
+/// Writes an item as it is when it begins, or whole.
+pub(super) fn write_item(id: &str, block: &AnswerBlock, stage: Stage, echo: &Echo, out: &mut BytesMut) {
     let kind = Kind::of(block, echo);
+    let whole = stage != Stage::Begun;
     let mut item = Object::new(out);
     item.text("id", Text::Plain(id));
     match kind {
@@ -53,14 +76,19 @@ pub(super) fn write_item(id: &str, block: &AnswerBlock, whole: bool, echo: &Echo
         Kind::FunctionCall => item.raw("type", "\"function_call\""),
         Kind::CustomCall => item.raw("type", "\"custom_tool_call\""),
     };
-    item.raw("status", if whole { "\"completed\"" } else { "\"in_progress\"" });
+    let status = match stage {
+        Stage::Begun => "\"in_progress\"",
+        Stage::Completed => "\"completed\"",
+        Stage::Incomplete => "\"incomplete\"",
+    };
+    item.raw("status", status);
     match kind {
         Kind::Message | Kind::Refusal => {
             item.raw("role", "\"assistant\"");
             write_parts(whole, item.key("content"), |out| write_part(kind, block, out));
         }
         Kind::Reasoning => write_reasoning(block, whole, &mut item),
-        Kind::FunctionCall | Kind::CustomCall => write_call(kind, block, whole, &mut item),
+        Kind::FunctionCall | Kind::CustomCall => write_call(block, whole, echo, &mut item),
     }
     item.end();
 }
@@ -119,12 +147,16 @@ fn sealed(block: &AnswerBlock) -> Option<Sealed<'_>> {
     }
 }
 
-fn write_call(kind: Kind, block: &AnswerBlock, whole: bool, item: &mut Object<'_>) {
+fn write_call(block: &AnswerBlock, whole: bool, echo: &Echo, item: &mut Object<'_>) {
     let AnswerBlock::ToolCall { id, name, .. } = block else {
         return;
     };
-    item.text("call_id", Text::Plain(id)).text("name", Text::Plain(name));
-    match kind {
+    let own = echo.own_name(name);
+    item.text("call_id", Text::Plain(id)).text("name", Text::Plain(own.name));
+    if let Some(namespace) = own.namespace {
+        item.text("namespace", Text::Plain(namespace));
+    }
+    match Kind::of(block, echo) {
         Kind::CustomCall => {
             let input = if whole { input_of(block.escaped()) } else { String::new() };
             item.text("input", Text::Escaped(&input));

@@ -9,6 +9,7 @@ mod history;
 mod input;
 mod item;
 mod items;
+mod namespace;
 mod output;
 mod parse;
 mod response;
@@ -21,6 +22,7 @@ pub use decode::Decoder;
 pub use echo::Echo;
 pub use encode::Encoder;
 pub use history::own_history;
+pub use namespace::flatten;
 pub use parse::parse;
 pub use state::{
     Outline, State, input_items, joined_items, outline, queued, response_in, sequence_number, stand_alone,

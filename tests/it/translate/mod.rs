@@ -31,6 +31,7 @@ mod limits;
 mod losses;
 mod mixed;
 mod names;
+mod namespaces;
 mod reasoning;
 mod reasoning_streams;
 mod relief;
