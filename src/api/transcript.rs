@@ -15,7 +15,7 @@ pub(super) fn read(record: &Record, label: &Label) -> Answer {
         let at = now();
         match decoder.decode(&frame, &mut |event| answer.add(&event, at)) {
             Ok(Flow::More) => {}
-            Ok(Flow::Ended) | Err(_) => break,
+            Ok(Flow::Ended | Flow::Truncated) | Err(_) => break,
         }
     }
     answer
