@@ -29,6 +29,8 @@ pub(crate) enum Door {
     Responses,
     Anthropic,
     Ollama,
+    /// OpenAI's, where each stream has [`READERS`] readers: one asked for it, the others read it along.
+    Shared,
 }
 
 /// Where the streams are opened.
@@ -39,17 +41,31 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn request(self, script: Script) -> String {
+    /// What the stream `number` of a load asks.
+    fn request(self, script: Script, number: usize) -> String {
+        let conversation = format!("{script}-{}", number / READERS);
+        if self.door == Door::Shared && !number.is_multiple_of(READERS) {
+            return format!(
+                "GET /v1/conversations/{conversation}/stream HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+                self.address
+            );
+        }
+        let named = if self.door == Door::Shared {
+            format!("X-Conversation-Id: {conversation}\r\n")
+        } else {
+            String::new()
+        };
         let (path, body) = match self.door {
-            Door::OpenAi => (
+            Door::OpenAi | Door::Shared => (
                 "/v1/chat/completions",
                 format!(
                     r#"{{"model":"{script}","stream":true,"messages":[{{"role":"user","content":"go"}}]}}"#
                 ),
             ),
-            Door::Responses => {
-                ("/v1/responses", format!(r#"{{"model":"{script}","stream":true,"input":"go"}}"#))
-            }
+            Door::Responses => (
+                "/v1/responses",
+                format!(r#"{{"model":"{script}","stream":true,"store":false,"input":"go"}}"#),
+            ),
             Door::Anthropic => (
                 "/v1/messages",
                 format!(
@@ -63,7 +79,7 @@ impl Target {
         };
         format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nConnection: close\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+             {named}Content-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         )
@@ -72,7 +88,7 @@ impl Target {
     /// What a whole answer has after its last content.
     fn terminator(self) -> &'static str {
         match self.door {
-            Door::OpenAi => "data: [DONE]",
+            Door::OpenAi | Door::Shared => "data: [DONE]",
             Door::Responses => "event: response.completed",
             Door::Anthropic => "event: message_stop",
             Door::Ollama => r#""done":true"#,
@@ -117,8 +133,9 @@ impl Load {
         }));
         let mut streams = JoinSet::new();
         let mut start = Instant::now();
-        for _ in 0..count {
-            streams.spawn_local(stream(target, script, start, Rc::clone(&tally)));
+        for number in 0..count {
+            let request = target.request(script, number);
+            streams.spawn_local(stream((target, request), script, start, Rc::clone(&tally)));
             start += gap;
         }
         Ok(Self { tally, streams })
@@ -148,11 +165,16 @@ impl Load {
 }
 
 /// One stream from its connection to its end, checked for loss.
-async fn stream(target: Target, script: Script, start: Instant, tally: Rc<RefCell<Tally>>) -> Result<()> {
+async fn stream(
+    (target, request): (Target, String),
+    script: Script,
+    start: Instant,
+    tally: Rc<RefCell<Tally>>,
+) -> Result<()> {
     tokio::time::sleep_until(start).await;
     let mut peer = TcpStream::connect(target.address).await.context("connect")?;
     peer.set_nodelay(true)?;
-    peer.write_all(target.request(script).as_bytes()).await?;
+    peer.write_all(request.as_bytes()).await?;
     let asked = now();
 
     let mut buffer = vec![0; READ_BYTES];
@@ -200,6 +222,8 @@ async fn stream(target: Target, script: Script, start: Instant, tally: Rc<RefCel
     Ok(())
 }
 
+/// How many read each stream at [`Door::Shared`].
+const READERS: usize = 100;
 /// One read takes at most this: more than enough for paced events, and what several of them at full speed need.
 const READ_BYTES: usize = 16 * 1024;
 /// The longest time that a histogram tells apart, in nanoseconds.

@@ -29,6 +29,10 @@ pub(crate) enum Subject {
     ToAnthropic,
     /// The gateway with one worker, translating to the Responses API
     ToResponses,
+    /// The gateway with one worker, every stream recorded
+    Recorded,
+    /// The gateway with one worker, every stream recorded and read by a hundred
+    Shared,
     /// The gateway with one worker per core, the same API on both sides
     AllCores,
 }
@@ -43,6 +47,8 @@ impl Subject {
             Self::ToOllama => "streamgate, 1 worker, to Ollama",
             Self::ToAnthropic => "streamgate, 1 worker, to Anthropic",
             Self::ToResponses => "streamgate, 1 worker, to Responses",
+            Self::Recorded => "streamgate, 1 worker, recorded",
+            Self::Shared => "streamgate, 1 worker, 100 readers",
             Self::AllCores => "streamgate, all cores",
         }
     }
@@ -50,9 +56,13 @@ impl Subject {
     pub(crate) fn is_gateway(self) -> bool {
         match self {
             Self::Direct | Self::Nginx => false,
-            Self::Passthrough | Self::ToOllama | Self::ToAnthropic | Self::ToResponses | Self::AllCores => {
-                true
-            }
+            Self::Passthrough
+            | Self::ToOllama
+            | Self::ToAnthropic
+            | Self::ToResponses
+            | Self::Recorded
+            | Self::Shared
+            | Self::AllCores => true,
         }
     }
 
@@ -61,7 +71,8 @@ impl Subject {
             Self::ToOllama => Door::Ollama,
             Self::ToAnthropic => Door::Anthropic,
             Self::ToResponses => Door::Responses,
-            Self::Direct | Self::Nginx | Self::Passthrough | Self::AllCores => Door::OpenAi,
+            Self::Shared => Door::Shared,
+            Self::Direct | Self::Nginx | Self::Passthrough | Self::Recorded | Self::AllCores => Door::OpenAi,
         }
     }
 
@@ -71,9 +82,13 @@ impl Subject {
             Self::Direct => None,
             Self::Nginx => Some(start_nginx(origin, connections).await?),
             Self::Passthrough | Self::ToOllama | Self::ToAnthropic | Self::ToResponses => {
-                Some(start_gateway(origin, gateway, 1, connections).await?)
+                Some(start_gateway(origin, gateway, "workers = 1", connections).await?)
             }
-            Self::AllCores => Some(start_gateway(origin, gateway, 0, connections).await?),
+            Self::Recorded | Self::Shared => {
+                let settings = "workers = 1\n[stream]\nrecord = \"always\"\n[journal]\nmax_readers = 100";
+                Some(start_gateway(origin, gateway, settings, connections).await?)
+            }
+            Self::AllCores => Some(start_gateway(origin, gateway, "workers = 0", connections).await?),
         };
         let address = program.as_ref().map_or(origin, |program| program.address);
         Ok(Running { target: Target { address, door: self.door() }, program })
@@ -103,7 +118,7 @@ impl Running {
 async fn start_gateway(
     origin: SocketAddr,
     gateway: &Path,
-    workers: usize,
+    settings: &str,
     connections: u64,
 ) -> Result<Program> {
     let directory = tempfile::tempdir()?;
@@ -113,10 +128,10 @@ async fn start_gateway(
         format!(
             r#"[server]
 listen = "127.0.0.1:0"
-workers = {workers}
 max_connections = {connections}
 max_streams = {connections}
 drain = "1s"
+{settings}
 [admin]
 listen = "127.0.0.1:0"
 [log]
