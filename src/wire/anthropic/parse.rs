@@ -137,6 +137,8 @@ fn read_tool<'a>(wire: Field<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'
             "input_schema" => tool.parameters = value.object(),
             "strict" => tool.strict = value.boolean(),
             "cache_control" => lost.push(key.into_owned()),
+            // how arguments are streamed, not what they are: every event is handed on as it comes
+            "eager_input_streaming" => {}
             _ => lost.push(format!("tools.{key}")),
         }
     }
