@@ -37,6 +37,8 @@ struct Places {
     records: HashMap<String, Place>,
     conversations: HashMap<Named, String>,
     keys: HashMap<Named, Claimed>,
+    /// Records have gone whose names are still there.
+    untidy: bool,
 }
 
 /// An owner, and a name that is theirs.
@@ -133,6 +135,17 @@ impl Journal {
         self.0.retention
     }
 
+    /// How many records there are, how many read them, and how many bytes they hold.
+    pub fn totals(&self) -> (usize, usize, usize) {
+        let places = self.0.places.lock();
+        let kept = places.records.values().filter_map(|place| match place {
+            Place::Kept(record) => Some(record.status().readers),
+            Place::Expired { .. } => None,
+        });
+        let (records, readers) = kept.fold((0, 0), |(records, all), readers| (records + 1, all + readers));
+        (records, readers, self.bytes())
+    }
+
     /// Bytes that are kept.
     pub fn bytes(&self) -> usize {
         self.0.total.load(Ordering::Relaxed)
@@ -158,7 +171,7 @@ impl Journal {
         }
         let conversation = meta.conversation.as_ref().map(named);
         let before = conversation.as_ref().and_then(|name| places.conversations.get(name));
-        let before = before.and_then(|id| places.kept(id)).filter(|record| record.is_running());
+        let before = before.and_then(|id| places.kept(id)).filter(|record| record.goes_on());
         if let (Some(before), Busy::Yield) = (&before, busy) {
             return Created::Busy(Arc::clone(before));
         }
@@ -230,6 +243,7 @@ impl Journal {
             .values()
             .filter_map(|place| match place {
                 Place::Kept(record) => {
+                    record.drop_slow(now);
                     let ended = record.status().ended?.at;
                     (now >= ended + record.meta().retention).then(|| record.meta().id.clone())
                 }
@@ -297,12 +311,16 @@ impl Places {
         if let Place::Kept(record) = place {
             record.forget();
             let owner = record.meta().owner.clone();
+            self.untidy = true;
             *place = Place::Expired { owner, until: Instant::now() + EXPIRED };
         }
     }
 
     /// Forgets names whose records are not there any more.
     fn tidy(&mut self) {
+        if !std::mem::take(&mut self.untidy) {
+            return;
+        }
         let records = &self.records;
         let kept = |id: &String| matches!(records.get(id), Some(Place::Kept(_)));
         self.conversations.retain(|_, id| kept(id));

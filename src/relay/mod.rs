@@ -269,6 +269,11 @@ impl Pump {
                 return Some(self.frames);
             }
             Ending::Abandoned(gone) => {
+                // Told first: whoever comes while the rest is read would wait for nothing.
+                if writer.is_recorded() {
+                    let failure = abandoned(gone);
+                    writer.fail(self.rewrite.last_words(&failure), failure.code.name());
+                }
                 if let (Gone::Left, OnDisconnect::Drain(limit)) = (gone, on_disconnect) {
                     tokio::select! {
                         biased;
@@ -278,10 +283,6 @@ impl Pump {
                     }
                 }
                 self.meter.ended(outcome(gone));
-                if writer.is_recorded() {
-                    let failure = abandoned(gone);
-                    writer.fail(self.rewrite.last_words(&failure), failure.code.name());
-                }
             }
             Ending::Failed(failure) => {
                 self.meter.ended(End::Failed(failure.code.name()));

@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -67,10 +68,21 @@ struct Seat {
     hangup: CancellationToken,
     viewer: Option<String>,
     superseded: bool,
-    /// It has seen all there was: from then on it is behind only if it is slow.
-    caught_up: bool,
+    /// It was too slow, and has lost its place.
+    slow: bool,
+    /// Somebody who only waits for something to happen: no reader.
+    waits: bool,
     /// `State::appended` where it reads.
     read: u64,
+    /// Where it read when it was last looked at, and since when it reads no further.
+    stands: Option<(u64, Instant)>,
+}
+
+/// What a seat is taken with.
+struct Place {
+    hangup: CancellationToken,
+    viewer: Option<String>,
+    waits: bool,
 }
 
 /// Who reads under a name, and who may not any more.
@@ -80,8 +92,11 @@ struct Viewers {
     superseded: HashSet<String>,
 }
 
-/// How far a reader that had seen all there was may fall behind before it is dropped, in bytes. It can resume.
+/// A reader for whom so many bytes wait, and who has read nothing for so long, is dropped. It can resume.
 const BEHIND: u64 = 256 << 10;
+const STANDS: Duration = Duration::from_secs(3);
+/// What a record costs beside its bytes, more or less.
+const OVERHEAD: usize = 1024;
 /// How many superseded viewers are remembered.
 const SUPERSEDED: usize = 1024;
 
@@ -100,7 +115,7 @@ impl Record {
             writer: None,
             viewers: Viewers::default(),
         };
-        let kept = meta.label.len();
+        let kept = OVERHEAD + meta.label.len();
         total.fetch_add(kept, Ordering::Relaxed);
         Self {
             max_bytes: limits.stream_bytes,
@@ -121,7 +136,7 @@ impl Record {
             first: state.first,
             last: state.last(),
             bytes: state.bytes,
-            readers: state.readers.len(),
+            readers: state.readers(),
             ended: state.ended.clone(),
         }
     }
@@ -132,9 +147,15 @@ impl Record {
     }
 
     /// Does it answer a request that is repeated? One that was cancelled or failed does not: it is done anew.
-    pub(super) fn answers(&self) -> bool {
+    pub fn answers(&self) -> bool {
         let state = self.state.lock();
         state.gone.is_none() && state.ended.as_ref().is_none_or(|ended| ended.end == End::Done)
+    }
+
+    /// Does it still run, and shall it go on?
+    pub(super) fn goes_on(&self) -> bool {
+        let state = self.state.lock();
+        state.gone.is_none() && state.ended.is_none()
     }
 
     /// All frames that are kept, the oldest first.
@@ -151,38 +172,40 @@ impl Record {
         hangup: CancellationToken,
     ) -> Result<AnyReader, Trimmed> {
         let mut state = self.state.lock();
-        if let Some(viewer) = &viewer
-            && !state.admit(viewer)
-        {
+        if viewer.as_ref().is_some_and(|viewer| state.viewers.superseded.contains(&viewer.id)) {
             return Err(Trimmed::Superseded);
         }
         if after.saturating_add(1) < state.first {
             return Err(Trimmed::Earlier { earliest: state.first });
         }
-        if state.readers.values().filter(|seat| !seat.superseded).count() >= self.max_readers {
+        // A viewer that is not let in displaces nobody.
+        let exclusive = viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
+        let stay = |seat: &&Seat| seat.reads() && !(exclusive && seat.viewer.is_some());
+        if state.readers.values().filter(stay).count() >= self.max_readers
+            || exclusive && state.viewers.superseded.len() >= SUPERSEDED
+        {
             return Err(Trimmed::Full);
         }
+        if let Some(viewer) = viewer.as_ref().filter(|viewer| viewer.exclusive) {
+            state.displace(&viewer.id);
+        }
         let viewer = viewer.map(|viewer| viewer.id);
-        let reader = self.sit(&mut state, after, viewer, hangup);
+        let reader = self.sit(&mut state, after, Place { hangup, viewer, waits: false });
         Ok(AnyReader(ReaderKind::Recorded(reader)))
     }
 
-    fn sit(
-        self: &Arc<Self>,
-        state: &mut State,
-        after: u64,
-        viewer: Option<String>,
-        hangup: CancellationToken,
-    ) -> Reader {
+    fn sit(self: &Arc<Self>, state: &mut State, after: u64, place: Place) -> Reader {
         let next = after.min(state.last()) + 1;
         let unread = state.frames.iter().skip(index(next, state.first)).map(|frame| frame.len() as u64);
         let read = state.appended - unread.sum::<u64>();
-        let seat = state.next_seat;
+        let number = state.next_seat;
         state.next_seat += 1;
         state.left = None;
-        let place = Seat { waker: None, hangup, viewer, superseded: false, caught_up: false, read };
-        state.readers.insert(seat, place);
-        Reader { record: Arc::clone(self), seat, next }
+        let Place { hangup, viewer, waits } = place;
+        let seat =
+            Seat { waker: None, hangup, viewer, superseded: false, slow: false, waits, read, stands: None };
+        state.readers.insert(number, seat);
+        Reader { record: Arc::clone(self), seat: number, next }
     }
 
     /// Somebody looked at the stream without reading it along: it is not abandoned yet.
@@ -204,8 +227,9 @@ impl Record {
 
     /// Waits until the stream has ended or gone beyond frame `after`. Cancel safe.
     pub async fn changed(self: &Arc<Self>, after: u64) {
-        // A seat of its own: it counts as somebody who listens.
-        let mut reader = self.sit(&mut self.state.lock(), after, None, CancellationToken::new());
+        // A seat of its own: while somebody listens, the stream is not abandoned.
+        let place = Place { hangup: CancellationToken::new(), viewer: None, waits: true };
+        let mut reader = self.sit(&mut self.state.lock(), after, place);
         poll_fn(|cx| reader.poll_next(cx)).await;
     }
 
@@ -216,6 +240,16 @@ impl Record {
         }
     }
 
+    /// The oldest frame that is kept.
+    pub fn first_frame(&self) -> Option<Bytes> {
+        self.state.lock().frames.front().cloned()
+    }
+
+    /// The newest frame.
+    pub fn last_frame(&self) -> Option<Bytes> {
+        self.state.lock().frames.back().cloned()
+    }
+
     /// Forgets the frames, and breaks off who still reads them.
     pub(super) fn forget(&self) {
         let mut state = self.state.lock();
@@ -223,6 +257,7 @@ impl Record {
         state.first = state.last() + 1;
         state.frames.clear();
         state.bytes = 0;
+        state.wake_readers();
         drop(state);
         self.total.fetch_sub(kept, Ordering::Relaxed);
     }
@@ -240,9 +275,22 @@ impl Record {
         }
         self.total.fetch_add(state.bytes + trimmed - before, Ordering::Relaxed);
         self.total.fetch_sub(trimmed, Ordering::Relaxed);
-        for seat in state.readers.values_mut() {
-            if seat.caught_up && state.appended - seat.read > BEHIND {
-                seat.hangup.cancel();
+    }
+
+    /// Drops the readers that have stood still for too long, or whose next frame is gone. To be called now and then.
+    pub(super) fn drop_slow(&self, now: Instant) {
+        let mut state = self.state.lock();
+        let (appended, kept) = (state.appended, state.bytes as u64);
+        for seat in state.readers.values_mut().filter(|seat| seat.reads() && !seat.slow) {
+            let waiting = appended - seat.read;
+            let since = match seat.stands {
+                Some((read, since)) if read == seat.read && waiting > BEHIND => since,
+                _ => now,
+            };
+            seat.stands = Some((seat.read, since));
+            if waiting > kept || now.duration_since(since) >= STANDS {
+                seat.slow = true;
+                seat.close();
             }
         }
     }
@@ -262,7 +310,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let kept = self.state.get_mut().bytes + self.meta.label.len();
+        let kept = self.state.get_mut().bytes + OVERHEAD + self.meta.label.len();
         self.total.fetch_sub(kept, Ordering::Relaxed);
     }
 }
@@ -293,31 +341,39 @@ impl State {
         }
     }
 
-    /// May this viewer read? An exclusive one takes the place of all others.
-    fn admit(&mut self, viewer: &Viewer) -> bool {
-        if self.viewers.superseded.contains(&viewer.id) {
-            return false;
-        }
-        if viewer.exclusive {
-            let mut displaced: Vec<String> = Vec::new();
-            for seat in self.readers.values_mut() {
-                // The same viewer on a new connection takes over too, but is not displaced by it.
-                if let Some(other) = &seat.viewer {
-                    seat.superseded = true;
-                    seat.hangup.cancel();
-                    if let Some(waker) = seat.waker.take() {
-                        waker.wake();
-                    }
-                    displaced.push(other.clone());
-                }
-            }
-            displaced.extend(self.viewers.current.replace(viewer.id.clone()));
-            displaced.retain(|id| *id != viewer.id);
-            if self.viewers.superseded.len() < SUPERSEDED {
-                self.viewers.superseded.extend(displaced);
+    fn readers(&self) -> usize {
+        self.readers.values().filter(|seat| seat.reads()).count()
+    }
+
+    /// A viewer takes the place of all others, for ever.
+    fn displace(&mut self, viewer: &str) {
+        let mut displaced: Vec<String> = Vec::new();
+        for seat in self.readers.values_mut() {
+            // The same viewer on a new connection takes over too, but is not displaced by it.
+            if let Some(other) = &seat.viewer {
+                displaced.push(other.clone());
+                seat.superseded = true;
+                seat.close();
             }
         }
-        true
+        displaced.extend(self.viewers.current.replace(viewer.into()));
+        displaced.retain(|id| *id != viewer);
+        self.viewers.superseded.extend(displaced);
+    }
+}
+
+impl Seat {
+    /// Is it somebody's who reads, and may go on?
+    fn reads(&self) -> bool {
+        !self.superseded && !self.waits
+    }
+
+    /// Ends the connection, which is told so if it still listens.
+    fn close(&mut self) {
+        self.hangup.cancel();
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 

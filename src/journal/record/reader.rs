@@ -31,7 +31,7 @@ impl Reader {
         if seat.superseded {
             return Poll::Ready(Next::Superseded);
         }
-        if self.next < state.first {
+        if seat.slow || self.next < state.first {
             return Poll::Ready(Next::Lost); // it resumes, and is told what is still there
         }
         if let Some(frame) = state.frames.get(index(self.next, state.first)) {
@@ -46,7 +46,6 @@ impl Reader {
             Some(Ended { end: End::Done, .. }) => Poll::Ready(Next::Done),
             Some(Ended { end: End::Failed, .. }) => Poll::Ready(Next::Lost),
             None => {
-                seat.caught_up = true;
                 remember(&mut seat.waker, cx);
                 Poll::Pending
             }

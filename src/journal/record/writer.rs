@@ -38,6 +38,19 @@ impl Writer {
         }
     }
 
+    /// Nobody came until then: the stream stops, and answers nobody who comes now. False if somebody came after all.
+    fn give_up(&self, until: Instant) -> bool {
+        let mut state = self.0.state.lock();
+        let over = match (state.left, self.0.meta.linger) {
+            (Some(left), Some(linger)) => left + linger <= until,
+            _ => false,
+        };
+        if over {
+            state.gone.get_or_insert(Gone::Left);
+        }
+        over
+    }
+
     /// Cancel safe.
     pub(in crate::journal) async fn abandoned(&self) -> Gone {
         loop {
@@ -61,7 +74,10 @@ impl Writer {
             }
             let Some(until) = until else { continue };
             if Instant::now() >= until {
-                return Gone::Left;
+                if self.give_up(until) {
+                    return Gone::Left;
+                }
+                continue;
             }
             // Somebody who comes does not wake this: it looks again when the time is over.
             let mut asked = pin!(sleep_until(until));
