@@ -23,7 +23,7 @@ use crate::upstream::{Attempted, Candidate, Plan};
 use crate::wire::openai_responses::State;
 use crate::wire::{
     self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
-    Frames, Identity, ModelKey, Style,
+    Frames, Identity, ModelKey, Style, streaming,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -53,28 +53,22 @@ pub(super) async fn generate(
     };
     let visitor = Visitor::new(caller, &request, access.clone());
     let headers = passed_on(dialect, request.headers());
-    let mut body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let mut envelope = read_envelope(&parts, dialect, &body)?;
-    let streams = envelope.stream;
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let envelope = read_envelope(&parts, dialect, &body)?;
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
     wishes.fingerprint = fingerprint(dialect, &body);
-    if let Some(cursor) = wishes.cursor.take() {
-        return recorded::resume(&parts, dialect, &cursor, &wishes, visitor);
+    if let Some(cursor) = wishes.cursor.take()
+        && let Some(response) = recorded::resume(&parts, dialect, &cursor, &wishes, &visitor).await?
+    {
+        return Ok(response);
     }
-    let mut echo = Echo::default();
-    if dialect == Dialect::OpenAiResponses {
-        let state = State::of(&body).map_err(|error| plan::refusal(&error))?;
-        echo = Echo::of(&body, state.store);
-        if let Some(whole) = responses::prepare(&parts, &visitor, &body, &state, &mut wishes)? {
-            body = whole;
-            envelope = read_envelope(&parts, dialect, &body)?;
-        }
-    }
+    let streams = envelope.stream;
+    // Only OpenAI's clients must ask for usage, and only in a stream.
+    let usage = !streams || envelope.usage || !dialect.has_stream_options();
+    let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes)?;
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
-    // Only OpenAI's clients must ask for usage, and only in a stream.
-    let usage = !envelope.stream || envelope.usage || !dialect.has_stream_options();
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
     let asked = Asked { client, stream: streams, settings: served.settings, access };
@@ -95,6 +89,31 @@ pub(super) async fn generate(
         }
     };
     Ok(with_dropped(response, &dropped))
+}
+
+/// The request as one that stands for itself, in the words that its backend needs, and what its answer repeats.
+fn made_whole(
+    parts: &Parts,
+    dialect: Dialect,
+    (mut body, mut envelope): (Bytes, Envelope),
+    visitor: &Visitor,
+    wishes: &mut Wishes,
+) -> Result<(Bytes, Envelope, Echo), Refusal> {
+    let mut echo = Echo::default();
+    if dialect == Dialect::OpenAiResponses {
+        let state = State::of(&body).map_err(|error| plan::refusal(&error))?;
+        echo = Echo::of(&body, state.store);
+        if let Some(whole) = responses::prepare(parts, visitor, &body, &state, wishes)? {
+            body = whole;
+            envelope = read_envelope(parts, dialect, &body)?;
+        }
+    }
+    // What runs by itself is always a stream: it can be read while it grows.
+    if wishes.runs_on() && !envelope.stream {
+        body = streaming(&body).map_err(|error| plan::refusal(&error))?.into();
+        envelope = read_envelope(parts, dialect, &body)?;
+    }
+    Ok((body, envelope, echo))
 }
 
 fn read_envelope(parts: &Parts, dialect: Dialect, body: &Bytes) -> Result<Envelope, Refusal> {

@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 
 use crate::downstream::Body;
 use crate::edge::Refusal;
+use crate::journal::Journal;
 use crate::server::Shutdown;
 use crate::telemetry::Metrics;
 use crate::wire::Code;
@@ -28,7 +29,9 @@ pub(super) fn readyz(shutdown: &Shutdown) -> Result<Response<Body>, Refusal> {
 }
 
 /// All metrics.
-pub(super) fn metrics(metrics: &Metrics) -> Response<Body> {
+pub(super) fn metrics(metrics: &Metrics, journal: &Journal) -> Response<Body> {
+    let (records, readers, bytes) = journal.totals();
+    metrics.records(records, readers, bytes);
     text("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())
 }
 

@@ -128,7 +128,7 @@ impl Service<Admitted> for Api {
             Endpoint::Root => Box::pin(async { Ok(health::root()) }),
             Endpoint::Healthz => Box::pin(async { Ok(health::healthz()) }),
             Endpoint::Readyz => Box::pin(async move { health::readyz(&parts.shutdown) }),
-            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts.metrics)) }),
+            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts.metrics, &parts.journal)) }),
         }
     }
 }

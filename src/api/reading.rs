@@ -62,6 +62,7 @@ pub(super) fn follow(
     let Visitor { hangup, access, .. } = visitor;
     let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
     access.model(&label.model);
+    access.recorded(&record.meta().id);
     let superseded = Failure::new(Code::Superseded, "a newer viewer has taken this one's place");
     let identity =
         Identity { id: record.meta().id.clone(), model: label.model.clone(), ..Identity::default() };

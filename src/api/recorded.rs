@@ -7,16 +7,15 @@ use futures_util::FutureExt as _;
 use http::header::{HeaderName, HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
 use serde_json::json;
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::cursor::Cursor;
 use crate::api::generate::{Asked, Channel, relay, streamed};
-use crate::api::label::Label;
+use crate::api::label::{Label, Told};
 use crate::api::reading::{self, Reading};
 use crate::api::wishes::{OnConflict, Wishes};
-use crate::api::{Parts, whole};
+use crate::api::{Parts, responses, whole};
 use crate::downstream::{self, Body, Numbering};
 use crate::edge::{Caller, Grant, Refusal, Slot};
 use crate::journal::{self, Busy, Created, Gone, Key, Meta, New, Reader, Record, Writer};
@@ -32,7 +31,7 @@ pub(super) const STREAM_ID: HeaderName = HeaderName::from_static("stream-id");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Who reads, and on which connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Visitor {
     pub(super) caller: Caller,
     pub(super) hangup: CancellationToken,
@@ -65,8 +64,6 @@ struct Begun {
     after: Option<Arc<Record>>,
     /// How its client sees it.
     label: Label,
-    /// Its client wants to know where it can be read.
-    addresses: bool,
 }
 
 /// Answers a request by a record: a new one, or the one that it repeats.
@@ -88,73 +85,118 @@ pub(super) async fn answer(
             let words = "this `Idempotency-Key` stands for a request with another content";
             return Err(Refusal::new(Code::InvalidRequest, words).with_status(422));
         }
-        Created::Repeats(record) => return join(parts, &record, 0, visitor).await.map(undropped),
+        Created::Repeats(record) => return join(parts, &record, &label, visitor).await.map(undropped),
         Created::Busy(record) if wishes.on_conflict == OnConflict::Attach => {
-            return join(parts, &record, 0, visitor).await.map(undropped);
+            return join(parts, &record, &label, visitor).await.map(undropped);
         }
         Created::Busy(record) => return Err(busy_with(&record)),
     };
-    if let (Some(before), OnConflict::Interrupt) = (&before, wishes.on_conflict) {
-        before.cancel(Gone::Superseded);
+    visitor.access.recorded(&record.meta().id);
+    visitor.access.metrics().recorded();
+    if before.is_some() && wishes.on_conflict == OnConflict::Interrupt {
+        interrupt(parts, &record);
     }
     let after = before.filter(|_| wishes.on_conflict == OnConflict::Enqueue);
-    let begun = Begun { writer, record, after, label, addresses: wishes.detached };
+    let begun = Begun { writer, record, after, label };
     let record = Arc::clone(&begun.record);
-    let (mut response, dropped) = if wishes.detached || wishes.background && !asked.stream {
-        detached(parts, asked, candidates, slot, begun)
-    } else if begun.label.whole {
-        let reader = read_all(&begun.record, &visitor)?;
-        let answer = answer_whole(Arc::clone(parts), asked, candidates, slot, begun).await;
-        drop(reader);
-        answer?
-    } else {
-        let reader = read_all(&begun.record, &visitor)?;
-        let Begun { writer, after, label, .. } = begun;
-        let numbering = label.numbered.then(|| Box::new(numbering(&record, &label, None)));
-        let after = after.map(|record| async move { record.ended().await }.boxed());
-        streamed(parts, asked, candidates, slot, Channel { writer, reader, numbering, after }).await?
+    let answered = match begun.label.told {
+        Told::Addresses | Told::Response => Ok(detached(parts, asked, candidates, slot, begun)),
+        Told::Whole => {
+            let reader = read_all(&begun.record, &visitor)?;
+            let answer = answer_whole(Arc::clone(parts), asked, candidates, slot, begun).await;
+            drop(reader);
+            answer
+        }
+        Told::Stream => {
+            let reader = read_all(&begun.record, &visitor)?;
+            let Begun { writer, after, label, .. } = begun;
+            let numbering = label.numbered.then(|| Box::new(numbering(&record, &label)));
+            let after = after.map(|record| async move { record.ended().await }.boxed());
+            streamed(parts, asked, candidates, slot, Channel { writer, reader, numbering, after }).await
+        }
     };
-    named(&mut response, &record);
-    Ok((response, dropped))
+    match answered {
+        Ok((mut response, dropped)) => {
+            named(&mut response, &record);
+            Ok((response, dropped))
+        }
+        // The error is kept, too.
+        Err(refusal) => Err(match HeaderValue::try_from(record.meta().id.as_str()) {
+            Ok(id) => refusal.header(STREAM_ID, id),
+            Err(_) => refusal,
+        }),
+    }
 }
 
-/// Goes on where a reader was cut off.
-pub(super) fn resume(
+/// Ends what runs or waits in the conversation of a stream that begins.
+fn interrupt(parts: &Parts, record: &Record) {
+    let (mine, name) = (record.meta(), &record.meta().conversation);
+    for other in parts.journal.list(mine.owner.as_deref()) {
+        let its = other.meta();
+        if its.conversation == *name && its.id != mine.id && its.created <= mine.created {
+            other.cancel(Gone::Superseded);
+        }
+    }
+}
+
+/// Goes on where a reader was cut off. `None`: that stream was cancelled or has failed, and the request is done anew.
+pub(super) async fn resume(
     parts: &Arc<Parts>,
     dialect: Dialect,
     cursor: &Cursor,
     wishes: &Wishes,
-    visitor: Visitor,
-) -> Result<Response<Body>, Refusal> {
-    let (record, label) = reading::find(parts, &visitor, &cursor.stream)?;
+    visitor: &Visitor,
+) -> Result<Option<Response<Body>>, Refusal> {
+    let (record, label) = reading::find(parts, visitor, &cursor.stream)?;
     if label.dialect() != dialect || label.fingerprint != wishes.fingerprint {
         let words = "`Last-Event-ID` names a stream that answers a request with another content";
         return Err(Refusal::new(Code::InvalidRequest, words).with_status(422));
     }
-    let mut response = read_along(parts, &record, &label, cursor.number, visitor)?;
+    if !record.answers() {
+        return Ok(None);
+    }
+    let mut response = if label.whole() {
+        whole_of(&record).await?
+    } else {
+        read_along(parts, &record, &label, cursor.number, visitor.clone())?
+    };
+    visitor.access.recorded(&record.meta().id);
     named(&mut response, &record);
-    Ok(response)
+    Ok(Some(response))
 }
 
-/// Answers with a record that is there already.
+/// Answers a request that would have been labelled `mine` with a record that is there already.
 async fn join(
     parts: &Arc<Parts>,
     record: &Arc<Record>,
-    after: u64,
+    mine: &Label,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     let label = Label::of(record).ok_or_else(reading::unknown)?;
-    let mut response = if label.whole {
-        record.ended().await;
-        let failed = || Refusal::new(Code::UpstreamError, "the request that this one repeats has failed");
-        let done = record.status().ended.is_some_and(|ended| ended.end == journal::End::Done);
-        let body = record.frames().into_iter().next().filter(|_| done).ok_or_else(failed)?;
-        downstream::json(StatusCode::OK, body)
-    } else {
-        read_along(parts, record, &label, after, visitor)?
+    if label.dialect() != mine.dialect() {
+        return Err(busy_with(record));
+    }
+    visitor.access.recorded(&record.meta().id);
+    let mut response = match (mine.told, label.told) {
+        (Told::Addresses, _) => accepted(parts, record),
+        (Told::Whole, Told::Whole) => whole_of(record).await?,
+        (Told::Response, _) => responses::told(record, &label),
+        (Told::Stream, Told::Stream | Told::Addresses | Told::Response) => {
+            read_along(parts, record, &label, 0, visitor)?
+        }
+        (Told::Stream, Told::Whole) | (Told::Whole, _) => return Err(busy_with(record)),
     };
     named(&mut response, record);
     Ok(response)
+}
+
+/// A whole answer, once it is there.
+async fn whole_of(record: &Arc<Record>) -> Result<Response<Body>, Refusal> {
+    record.ended().await;
+    let failed = || Refusal::new(Code::UpstreamError, "the request that this one repeats has failed");
+    let done = record.status().ended.is_some_and(|ended| ended.end == journal::End::Done);
+    let body = record.first_frame().filter(|_| done).ok_or_else(failed)?;
+    Ok(downstream::json(StatusCode::OK, body))
 }
 
 /// Reads a record as the client of its request did.
@@ -168,7 +210,7 @@ fn read_along(
     let reading = Reading {
         after,
         viewer: None,
-        numbering: label.numbered.then(|| numbering(record, label, None)),
+        numbering: label.numbered.then(|| numbering(record, label)),
         framing: label.dialect().framing(),
         filler: label.dialect().keep_alive(),
         skip: 0,
@@ -181,8 +223,8 @@ fn read_all(record: &Arc<Record>, visitor: &Visitor) -> Result<Reader, Refusal> 
 }
 
 /// How the events of a record are numbered.
-pub(super) fn numbering(record: &Record, label: &Label, retry: Option<u32>) -> Numbering {
-    Numbering { stream: record.meta().id.clone(), framing: label.dialect().framing(), retry }
+pub(super) fn numbering(record: &Record, label: &Label) -> Numbering {
+    Numbering { stream: record.meta().id.clone(), framing: label.dialect().framing() }
 }
 
 /// Begins the work and answers at once: 202 with the addresses, or the response that has not begun.
@@ -193,20 +235,24 @@ fn detached(
     slot: Option<Slot>,
     begun: Begun,
 ) -> (Response<Body>, Dropped) {
-    let Begun { writer, record, after, addresses, .. } = begun;
+    let Begun { writer, record, after, label } = begun;
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
     let queued = queued(&asked.client.identity);
     let after = after.map(|record| async move { record.ended().await }.boxed());
     drop(relay(parts, asked, candidates, slot, (writer, after)));
-    let response = if addresses {
-        let mut response =
-            downstream::json(StatusCode::ACCEPTED, addresses_of(parts, &record).to_string().into());
-        response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
-        response
+    let response = if label.told == Told::Addresses {
+        accepted(parts, &record)
     } else {
         downstream::json(StatusCode::OK, queued.into())
     };
     (response, unknown)
+}
+
+/// 202: it is worked on, and can be read there.
+fn accepted(parts: &Parts, record: &Record) -> Response<Body> {
+    let mut response = downstream::json(StatusCode::ACCEPTED, addresses_of(parts, record).to_string().into());
+    response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    response
 }
 
 /// Where a stream can be read and cancelled, without a key.
@@ -264,13 +310,17 @@ async fn answer_whole(
 
 fn label(asked: &Asked, wishes: &Wishes) -> Label {
     let client = &asked.client;
-    let mut label = Label::new(client.dialect, &client.identity.model, wishes.fingerprint);
-    label.whole = !asked.stream && !wishes.runs_on();
+    let told = if wishes.detached {
+        Told::Addresses
+    } else if asked.stream {
+        Told::Stream
+    } else if wishes.background {
+        Told::Response
+    } else {
+        Told::Whole
+    };
+    let mut label = Label::new(client.dialect, &client.identity.model, told, wishes.fingerprint);
     label.numbered = wishes.conversation.is_some() && client.dialect.framing() == Framing::Sse;
-    if client.dialect == Dialect::OpenAiResponses && wishes.runs_on() {
-        label.queued = RawValue::from_string(queued(&client.identity)).ok();
-    }
-    label.input = wishes.input.clone().and_then(|items| RawValue::from_string(items).ok());
     label
 }
 
@@ -278,8 +328,10 @@ fn meta(parts: &Parts, asked: &Asked, wishes: &Wishes, visitor: &Visitor, label:
     let named = wishes.conversation.is_some();
     // Whoever sends a key alone means a repeated request, not a reader that comes back.
     let short = !named && !wishes.runs_on() && wishes.input.is_none() && wishes.key.is_some();
+    let identity = &asked.client.identity;
+    let queued = (label.dialect() == Dialect::OpenAiResponses).then(|| queued(identity));
     Meta {
-        id: asked.client.identity.id.clone(),
+        id: identity.id.clone(),
         owner: visitor.owner().map(String::from),
         conversation: wishes.conversation.clone(),
         created: SystemTime::now(),
@@ -289,7 +341,7 @@ fn meta(parts: &Parts, asked: &Asked, wishes: &Wishes, visitor: &Visitor, label:
         } else {
             parts.journal.retention()
         },
-        label: label.bytes(),
+        label: label.bytes(queued.as_deref(), wishes.input.as_deref()),
     }
 }
 

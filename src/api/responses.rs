@@ -18,7 +18,7 @@ use crate::journal::{End, Gone, Record};
 use crate::wire::openai_responses::{
     State, input_items, joined_items, outline, response_in, sequence_number, stand_alone, with_status,
 };
-use crate::wire::{Code, Dialect, Failure};
+use crate::wire::{Code, Dialect, Failure, Frame};
 
 /// Notes in `wishes` what is to be kept, and gives the request as one that stands for itself, if it does not yet.
 pub(super) fn prepare(
@@ -39,10 +39,8 @@ pub(super) fn prepare(
     };
     let input = before.as_ref().map_or_else(|| own.clone(), |before| joined_items(&[before, &own]));
     wishes.background = state.background;
-    let runs_on = wishes.runs_on();
     let rewritten = if before.is_some() || state.background {
-        // What runs by itself is always a stream: it can be read while it grows.
-        let body = stand_alone(body, &input, runs_on).map_err(|error| plan::refusal(&error))?;
+        let body = stand_alone(body, &input).map_err(|error| plan::refusal(&error))?;
         Some(bytes::Bytes::from(body))
     } else {
         None
@@ -63,11 +61,11 @@ fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>
     if record.is_running() {
         return Err(refused("the response that this one goes on from still runs").with_status(409));
     }
-    let (Some(input), Some(response)) = (&label.input, response(&record, &label)) else {
+    let (Some(input), Some(response)) = (Label::input(&record), response(&record, &label)) else {
         return Err(refused("the response that this one goes on from is not kept whole"));
     };
     let output = outline(&response).map(|outline| outline.output.get().to_owned()).unwrap_or_default();
-    Ok(Some(joined_items(&[input.get(), &output])))
+    Ok(Some(joined_items(&[&input, &output])))
 }
 
 /// Finds a response by the id that its client knows: ours, or the backend's own, which is looked for in what the backend said.
@@ -81,35 +79,50 @@ fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, La
     let theirs = || {
         parts.journal.list(visitor.owner()).into_iter().find_map(|record| {
             let label = Label::of(&record)?;
-            let is = label.dialect() == Dialect::OpenAiResponses
-                && outline(&response(&record, &label)?).is_some_and(|outline| outline.id == id);
+            let is = label.dialect() == Dialect::OpenAiResponses && goes_by(&record, &label, id);
             is.then_some((record, label))
         })
     };
     found.or_else(theirs).ok_or_else(unknown)
 }
 
+/// Does the backend call this response so? It says it with its first event and with its last.
+fn goes_by(record: &Record, label: &Label, id: &str) -> bool {
+    let is = |response: &str| outline(response).is_some_and(|outline| outline.id == id);
+    if label.whole() {
+        return response(record, label).is_some_and(|response| is(&response));
+    }
+    [transcript::first_event, transcript::last_event].into_iter().any(|event| {
+        event(record, label).and_then(|event| response_in(&event.data)).is_some_and(|told| is(told.get()))
+    })
+}
+
 /// The response as it stands.
 fn response(record: &Record, label: &Label) -> Option<String> {
-    if label.whole {
-        let body = record.frames().into_iter().next()?;
-        return String::from_utf8(body.to_vec()).ok();
+    let its = |event: Option<Frame>| {
+        event.and_then(|event| response_in(&event.data)).map(|response| response.get().to_owned())
+    };
+    let queued = || Label::queued(record);
+    if label.whole() {
+        let done = record.first_frame().filter(|_| record.answers());
+        let failed = || queued().map(|queued| with_status(&queued, "failed"));
+        return match done {
+            Some(body) => String::from_utf8(body.to_vec()).ok(),
+            None if record.is_running() => queued(),
+            None => failed(),
+        };
     }
-    let status = record.status();
-    let last = || transcript::last_event(record, label).and_then(|event| response_in(&event.data));
-    let first = || transcript::events(record, label).iter().find_map(|event| response_in(&event.data));
-    let queued = || label.queued.clone();
-    match status.ended {
-        None => first().or_else(queued).map(|response| response.get().to_owned()),
-        Some(ended) => {
-            let response = last().or_else(first).or_else(queued)?;
-            match ended.reason {
-                Some("cancelled" | "superseded") => Some(with_status(response.get(), "cancelled")),
-                Some(_) if ended.end == End::Failed => Some(with_status(response.get(), "failed")),
-                _ => Some(response.get().to_owned()),
-            }
-        }
-    }
+    let first = || its(transcript::first_event(record, label));
+    let last = || its(transcript::last_event(record, label));
+    let Some(ended) = record.status().ended else {
+        return first().or_else(queued);
+    };
+    let response = last().or_else(first).or_else(queued)?;
+    Some(match ended.reason {
+        Some("cancelled" | "superseded") => with_status(&response, "cancelled"),
+        Some(_) if ended.end == End::Failed => with_status(&response, "failed"),
+        _ => response,
+    })
 }
 
 /// `GET|DELETE /v1/responses/{id}`.
@@ -134,7 +147,7 @@ pub(super) fn one(
             _ => {}
         }
     }
-    if stream && !label.whole {
+    if stream && !label.whole() {
         let after = starting_after.map_or(0, |number| position(&record, number));
         let reading = Reading {
             after,
@@ -173,6 +186,6 @@ pub(super) async fn cancel(parts: &Parts, id: &str, visitor: &Visitor) -> Result
     Ok(told(&record, &label))
 }
 
-fn told(record: &Record, label: &Label) -> Response<Body> {
+pub(super) fn told(record: &Record, label: &Label) -> Response<Body> {
     whole(StatusCode::OK, response(record, label).unwrap_or_else(|| "{}".into()).into())
 }

@@ -21,9 +21,7 @@ use crate::wire::{AnswerBlock, Code, Framing, Text};
 
 /// The longest poll.
 const MAX_WAIT: Duration = Duration::from_mins(1);
-/// How long an `EventSource` waits before it comes back, in milliseconds: the first comes back at once, a crowd spread out.
-const RETRY: std::ops::Range<u64> = 500..1500;
-/// The same where there is no room for it now.
+/// How long an `EventSource` waits before it comes back, in milliseconds, where there is no room for it now.
 const RETRY_LATER: std::ops::Range<u64> = 3000..9000;
 
 /// What a request for a stream says.
@@ -73,7 +71,7 @@ impl Look {
             match key.as_ref() {
                 "last_event_id" => look.cursor = Cursor::parse(&value),
                 "starting_after" => look.starting_after = value.parse().ok(),
-                "wait" => look.wait = humantime::parse_duration(&value).unwrap_or_default().min(MAX_WAIT),
+                "wait" => look.wait = wait(&value),
                 "viewer" if !value.is_empty() => {
                     let id = value.chars().take(128).collect();
                     look.viewer = Some(Viewer { id, exclusive: false });
@@ -107,6 +105,12 @@ impl Look {
     fn comes_back(&self) -> bool {
         self.wants == Wants::Events && self.method == Method::GET
     }
+}
+
+/// How long a poll may take: `25s`, or seconds alone. What is no time is none.
+fn wait(value: &str) -> Duration {
+    let seconds = || value.parse().ok().map(Duration::from_secs);
+    humantime::parse_duration(value).ok().or_else(seconds).unwrap_or_default().min(MAX_WAIT)
 }
 
 /// `GET|HEAD|DELETE /v1/streams/{id}`.
@@ -149,7 +153,7 @@ pub(super) async fn raw(
     let reading = Reading {
         after: 0,
         viewer: None,
-        numbering: label.numbered.then(|| numbering(&record, &label, None)),
+        numbering: label.numbered.then(|| numbering(&record, &label)),
         framing,
         filler: label.dialect().keep_alive(),
         skip: look.from,
@@ -202,13 +206,13 @@ async fn read(
     if look.comes_back() && parts.shutdown.is_draining() {
         return Ok(retry_later(spread(RETRY_LATER)));
     }
-    let lines = look.wants == Wants::Lines && label.dialect().framing() == Framing::Ndjson && !label.whole;
+    let lines = look.wants == Wants::Lines && label.dialect().framing() == Framing::Ndjson && !label.whole();
     let reading = Reading {
         after,
         viewer: look.viewer.clone(),
         numbering: (!lines).then(|| {
-            let mut numbering = numbering(record, label, Some(spread(RETRY)));
-            if label.whole {
+            let mut numbering = numbering(record, label);
+            if label.whole() {
                 numbering.framing = Framing::Ndjson; // one text, to be put into one event
             }
             numbering
@@ -303,8 +307,8 @@ fn summary(record: &Record, label: &Label) -> Value {
 fn described(record: &Record, label: &Label) -> Value {
     let mut value = summary(record, label);
     let Some(members) = value.as_object_mut() else { return value };
-    if label.whole {
-        let frame = record.frames().into_iter().next();
+    if label.whole() {
+        let frame = record.first_frame();
         let response = frame.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
         members.insert("response".into(), response);
         return value;

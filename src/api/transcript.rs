@@ -22,7 +22,7 @@ pub(super) fn read(record: &Record, label: &Label) -> Answer {
 }
 
 /// The events of a record.
-pub(super) fn events(record: &Record, label: &Label) -> Vec<Frame> {
+fn events(record: &Record, label: &Label) -> Vec<Frame> {
     let mut splitter = Splitter::new(label.dialect().framing(), usize::MAX >> 1);
     let mut events = Vec::new();
     for frame in record.frames() {
@@ -37,12 +37,22 @@ pub(super) fn events(record: &Record, label: &Label) -> Vec<Frame> {
 
 /// The last event of a record.
 pub(super) fn last_event(record: &Record, label: &Label) -> Option<Frame> {
-    let frame: Bytes = record.frames().pop()?;
+    events_in(record.last_frame()?, label).pop()
+}
+
+/// The first event that is kept of a record.
+pub(super) fn first_event(record: &Record, label: &Label) -> Option<Frame> {
+    let mut events = events_in(record.first_frame()?, label);
+    (!events.is_empty()).then(|| events.swap_remove(0))
+}
+
+fn events_in(frame: Bytes, label: &Label) -> Vec<Frame> {
     let mut splitter = Splitter::new(label.dialect().framing(), usize::MAX >> 1);
     splitter.push(frame);
-    let mut last = None;
+    let mut events = Vec::new();
     while let Ok(Some(event)) = splitter.next_frame() {
-        last = Some(event);
+        events.push(event);
     }
-    splitter.finish().or(last)
+    events.extend(splitter.finish());
+    events
 }

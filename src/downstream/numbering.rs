@@ -11,13 +11,16 @@ pub struct Numbering {
     pub stream: String,
     /// How the frames are framed in the record. Lines become events: a line has no place for a number.
     pub framing: Framing,
-    /// Milliseconds after which an `EventSource` shall come back; said with the first event.
-    pub retry: Option<u32>,
 }
+
+/// Milliseconds after which an `EventSource` shall come back: from here on, spread by the stream's id over so many more. Who was
+/// cut off together shall not come back together, and a replay shall be the same to the byte.
+const RETRY: u32 = 500;
+const SPREAD: u32 = 1000;
 
 impl Numbering {
     /// Writes frame `number`.
-    pub(super) fn write(&mut self, number: u64, frame: &[u8]) -> Bytes {
+    pub(super) fn write(&self, number: u64, frame: &[u8]) -> Bytes {
         let mut out = BytesMut::with_capacity(frame.len() + self.stream.len() + 48);
         out.put_slice(b"id: ");
         out.put_slice(self.stream.as_bytes());
@@ -25,13 +28,18 @@ impl Numbering {
         out.put_slice(itoa::Buffer::new().format(number).as_bytes());
         out.put_u8(b'\n');
         // Never in a block of its own: openai-python takes every blank line for an event once it has seen an id.
-        if let Some(retry) = self.retry.take() {
+        if number == 1 {
             out.put_slice(b"retry: ");
-            out.put_slice(itoa::Buffer::new().format(retry).as_bytes());
+            out.put_slice(itoa::Buffer::new().format(self.retry()).as_bytes());
             out.put_u8(b'\n');
         }
         self.event(frame, &mut out);
         out.freeze()
+    }
+
+    fn retry(&self) -> u32 {
+        let id = self.stream.bytes();
+        RETRY + id.fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % SPREAD
     }
 
     /// Writes a frame that is no part of the record, and has no number.
@@ -63,20 +71,19 @@ mod tests {
     use super::*;
 
     fn numbering(framing: Framing) -> Numbering {
-        Numbering { stream: "abc".into(), framing, retry: Some(1500) }
+        Numbering { stream: "abc".into(), framing }
     }
 
     #[test]
     fn the_first_event_says_when_to_come_back() {
-        let mut numbering = numbering(Framing::Sse);
-        assert_eq!(numbering.write(7, b"data: x\n\n"), "id: abc.7\nretry: 1500\ndata: x\n\n");
+        let numbering = numbering(Framing::Sse);
+        assert_eq!(numbering.write(1, b"data: x\n\n"), "id: abc.1\nretry: 854\ndata: x\n\n");
         assert_eq!(numbering.write(8, b"event: e\ndata: y\n\n"), "id: abc.8\nevent: e\ndata: y\n\n");
     }
 
     #[test]
     fn lines_become_events() {
-        let mut numbering = numbering(Framing::Ndjson);
-        numbering.retry = None;
-        assert_eq!(numbering.write(1, b"{\"a\":1}\n"), "id: abc.1\ndata: {\"a\":1}\n\n");
+        let numbering = numbering(Framing::Ndjson);
+        assert_eq!(numbering.write(2, b"{\"a\":1}\n"), "id: abc.2\ndata: {\"a\":1}\n\n");
     }
 }

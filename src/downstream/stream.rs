@@ -109,7 +109,7 @@ impl StreamBody {
 
     /// The frame that was read last, as the client is to see it.
     fn numbered(&mut self, frame: Bytes) -> Bytes {
-        let mut frame = match &mut self.manner.numbering {
+        let mut frame = match &self.manner.numbering {
             Some(numbering) => numbering.write(self.reader.position(), &frame),
             None => frame,
         };

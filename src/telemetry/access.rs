@@ -34,6 +34,8 @@ struct Record {
     first_content: Option<Duration>,
     events: u64,
     tokens: Option<(u64, u64)>,
+    /// The recorded stream that answers.
+    recorded: Option<String>,
     /// Was a model asked, and for a stream?
     asks: Option<bool>,
     end: Option<End>,
@@ -133,6 +135,11 @@ impl Access {
         self.0.record.lock().asks = Some(stream);
     }
 
+    /// A recorded stream answers.
+    pub fn recorded(&self, id: &str) {
+        self.0.record.lock().recorded = Some(id.into());
+    }
+
     /// So many events were read of the backend.
     pub fn events(&self, events: u64) {
         self.0.record.lock().events = events;
@@ -184,6 +191,7 @@ impl Drop for Shared {
             tokens_in = record.tokens.map(|(input, _)| input),
             tokens_out = record.tokens.map(|(_, output)| output),
             stream = record.asks,
+            recorded = record.recorded,
             end = record.end.map(End::reason),
             left_first = record.end.map(End::who_left_first),
             "access"

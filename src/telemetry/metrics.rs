@@ -21,6 +21,10 @@ struct Families {
     requests: Family<RequestLabels, Counter>,
     connections: Gauge,
     streams: Gauge,
+    recorded: Counter,
+    records: Gauge,
+    record_readers: Gauge,
+    record_bytes: Gauge,
     ttft: Histogram,
     gap: Histogram,
     ends: Family<ReasonLabels, Counter>,
@@ -72,6 +76,10 @@ impl Metrics {
             requests: Family::default(),
             connections: Gauge::default(),
             streams: Gauge::default(),
+            recorded: Counter::default(),
+            records: Gauge::default(),
+            record_readers: Gauge::default(),
+            record_bytes: Gauge::default(),
             ttft: Histogram::new(exponential_buckets(0.005, 2.0, 17)),
             gap: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
             ends: Family::default(),
@@ -100,6 +108,20 @@ impl Metrics {
     /// Counts a live stream while the guard lives.
     pub fn stream(&self) -> Live {
         Live::new(&self.0.streams)
+    }
+
+    /// A stream is recorded.
+    pub fn recorded(&self) {
+        self.0.recorded.inc();
+    }
+
+    /// How many records there are, how many read them, and how many bytes they hold.
+    pub fn records(&self, records: usize, readers: usize, bytes: usize) {
+        let gauges =
+            [(&self.0.records, records), (&self.0.record_readers, readers), (&self.0.record_bytes, bytes)];
+        for (gauge, value) in gauges {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
     }
 
     pub fn first_token(&self, after: Duration) {
@@ -152,6 +174,10 @@ impl Families {
         registry.register("requests", "Answers begun, by door and status", self.requests.clone());
         registry.register("connections_live", "Open client connections", self.connections.clone());
         registry.register("streams_live", "Streams that are not over", self.streams.clone());
+        registry.register("streams_recorded", "Streams recorded", self.recorded.clone());
+        registry.register("records", "Recorded streams that are kept", self.records.clone());
+        registry.register("record_readers", "Readers of recorded streams", self.record_readers.clone());
+        registry.register("record_bytes", "Bytes of recorded streams", self.record_bytes.clone());
         registry.register(
             "ttft_seconds",
             "From the request to the first content of its answer",

@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::wire::edits::{Edits, span};
-use crate::wire::json::{Field, Text};
-use crate::wire::members::AllMembers;
+use crate::wire::json::{Field, Object, Text};
+use crate::wire::members::{AllMembers, members};
 
 /// What is wrong with a request body, and which field is to blame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,20 @@ impl Envelope {
             }
         }
     }
+}
+
+/// The same request, for a stream.
+pub fn streaming(body: &[u8]) -> Result<Vec<u8>, ParseError> {
+    let mut out = BytesMut::with_capacity(body.len() + 16);
+    let mut object = Object::new(&mut out);
+    for (key, field) in members(body)? {
+        if key != "stream" {
+            object.raw(&key, field.raw().unwrap_or("null"));
+        }
+    }
+    object.raw("stream", "true");
+    object.end();
+    Ok(out.to_vec())
 }
 
 fn asks_usage(options: &RawValue) -> bool {

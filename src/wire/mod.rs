@@ -44,7 +44,7 @@ pub use codec::{
 };
 pub use dialect::{Dialect, Framing};
 pub use edits::Edits;
-pub use envelope::{Envelope, ModelKey, ParseError};
+pub use envelope::{Envelope, ModelKey, ParseError, streaming};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
 pub use extra::{Extra, Extras, User};
 pub use failure::{Code, Failure, is_seen, read_failure};

@@ -49,6 +49,8 @@ mod scripted;
 #[cfg(test)]
 mod statuses;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod terminators;

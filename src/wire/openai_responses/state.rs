@@ -68,23 +68,19 @@ pub fn joined_items(arrays: &[&str]) -> String {
     format!("[{}]", inner.collect::<Vec<_>>().join(","))
 }
 
-/// The request as one that stands for itself: with all of its `input`, in the foreground, and as a stream if `stream`.
-pub fn stand_alone(body: &[u8], input: &str, stream: bool) -> Result<Vec<u8>, ParseError> {
+/// The request as one that stands for itself: with all of its `input`, and in the foreground.
+pub fn stand_alone(body: &[u8], input: &str) -> Result<Vec<u8>, ParseError> {
     let mut out = BytesMut::with_capacity(body.len() + input.len());
     let mut object = Object::new(&mut out);
     for (key, field) in members(body)? {
         match key.as_ref() {
             "input" | "previous_response_id" | "background" => {}
-            "stream" if stream => {}
             _ => {
                 object.raw(&key, field.raw().unwrap_or("null"));
             }
         }
     }
     object.raw("input", input);
-    if stream {
-        object.raw("stream", "true");
-    }
     object.end();
     Ok(out.to_vec())
 }
@@ -128,13 +124,15 @@ pub fn outline(response: &str) -> Option<Outline<'_>> {
     serde_json::from_str(response).ok()
 }
 
-/// The same response with another status.
+/// The same response with another status; one that was cancelled has no error.
 pub fn with_status(response: &str, status: &str) -> String {
     let mut out = BytesMut::with_capacity(response.len() + 16);
     let mut object = Object::new(&mut out);
     for (key, field) in crate::wire::members::all_members(response) {
         if key == "status" {
             object.text("status", Text::Plain(status));
+        } else if key == "error" && status == "cancelled" {
+            object.raw("error", "null");
         } else {
             object.raw(&key, field);
         }
@@ -156,10 +154,10 @@ mod tests {
         let own = input_items(body);
         assert_eq!(own, r#"[{"role":"user","content":"more"}]"#);
         let input = joined_items(&[r#"[{"a":1}]"#, "[ ]", &own]);
-        let whole = stand_alone(body, &input, true).unwrap();
+        let whole = stand_alone(body, &input).unwrap();
         assert_eq!(
             String::from_utf8(whole).unwrap(),
-            r#"{"model":"m","x":[1e400],"input":[{"a":1},{"role":"user","content":"more"}],"stream":true}"#
+            r#"{"model":"m","x":[1e400],"input":[{"a":1},{"role":"user","content":"more"}]}"#
         );
     }
 

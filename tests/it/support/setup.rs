@@ -11,6 +11,7 @@ pub(crate) struct Setup {
     server: String,
     admin: String,
     stream: String,
+    journal: String,
     keys: String,
     backends: String,
     names: Vec<String>,
@@ -38,6 +39,12 @@ impl Setup {
     /// A line of `[stream]`.
     pub(crate) fn stream(mut self, line: &str) -> Self {
         self.stream.extend([line, "\n"]);
+        self
+    }
+
+    /// A line of `[journal]`.
+    pub(crate) fn journal(mut self, line: &str) -> Self {
+        self.journal.extend([line, "\n"]);
         self
     }
 
@@ -98,8 +105,8 @@ impl Setup {
         let listen = |lines: &str| if lines.contains("listen =") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         let (public, admin) = (listen(&self.server), listen(&self.admin));
         format!(
-            "[server]\n{public}{}\n[admin]\n{admin}{}\n[log]\nlevel = \"debug\"\n[stream]\n{}\n{}{}{routes}",
-            self.server, self.admin, self.stream, self.keys, self.backends
+            "[server]\n{public}{}\n[admin]\n{admin}{}\n[log]\nlevel = \"debug\"\n[stream]\n{}\n[journal]\n{}\n{}{}{routes}",
+            self.server, self.admin, self.stream, self.journal, self.keys, self.backends
         )
     }
 
