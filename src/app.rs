@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneService;
 
-use crate::api::{Api, Bounds, Parts, Serving};
+use crate::api::{Api, Bounds, Parts, Serving, Transcripts};
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
@@ -253,6 +253,7 @@ impl Worker {
             journal: shared.journal.clone(),
             signer: shared.signer.clone(),
             keep_alive: config.stream.keep_alive,
+            transcripts: Transcripts::default(),
         });
         let server = Server {
             tasks,

@@ -29,13 +29,22 @@ pub(super) struct Label {
     pub(super) told: Told,
     /// Does the client see numbers on its events?
     pub(super) numbered: bool,
+    /// Responses: it is kept, to be gone on from.
+    pub(super) kept: bool,
     /// A digest of what was asked.
     pub(super) fingerprint: [u8; 32],
 }
 
 impl Label {
     pub(super) fn new(dialect: Dialect, model: &str, told: Told, fingerprint: [u8; 32]) -> Self {
-        Self { path: dialect.path().into(), model: model.into(), told, numbered: false, fingerprint }
+        Self {
+            path: dialect.path().into(),
+            model: model.into(),
+            told,
+            numbered: false,
+            kept: false,
+            fingerprint,
+        }
     }
 
     pub(super) fn of(record: &Record) -> Option<Self> {

@@ -37,6 +37,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
 
 pub use serving::{ReasoningField, RouteConfig, Serving, StreamConfig, Target};
+pub use transcript::Transcripts;
 
 /// Everything an endpoint may need.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ pub struct Parts {
     pub signer: Signer,
     /// How long a reader of a record may see nothing.
     pub keep_alive: Duration,
+    pub transcripts: Transcripts,
 }
 
 /// How large and slow a request may be.

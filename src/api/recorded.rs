@@ -191,7 +191,7 @@ async fn join(
 }
 
 /// A whole answer, once it is there.
-async fn whole_of(record: &Arc<Record>) -> Result<Response<Body>, Refusal> {
+pub(super) async fn whole_of(record: &Arc<Record>) -> Result<Response<Body>, Refusal> {
     record.ended().await;
     let failed = || Refusal::new(Code::UpstreamError, "the request that this one repeats has failed");
     let done = record.status().ended.is_some_and(|ended| ended.end == journal::End::Done);
@@ -321,6 +321,7 @@ fn label(asked: &Asked, wishes: &Wishes) -> Label {
     };
     let mut label = Label::new(client.dialect, &client.identity.model, told, wishes.fingerprint);
     label.numbered = wishes.conversation.is_some() && client.dialect.framing() == Framing::Sse;
+    label.kept = wishes.input.is_some();
     label
 }
 

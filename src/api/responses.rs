@@ -18,7 +18,7 @@ use crate::journal::{End, Gone, Record};
 use crate::wire::openai_responses::{
     State, input_items, joined_items, outline, response_in, sequence_number, stand_alone, with_status,
 };
-use crate::wire::{Code, Dialect, Failure, Frame};
+use crate::wire::{Code, Failure, Frame};
 
 /// Notes in `wishes` what is to be kept, and gives the request as one that stands for itself, if it does not yet.
 pub(super) fn prepare(
@@ -75,11 +75,11 @@ fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, La
         Refusal::new(Code::InvalidRequest, words).with_status(404)
     };
     let ours = id.strip_prefix("resp_").and_then(|id| find(parts, visitor, id).ok());
-    let found = ours.filter(|(_, label)| label.dialect() == Dialect::OpenAiResponses);
+    let found = ours.filter(|(_, label)| label.kept);
     let theirs = || {
         parts.journal.list(visitor.owner()).into_iter().find_map(|record| {
             let label = Label::of(&record)?;
-            let is = label.dialect() == Dialect::OpenAiResponses && goes_by(&record, &label, id);
+            let is = label.kept && goes_by(&record, &label, id);
             is.then_some((record, label))
         })
     };

@@ -12,12 +12,11 @@ use crate::api::Parts;
 use crate::api::cursor::Cursor;
 use crate::api::label::Label;
 use crate::api::reading::{self, Reading, find, follow, nothing};
-use crate::api::recorded::{Visitor, addresses_of, named, numbering};
-use crate::api::transcript;
+use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
 use crate::downstream::{Body, json as whole, retry_later};
 use crate::edge::Refusal;
 use crate::journal::{End, Gone, OpenError, Record, Viewer};
-use crate::wire::{AnswerBlock, Code, Framing, Text};
+use crate::wire::{Answer, AnswerBlock, Code, Framing, Text};
 
 /// The longest poll.
 const MAX_WAIT: Duration = Duration::from_mins(1);
@@ -149,6 +148,11 @@ pub(super) async fn raw(
     if look.method == Method::DELETE {
         return cancel(&record, &label).await;
     }
+    if label.whole() {
+        let mut response = whole_of(&record).await?;
+        named(&mut response, &record);
+        return Ok(response);
+    }
     let framing = label.dialect().framing();
     let reading = Reading {
         after: 0,
@@ -199,7 +203,7 @@ async fn read(
             drop(timeout(look.wait, record.changed(after)).await); // what there is by then is told
         }
         record.touch();
-        let mut response = whole(StatusCode::OK, described(record, label).to_string().into());
+        let mut response = whole(StatusCode::OK, described(parts, record, label).to_string().into());
         named(&mut response, record);
         return Ok(response);
     }
@@ -304,7 +308,7 @@ fn summary(record: &Record, label: &Label) -> Value {
 }
 
 /// How a stream stands and what it says so far.
-fn described(record: &Record, label: &Label) -> Value {
+fn described(parts: &Parts, record: &Record, label: &Label) -> Value {
     let mut value = summary(record, label);
     let Some(members) = value.as_object_mut() else { return value };
     if label.whole() {
@@ -313,7 +317,12 @@ fn described(record: &Record, label: &Label) -> Value {
         members.insert("response".into(), response);
         return value;
     }
-    let answer = transcript::read(record, label);
+    parts.transcripts.read(record, label, |answer| describe(answer, record, members));
+    value
+}
+
+/// What an answer says so far.
+fn describe(answer: &Answer, record: &Record, members: &mut serde_json::Map<String, Value>) {
     let text = |kind: fn(&AnswerBlock) -> bool| answer.joined(kind).map(|escaped| unescaped(&escaped));
     let said = text(|block| matches!(block, AnswerBlock::Text { .. })).unwrap_or_default();
     members.insert("text".into(), said.into());
@@ -321,11 +330,10 @@ fn described(record: &Record, label: &Label) -> Value {
     members.insert("reasoning".into(), thought.into());
     let call = |(id, name, arguments): (&str, &str, Text<'_>)| json!({ "id": id, "name": name, "arguments": arguments.plain() });
     members.insert("tool_calls".into(), answer.tool_calls().map(call).collect());
-    let usage = answer
-        .usage
-        .map_or(Value::Null, |usage| json!({ "input_tokens": usage.input, "output_tokens": usage.output }));
+    let usage = answer.usage.map(|usage| (usage.input, usage.output)).or_else(|| record.status().tokens);
+    let usage = usage
+        .map_or(Value::Null, |(input, output)| json!({ "input_tokens": input, "output_tokens": output }));
     members.insert("usage".into(), usage);
-    value
 }
 
 fn unescaped(escaped: &str) -> String {

@@ -1,38 +1,96 @@
 //! What a record says so far, read back from its frames.
 
+use std::collections::HashMap;
+use std::fmt;
+
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::api::label::Label;
 use crate::journal::Record;
 use crate::relay::now;
 use crate::wire::{Answer, Decode as _, Decoder, Flow, Frame, Splitter};
 
-/// The answer so far. Of a record whose oldest frames are gone, what the others say.
-pub(super) fn read(record: &Record, label: &Label) -> Answer {
-    let mut answer = Answer::default();
-    let mut decoder = Decoder::new(label.dialect(), &record.meta().id);
-    for frame in events(record, label) {
-        let at = now();
-        match decoder.decode(&frame, &mut |event| answer.add(&event, at)) {
-            Ok(Flow::More) => {}
-            Ok(Flow::Ended | Flow::Truncated) | Err(_) => break,
-        }
-    }
-    answer
+/// The answers of running streams that were asked for, so that who polls has only what is new read for them.
+#[derive(Default)]
+pub struct Transcripts(Mutex<HashMap<String, Transcript>>);
+
+/// How many of them are remembered. The others are read anew.
+const REMEMBERED: usize = 32;
+
+/// An answer as far as it was read.
+struct Transcript {
+    splitter: Splitter,
+    decoder: Decoder,
+    answer: Answer,
+    /// The number of the last frame that was read.
+    last: u64,
+    over: bool,
 }
 
-/// The events of a record.
-fn events(record: &Record, label: &Label) -> Vec<Frame> {
-    let mut splitter = Splitter::new(label.dialect().framing(), usize::MAX >> 1);
-    let mut events = Vec::new();
-    for frame in record.frames() {
-        splitter.push(frame);
-        while let Ok(Some(event)) = splitter.next_frame() {
-            events.push(event);
+impl Transcripts {
+    /// Shows the answer so far. Of a record whose oldest frames are gone, what the others say.
+    pub(super) fn read<T>(&self, record: &Record, label: &Label, show: impl FnOnce(&Answer) -> T) -> T {
+        let id = &record.meta().id;
+        let runs = record.is_running();
+        let mut known = self.0.lock();
+        let mut transcript = known.remove(id).unwrap_or_else(|| Transcript::new(record, label));
+        transcript.go_on(record);
+        if !runs {
+            transcript.end();
+        }
+        let shown = show(&transcript.answer);
+        if runs {
+            if known.len() >= REMEMBERED {
+                known.clear(); // whoever still polls has it read once more
+            }
+            known.insert(id.clone(), transcript);
+        }
+        shown
+    }
+}
+
+impl fmt::Debug for Transcripts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transcripts")
+    }
+}
+
+impl Transcript {
+    fn new(record: &Record, label: &Label) -> Self {
+        Self {
+            splitter: Splitter::new(label.dialect().framing(), usize::MAX >> 1),
+            decoder: Decoder::new(label.dialect(), &record.meta().id),
+            answer: Answer::default(),
+            last: 0,
+            over: false,
         }
     }
-    events.extend(splitter.finish());
-    events
+
+    fn go_on(&mut self, record: &Record) {
+        let (first, frames) = record.frames_after(self.last);
+        self.last = first - 1 + frames.len() as u64;
+        for frame in frames {
+            self.splitter.push(frame);
+            while let Ok(Some(event)) = self.splitter.next_frame() {
+                self.add(&event);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(event) = self.splitter.finish() {
+            self.add(&event);
+        }
+    }
+
+    fn add(&mut self, event: &Frame) {
+        if !self.over {
+            let (at, answer) = (now(), &mut self.answer);
+            let flow = self.decoder.decode(event, &mut |event| answer.add(&event, at));
+            self.over = !matches!(flow, Ok(Flow::More));
+        }
+    }
 }
 
 /// The last event of a record.

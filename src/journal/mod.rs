@@ -130,6 +130,14 @@ impl Writer {
         }
     }
 
+    /// Notes what the stream has cost. Not for its readers: they may not have asked.
+    pub fn tokens(&self, input: u64, output: u64) {
+        match &self.0 {
+            WriterKind::Live(_) => {}
+            WriterKind::Recorded(writer) => writer.tokens(input, output),
+        }
+    }
+
     /// Ends a stream that is complete.
     pub fn close(self) {
         match &self.0 {

@@ -327,3 +327,159 @@ impl Places {
         self.keys.retain(|_, claimed| kept(&claimed.id));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
+    use tokio::time::{advance, sleep};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::journal::{Gone, Reader, Trimmed, Viewer};
+
+    fn journal(max_stream_bytes: u64, max_bytes: u64) -> Journal {
+        let size = bytesize::ByteSize::b;
+        Journal::new(&Config {
+            max_stream_bytes: size(max_stream_bytes),
+            max_bytes: size(max_bytes),
+            ..Config::default()
+        })
+    }
+
+    fn meta(id: &str, linger: Option<Duration>) -> Meta {
+        Meta {
+            id: id.into(),
+            owner: None,
+            conversation: Some("talk".into()),
+            created: SystemTime::now(),
+            linger,
+            retention: Duration::from_mins(1),
+            label: Bytes::from_static(b"label"),
+        }
+    }
+
+    fn create(journal: &Journal, id: &str, linger: Option<Duration>) -> (Writer, Arc<Record>) {
+        let key = Key { name: id.into(), fingerprint: [0; 32] };
+        let new = New { meta: meta(id, linger), key: Some(key), busy: Busy::Begin };
+        let Created::New { writer, record, .. } = journal.create(new) else { unreachable!("a new key") };
+        (writer, record)
+    }
+
+    fn read(record: &Arc<Record>, after: u64, viewer: Option<&str>) -> Result<Reader, Trimmed> {
+        let viewer = viewer.map(|id| Viewer { id: id.into(), exclusive: true });
+        record.read(after, viewer, CancellationToken::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_goes_on_for_so_long_without_a_reader() {
+        let (writer, record) = create(&journal(1000, 10_000), "a", Some(Duration::from_mins(1)));
+        let began = Instant::now();
+        let reader = read(&record, 0, None).unwrap();
+        tokio::join!(
+            async {
+                sleep(Duration::from_mins(10)).await;
+                drop(reader);
+                sleep(Duration::from_secs(50)).await;
+                let back = read(&record, 0, None).unwrap();
+                sleep(Duration::from_secs(50)).await;
+                drop(back);
+                sleep(Duration::from_secs(50)).await;
+                record.touch();
+            },
+            async { assert_eq!(writer.abandoned().await, Gone::Left) }
+        );
+        assert_eq!(began.elapsed().as_secs(), 600 + 50 + 50 + 50 + 60);
+        assert!(!record.answers(), "who comes now is answered anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_runs_by_itself_is_never_abandoned_but_can_be_cancelled() {
+        let (writer, record) = create(&journal(1000, 10_000), "a", None);
+        let waited = tokio::time::timeout(Duration::from_hours(1), writer.abandoned()).await;
+        assert!(waited.is_err());
+        record.cancel(Gone::Superseded);
+        record.cancel(Gone::Cancelled);
+        assert_eq!(writer.abandoned().now_or_never(), Some(Gone::Superseded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_was_kept_is_given_back() {
+        let journal = journal(100, 1 << 20);
+        let (writer, record) = create(&journal, "a", None);
+        assert!(journal.bytes() > 0);
+        let reader = read(&record, 0, None).unwrap();
+        for _ in 0..50 {
+            writer.append([Bytes::from_static(b"0123456789")]);
+        }
+        let status = record.status();
+        assert_eq!((status.first, status.last, status.bytes), (41, 50, 100));
+        writer.close();
+        advance(Duration::from_mins(2)).await;
+        journal.sweep();
+        assert_eq!(journal.find(None, "a").unwrap_err(), OpenError::Expired);
+        drop((reader, record));
+        assert_eq!(journal.bytes(), 0);
+        advance(EXPIRED).await;
+        journal.sweep();
+        assert_eq!(journal.find(None, "a").unwrap_err(), OpenError::Unknown);
+        let places = journal.0.places.lock();
+        assert!(places.records.is_empty() && places.conversations.is_empty() && places.keys.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn finished_streams_make_room_before_running_ones_lose_anything() {
+        let journal = journal(10_000, 12_000);
+        let (running, record) = create(&journal, "running", None);
+        running.append((0..4).map(|_| Bytes::from(vec![0; 1000])));
+        for id in ["b", "c"] {
+            let (writer, _) = create(&journal, id, None);
+            writer.append([Bytes::from(vec![0; 3000])]);
+            writer.close();
+            advance(Duration::from_secs(1)).await;
+        }
+        journal.sweep();
+        assert_eq!(journal.find(None, "b").unwrap_err(), OpenError::Expired);
+        assert!(journal.find(None, "c").is_ok());
+        assert_eq!(record.status().first, 1);
+        running.append((0..5).map(|_| Bytes::from(vec![0; 1500])));
+        journal.sweep();
+        assert_eq!(journal.find(None, "c").unwrap_err(), OpenError::Expired);
+        assert!(record.status().first > 1 && journal.bytes() <= 12_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stands_still_is_dropped_and_one_that_reads_slowly_is_not() {
+        let journal = journal(16 << 20, 64 << 20);
+        let (writer, record) = create(&journal, "a", None);
+        let (stuck, slow) = (CancellationToken::new(), CancellationToken::new());
+        let _stuck = record.read(0, None, stuck.clone()).unwrap();
+        let mut reader = record.read(0, None, slow.clone()).unwrap();
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..20 {
+            writer.append([Bytes::from(vec![0; 100 << 10])]);
+        }
+        for second in 0..10 {
+            advance(Duration::from_secs(1)).await;
+            assert!(reader.poll_next(&cx).is_ready());
+            journal.sweep();
+            assert!(!stuck.is_cancelled() || second >= 3);
+        }
+        assert!(stuck.is_cancelled() && !slow.is_cancelled());
+    }
+
+    #[test]
+    fn a_viewer_that_was_displaced_stays_displaced_and_one_that_is_refused_displaces_nobody() {
+        let journal = Journal::new(&Config { max_readers: 2, ..Config::default() });
+        let (writer, record) = create(&journal, "a", None);
+        let _first = read(&record, 0, Some("x")).unwrap();
+        let _second = read(&record, 0, Some("y")).unwrap();
+        assert_eq!(read(&record, 0, Some("x")).unwrap_err(), Trimmed::Superseded);
+        let _other = read(&record, 0, None).unwrap();
+        assert_eq!(read(&record, 0, None).unwrap_err(), Trimmed::Full);
+        assert!(read(&record, 0, Some("z")).is_ok(), "it takes the place of the one that it displaces");
+        drop(writer);
+    }
+}

@@ -33,6 +33,11 @@ impl Meter {
         self.usage = Some(usage);
     }
 
+    /// The last usage that was told.
+    pub(super) fn last_usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     /// What was counted goes into the record.
     pub(super) fn finish(&self) {
         if let Some(usage) = self.usage {

@@ -262,6 +262,9 @@ impl Pump {
     ) -> Option<Box<FrameStream>> {
         let Outside { writer, drained, .. } = outside;
         writer.append(self.out.drain(..));
+        if let Some(usage) = self.meter.last_usage() {
+            writer.tokens(usage.input, usage.output);
+        }
         match ending {
             Ending::Done => {
                 writer.close();

@@ -65,6 +65,8 @@ pub struct Status {
     pub bytes: usize,
     pub readers: usize,
     pub ended: Option<Ended>,
+    /// Tokens that went in and came out, once they are known.
+    pub tokens: Option<(u64, u64)>,
 }
 
 /// Somebody who reads with a name of their own, so that they can come back and be known.

@@ -51,6 +51,8 @@ struct State {
     /// Bytes of all frames there ever were, to tell how far a reader is behind.
     appended: u64,
     ended: Option<Ended>,
+    /// Tokens that went in and came out, once they are known.
+    tokens: Option<(u64, u64)>,
     gone: Option<Gone>,
     readers: BTreeMap<u64, Seat>,
     next_seat: u64,
@@ -108,6 +110,7 @@ impl Record {
             bytes: 0,
             appended: 0,
             ended: None,
+            tokens: None,
             gone: None,
             readers: BTreeMap::new(),
             next_seat: 0,
@@ -138,6 +141,7 @@ impl Record {
             bytes: state.bytes,
             readers: state.readers(),
             ended: state.ended.clone(),
+            tokens: state.tokens,
         }
     }
 
@@ -160,7 +164,14 @@ impl Record {
 
     /// All frames that are kept, the oldest first.
     pub fn frames(&self) -> Vec<Bytes> {
-        self.state.lock().frames.iter().cloned().collect()
+        self.frames_after(0).1
+    }
+
+    /// The frames that are kept behind frame `after`, and the number of the first frame that could be among them.
+    pub fn frames_after(&self, after: u64) -> (u64, Vec<Bytes>) {
+        let state = self.state.lock();
+        let next = after.saturating_add(1).max(state.first);
+        (next, state.frames.iter().skip(index(next, state.first)).cloned().collect())
     }
 
     /// Reads what follows frame `after`. The connection behind `hangup` is closed when the reader loses its place and does not

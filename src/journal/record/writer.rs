@@ -29,6 +29,10 @@ impl Writer {
         if state.gone.is_some() { Backlog::Abandoned } else { Backlog::Room }
     }
 
+    pub(in crate::journal) fn tokens(&self, input: u64, output: u64) {
+        self.0.state.lock().tokens = Some((input, output));
+    }
+
     pub(in crate::journal) fn end(&self, frame: Option<Bytes>, ended: Ended) {
         let mut state = self.0.state.lock();
         if state.ended.is_none() {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{becomes, described, door_of, finished, json_view, named, stream_id};
-use crate::support::openai;
+use super::{becomes, described, finished, json_view, named, stream_id};
 use crate::support::pairs::APIS;
+use crate::support::{Request, chat, openai, script};
 
 #[tokio::test]
 async fn the_view_says_how_a_stream_stands() {
@@ -34,7 +34,43 @@ async fn the_view_has_text_and_usage_in_every_dialect() {
         assert_eq!(view["text"], "Rhine", "{api}");
         assert!(view["usage"]["output_tokens"].is_number() || api == "openai", "{api}: {view}");
     }
-    assert_eq!(door_of("openai"), super::CHAT);
+}
+
+#[tokio::test]
+async fn the_view_has_the_usage_that_the_client_did_not_ask_for() {
+    let (gateway, mut upstream) = super::gateway("openai", &[], &[]).await;
+    let (mut answer, mut call) = super::begin(
+        &gateway,
+        &mut upstream,
+        &super::with(Request::post(super::CHAT, &chat()), &[(super::TALK, "t")]),
+    )
+    .await;
+    call.sse(&openai::finish("stop")).await;
+    call.sse(&openai::usage(31, 21)).await;
+    call.done().await;
+    let (events, _) = answer.events().await;
+    assert!(!events.iter().any(|event| event.data.contains("31")));
+    let usage = &described(&gateway, &stream_id(&answer)).await["usage"];
+    assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&31.into(), &21.into()));
+}
+
+#[tokio::test]
+async fn who_polls_along_reads_all_of_the_text() {
+    for api in APIS {
+        let (gateway, _upstream, answer, mut call) = named(api, &[], &[]).await;
+        let id = stream_id(&answer);
+        let more = script::opening(&call.path, &["on"]).pop().unwrap();
+        let mut text = "Rhine".to_owned();
+        for _ in 0..20 {
+            let after = described(&gateway, &id).await["last_event"].clone();
+            let path = format!("/v1/streams/{id}?wait=9s&starting_after={after}");
+            call.chunk(&more).await;
+            text.push_str("on");
+            assert_eq!(gateway.send(&json_view(&path)).await.json().await["text"], text.as_str(), "{api}");
+        }
+        call.cut().await;
+        assert_eq!(becomes(&gateway, &id, "failed").await["text"], text.as_str(), "{api}");
+    }
 }
 
 #[tokio::test]

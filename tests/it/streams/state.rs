@@ -70,6 +70,21 @@ async fn a_response_is_kept_unless_the_request_says_no() {
 }
 
 #[tokio::test]
+async fn a_response_that_is_not_kept_is_unknown_although_its_stream_is_recorded() {
+    let (gateway, mut upstream) = gateway("openai", &["record = \"always\""], &[]).await;
+    let body = input("x", &json!({"store": false, "stream": true}));
+    let (asked, call) = post(&gateway, &mut upstream, &body).await;
+    say(call, "Rhine").await;
+    let mut answer = asked.answer().await;
+    let (id, heard) = (super::stream_id(&answer), Heard::of(&mut answer).await);
+    let response = heard.events.last().unwrap()["response"]["id"].clone();
+    assert_eq!(get(&gateway, &response).await.0, 404);
+    assert_eq!(gateway.send(&super::source(&id, None)).await.status, 200);
+    let more = input("y", &json!({"previous_response_id": response}));
+    assert!(gateway.post(RESPONSES, &more).await.status >= 400);
+}
+
+#[tokio::test]
 async fn a_streamed_response_is_kept_and_read_again_from_any_event_on() {
     for api in BACKENDS {
         let (gateway, mut upstream) = gateway(api, &[], &[]).await;
