@@ -47,7 +47,7 @@ impl Signer {
 
     /// The query that allows to do something with a stream, and when it expires, in seconds since 1970.
     pub fn query(&self, stream: &str, grant: Grant) -> (String, u64) {
-        let expires = seconds() + self.lifetime.as_secs();
+        let expires = seconds().saturating_add(self.lifetime.as_secs());
         let signature = self.mac(stream, grant, expires).finalize().into_bytes();
         let mut query = format!("expires={expires}&scope={}&signature=", grant.name());
         query.extend(signature.iter().flat_map(|byte| {

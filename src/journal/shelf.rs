@@ -245,7 +245,8 @@ impl Journal {
                 Place::Kept(record) => {
                     record.drop_slow(now);
                     let ended = record.status().ended?.at;
-                    (now >= ended + record.meta().retention).then(|| record.meta().id.clone())
+                    let over = ended.checked_add(record.meta().retention)?;
+                    (now >= over).then(|| record.meta().id.clone())
                 }
                 Place::Expired { .. } => None,
             })

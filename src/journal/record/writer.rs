@@ -46,7 +46,7 @@ impl Writer {
     fn give_up(&self, until: Instant) -> bool {
         let mut state = self.0.state.lock();
         let over = match (state.left, self.0.meta.linger) {
-            (Some(left), Some(linger)) => left + linger <= until,
+            (Some(left), Some(linger)) => left.checked_add(linger).is_some_and(|over| over <= until),
             _ => false,
         };
         if over {
@@ -65,13 +65,9 @@ impl Writer {
                     return Poll::Ready(Some(why));
                 }
                 remember(&mut state.writer, cx);
-                match (state.left, self.0.meta.linger) {
-                    (Some(left), Some(linger)) => {
-                        until = Some(left + linger);
-                        Poll::Ready(None)
-                    }
-                    _ => Poll::Pending,
-                }
+                until =
+                    state.left.zip(self.0.meta.linger).and_then(|(left, linger)| left.checked_add(linger));
+                if until.is_some() { Poll::Ready(None) } else { Poll::Pending }
             });
             if let Some(why) = look.await {
                 return why;

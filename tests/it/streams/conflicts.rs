@@ -102,8 +102,9 @@ async fn whole_answers_follow_the_same_policies() {
     assert_eq!((first.status, &first.json().await["error"]["code"]), (409, &"superseded".into()));
     assert_eq!(gateway.send(&whole("reject")).await.status, 409);
     let attached = gateway.ask(&whole("attach")).await;
+    other.stays(Duration::from_millis(200)).await; // it is at the gateway by then
     let queued = gateway.ask(&whole("enqueue")).await;
-    other.stays(Duration::from_millis(300)).await; // both are at the gateway by then
+    other.stays(Duration::from_millis(200)).await;
     other.answer(200, &openai::whole("Rhine")).await;
     let told = second.answer().await.json().await;
     assert_eq!(attached.answer().await.json().await, told);

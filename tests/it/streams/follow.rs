@@ -59,6 +59,19 @@ async fn a_cursor_that_is_none_of_ours_says_nothing() {
 }
 
 #[tokio::test]
+async fn a_number_beyond_all_numbers_is_behind_the_end() {
+    let (gateway, _upstream, _events, id) = finished("openai", &[]).await;
+    let most = u64::MAX;
+    for query in [format!("starting_after={most}"), format!("last_event_id={id}.9999999999999999999")] {
+        assert_eq!(gateway.get(&format!("/v1/streams/{id}?{query}")).await.status, 204, "{query}");
+    }
+    let poll = format!("/v1/streams/{id}?starting_after={most}&wait={most}s&viewer=&from={most}");
+    assert_eq!(gateway.send(&super::json_view(&poll)).await.status, 200);
+    let mut raw = gateway.get(&format!("/v1/stream/talk?from={most}")).await;
+    assert_eq!((raw.status, raw.rest().await.0.len()), (200, 0));
+}
+
+#[tokio::test]
 async fn a_finished_stream_with_nothing_behind_the_cursor_is_a_204() {
     let (gateway, _upstream, events, id) = finished("openai", &[]).await;
     let last = id_of(events.last().unwrap()).unwrap();

@@ -4,7 +4,7 @@ use super::{
     CHAT, TALK, begin, door_of, finished, gateway, id_of, named, number_of, raws, source, stream_id, wish,
 };
 use crate::support::pairs::APIS;
-use crate::support::{Ending, Heard, Request, chat};
+use crate::support::{Ending, Heard, Request, chat, data_of, openai};
 
 #[tokio::test]
 async fn a_stream_has_an_id_of_26_characters_and_an_address() {
@@ -123,7 +123,7 @@ async fn a_whole_answer_is_one_event() {
     let (gateway, mut upstream) = gateway("openai", &[], &[]).await;
     let request = super::with(Request::post(CHAT, &crate::support::prompt("m", false)), &[(TALK, "talk")]);
     let (asked, call) = super::ask(&gateway, &mut upstream, &request).await;
-    call.answer(200, &crate::support::openai::whole("Rhine")).await;
+    call.answer(200, &openai::whole("Rhine")).await;
     let mut answer = asked.answer().await;
     let id = stream_id(&answer);
     let told = answer.json().await;
@@ -141,4 +141,27 @@ async fn clients_that_read_strictly_hear_a_numbered_stream_well() {
         assert_eq!(heard.text, "Rhine", "{api}");
         assert!(heard.succeeded() || api == "anthropic" || api == "responses", "{api}: {heard:?}");
     }
+}
+
+#[tokio::test]
+async fn numbers_and_what_backends_write_around_their_events_go_together() {
+    let (gateway, mut upstream) = gateway("openai", &[], &[]).await;
+    let (asked, mut call) = super::ask(&gateway, &mut upstream, &wish(CHAT, &[(TALK, "talk")])).await;
+    let (text, finish) = (openai::text("Rhine"), openai::finish("stop"));
+    call.stream().await;
+    call.chunk(format!("\u{feff}id: 7\nretry: 9\ndata: {text}\n\n")).await;
+    call.chunk(format!(": on\n\nid: 8\r\ndata: {text}\r\n\r\n")).await;
+    call.chunk(format!("data: {text}\r\r")).await;
+    call.chunk(format!("data: {finish}")).await;
+    call.finish().await;
+    let mut answer = asked.answer().await;
+    let (body, _) = answer.rest().await;
+    let wanted =
+        [text.to_string(), text.to_string(), text.to_string(), finish.to_string(), "[DONE]".to_owned()];
+    assert_eq!(data_of(&body), wanted, "{body:?}");
+    let said = String::from_utf8_lossy(&body).into_owned();
+    let ids: Vec<&str> = said.split(['\r', '\n']).filter_map(|line| line.strip_prefix("id: ")).collect();
+    let id = stream_id(&answer);
+    assert_eq!(ids, (1..=5).map(|number| format!("{id}.{number}")).collect::<Vec<_>>());
+    assert_eq!(gateway.send(&source(&id, None)).await.rest().await.0, body);
 }

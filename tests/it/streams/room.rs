@@ -78,6 +78,25 @@ async fn a_finished_stream_is_kept_for_its_time() {
 }
 
 #[tokio::test]
+async fn times_without_end_are_no_end_of_the_gateway() {
+    let journal = ["retention = \"500000000000years\"", "url_lifetime = \"500000000000years\""];
+    let stream = ["on_disconnect = \"continue:500000000000years\""];
+    let (gateway, mut upstream) = gateway("openai", &stream, &journal).await;
+    let request = wish(CHAT, &[(TALK, "talk"), ("prefer", "respond-async")]);
+    let (asked, mut call) = super::ask(&gateway, &mut upstream, &request).await;
+    call.say(&["Rhine"]).await;
+    let answer = asked.answer().await;
+    call.stays(Duration::from_millis(1500)).await;
+    call.end().await;
+    let id = stream_id(&answer);
+    super::becomes(&gateway, &id, "done").await;
+    let (_asked, mut other) = super::ask(&gateway, &mut upstream, &wish(CHAT, &[])).await;
+    other.stays(Duration::from_millis(1500)).await; // the sweep comes once a second
+    assert_eq!(gateway.send(&source(&id, None)).await.status, 200);
+    assert!(gateway.metric("streamgate_records", &[]).await > 0.5);
+}
+
+#[tokio::test]
 async fn a_running_stream_does_not_expire() {
     let (gateway, _upstream, answer, mut call) = named("openai", &[], &["retention = \"0s\""]).await;
     call.stays(Duration::from_millis(2500)).await;
