@@ -86,17 +86,23 @@ impl App {
             |address, count| bind(address, count).map_err(|source| StartError::Listen { address, source });
         let listeners = listen(config.server.listen, workers)?;
         let admin = listen(config.admin.listen, 1)?.remove(0);
+        let metrics = Metrics::new();
+        let secret = random_id();
         let shared = Shared {
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             shutdown: Shutdown::default(),
             keys: Keys::new(&config.keys),
             limits: Limits::new(config.server.max_streams),
-            journal: Journal::new(&config.journal),
-            signer: Signer::new(random_id().as_bytes(), config.journal.url_lifetime),
+            journal: Journal::new(&config.journal, metrics, secret.clone().into()),
+            signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
         };
         let runtime = new_runtime()?;
-        let signals = runtime.block_on(async { Signals::new() })?;
+        let signals = runtime.block_on(async {
+            shared.journal.connect().await;
+            shared.share_secret(); // that of the other replicas, if there are any
+            Signals::new()
+        })?;
         Ok(Self { config, listeners, admin, shared, runtime, signals })
     }
 
@@ -137,10 +143,31 @@ impl App {
                 () = admin => {}
                 () = probe => {}
                 () = sweep(&shared.journal) => {}
+                () = shared.journal.run() => {}
+                () = follow_secret(&shared) => {}
                 () = signals.end(&shared.shutdown, config.server.drain, &running) => {}
             }
+            // The workers have ended, and with them their streams: the other replicas are told how.
+            shared.journal.flush().await;
             Ok(())
         })
+    }
+}
+
+impl Shared {
+    /// Signs addresses with what all replicas sign with, as far as it is known.
+    fn share_secret(&self) {
+        if let Some(secret) = self.journal.secret() {
+            self.signer.adopt(&secret.borrow());
+        }
+    }
+}
+
+/// Signs addresses with what all replicas sign with, for as long as the gateway runs.
+async fn follow_secret(shared: &Shared) {
+    let Some(mut secret) = shared.journal.secret() else { return std::future::pending().await };
+    while secret.changed().await.is_ok() {
+        shared.share_secret();
     }
 }
 

@@ -19,6 +19,14 @@ pub mod cli;
 pub mod config;
 pub mod downstream;
 pub mod edge;
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "only a store that is built in copies records and fills mirrors"
+    )
+)]
 pub mod journal;
 pub mod relay;
 pub mod server;

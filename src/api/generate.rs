@@ -13,7 +13,7 @@ use crate::api::plan::{self, Planned, plan};
 use crate::api::recorded::{Recording, Visitor};
 use crate::api::serving::{Record, Settings};
 use crate::api::wishes::{Wishes, fingerprint};
-use crate::api::{ANTHROPIC_BETA, Parts, body, recorded, responses, whole};
+use crate::api::{ANTHROPIC_BETA, Parts, body, reading, recorded, responses, whole};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json, stream};
 use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
 use crate::journal::{self, Reader, Writer};
@@ -66,7 +66,7 @@ pub(super) async fn generate(
     let streams = envelope.stream;
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !streams || envelope.usage || !dialect.has_stream_options();
-    let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes)?;
+    let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes).await?;
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
@@ -92,7 +92,7 @@ pub(super) async fn generate(
 }
 
 /// The request as one that stands for itself, in the words that its backend needs, and what its answer repeats.
-fn made_whole(
+async fn made_whole(
     parts: &Parts,
     dialect: Dialect,
     (mut body, mut envelope): (Bytes, Envelope),
@@ -103,7 +103,7 @@ fn made_whole(
     if dialect == Dialect::OpenAiResponses {
         let state = State::of(&body).map_err(|error| plan::refusal(&error))?;
         echo = Echo::of(&body, state.store);
-        if let Some(whole) = responses::prepare(parts, visitor, &body, &state, wishes)? {
+        if let Some(whole) = responses::prepare(parts, visitor, &body, &state, wishes).await? {
             body = whole;
             envelope = read_envelope(parts, dialect, &body)?;
         }
@@ -194,6 +194,7 @@ pub(super) async fn streamed(
     let Channel { writer, reader, numbering, after } = channel;
     let (dialect, settings, access) = (asked.client.dialect, asked.settings, asked.access.clone());
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
+    let lost = if writer.is_recorded() { reading::lost(&asked.client) } else { Bytes::new() };
     let mut first = relay(parts, asked, candidates, slot, (writer, after));
     let told = match timeout(settings.commit_after, &mut first).await {
         Ok(Ok(told)) => Some(told),
@@ -215,6 +216,7 @@ pub(super) async fn streamed(
         early,
         numbering,
         superseded: Bytes::new(),
+        lost,
         skip: 0,
     };
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
@@ -253,6 +255,7 @@ fn loaded(asked: &Asked, finish: Finish) -> Response<Body> {
         early: false,
         numbering: None,
         superseded: Bytes::new(),
+        lost: Bytes::new(),
         skip: 0,
     };
     stream(client.dialect.framing(), StreamBody::new(reader, asked.access.clone(), manner))

@@ -48,8 +48,11 @@ impl Label {
     }
 
     pub(super) fn of(record: &Record) -> Option<Self> {
-        let label = &record.meta().label;
-        serde_json::Deserializer::from_slice(label).into_iter().next()?.ok()
+        Self::read(&record.meta().label)
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()
     }
 
     /// The label with what stands behind it: the response before it has begun, and the items that it is made from.

@@ -94,7 +94,7 @@ impl Service<Admitted> for Api {
             Endpoint::Generate(dialect) => {
                 Box::pin(generate::generate(parts, dialect, traced, (slot, caller)))
             }
-            Endpoint::Streams => Box::pin(async move { Ok(streams::list(&parts, &visitor)) }),
+            Endpoint::Streams => Box::pin(async move { streams::list(&parts, &visitor).await }),
             Endpoint::Stream(id) => {
                 let look = look();
                 Box::pin(async move { streams::one(&parts, &id, look, visitor).await })
@@ -112,10 +112,10 @@ impl Service<Admitted> for Api {
             Endpoint::CancelStream(id) => {
                 Box::pin(async move { streams::cancel_one(&parts, &id, &visitor).await })
             }
-            Endpoint::SignStream(id) => Box::pin(async move { streams::sign(&parts, &id, &visitor) }),
+            Endpoint::SignStream(id) => Box::pin(async move { streams::sign(&parts, &id, &visitor).await }),
             Endpoint::Response(id) => Box::pin(async move {
                 let (method, uri) = (traced.request.method(), traced.request.uri());
-                responses::one(&parts, &id, (method, uri), visitor)
+                responses::one(&parts, &id, (method, uri), visitor).await
             }),
             Endpoint::CancelResponse(id) => {
                 Box::pin(async move { responses::cancel(&parts, &id, &visitor).await })

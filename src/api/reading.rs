@@ -13,12 +13,16 @@ use crate::api::recorded::Visitor;
 use crate::downstream::{Body, Manner, Numbering, StreamBody, stream};
 use crate::edge::Refusal;
 use crate::journal::{OpenError, Record, Trimmed, Viewer};
+use crate::relay::{Client, PRODUCER_LOST};
 use crate::wire::{Code, Failure, Framing, Identity, Style, failed};
 
 /// Where a replay begins.
 const STREAM_RESUMED_AFTER: HeaderName = HeaderName::from_static("stream-resumed-after");
 /// The first event that is still kept.
 const STREAM_EARLIEST_ID: HeaderName = HeaderName::from_static("stream-earliest-id");
+
+/// After how many seconds a store that does not answer may do so again.
+const AWAY: u32 = 2;
 
 /// How a record is read.
 pub(super) struct Reading {
@@ -33,11 +37,15 @@ pub(super) struct Reading {
 }
 
 /// The record of an id, if the visitor may see it. Somebody else's is as unknown as one that never was.
-pub(super) fn find(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, Label), Refusal> {
+pub(super) async fn find(
+    parts: &Parts,
+    visitor: &Visitor,
+    id: &str,
+) -> Result<(Arc<Record>, Label), Refusal> {
     let found = if visitor.caller.is_signed() {
-        parts.journal.find_signed(id)
+        parts.journal.find_signed(id).await
     } else {
-        parts.journal.find(visitor.owner(), id)
+        parts.journal.find(visitor.owner(), id).await
     };
     let record = found.map_err(refused)?;
     let label = Label::of(&record).ok_or_else(unknown)?;
@@ -45,7 +53,7 @@ pub(super) fn find(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Re
 }
 
 /// Follows a record to its end. Where nothing is left to read, there is nothing to answer: that is what stops an `EventSource`.
-pub(super) fn follow(
+pub(super) async fn follow(
     parts: &Parts,
     record: &Arc<Record>,
     label: &Label,
@@ -60,6 +68,7 @@ pub(super) fn follow(
         return Ok(response);
     }
     let Visitor { hangup, access, .. } = visitor;
+    let viewer = parts.journal.admit(record, viewer).await.map_err(|why| trimmed(record, why))?;
     let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
     access.model(&label.model);
     access.recorded(&record.meta().id);
@@ -72,6 +81,7 @@ pub(super) fn follow(
         early: false,
         numbering: numbering.map(Box::new),
         superseded: failed(label.dialect(), &identity, Style::default(), &superseded),
+        lost: lost(&Client { dialect: label.dialect(), identity, style: Style::default() }),
         skip,
     };
     let mut response = stream(framing, StreamBody::new(reader, access, manner));
@@ -80,6 +90,12 @@ pub(super) fn follow(
         set(&mut response, &STREAM_RESUMED_AFTER, &cursor);
     }
     Ok(response)
+}
+
+/// What a reader is told whose stream went away with its replica.
+pub(super) fn lost(client: &Client) -> Bytes {
+    let failure = Failure::new(Code::ProducerLost, PRODUCER_LOST);
+    failed(client.dialect, &client.identity, client.style, &failure)
 }
 
 fn set(response: &mut Response<Body>, name: &HeaderName, cursor: &Cursor) {
@@ -107,11 +123,15 @@ pub(super) fn trimmed(record: &Record, why: Trimmed) -> Refusal {
     }
 }
 
-fn refused(why: OpenError) -> Refusal {
+pub(super) fn refused(why: OpenError) -> Refusal {
     match why {
         OpenError::Unknown => unknown(),
         OpenError::Expired => {
             Refusal::new(Code::InvalidRequest, "this stream is no longer kept").with_status(410)
+        }
+        OpenError::Away => {
+            let words = "the store of streams does not answer, and this replica does not know this stream";
+            Refusal::new(Code::Internal, words).with_status(503).retry_after(AWAY)
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::api::wishes::{OnConflict, Wishes};
 use crate::api::{Parts, responses, whole};
 use crate::downstream::{self, Body, Numbering};
 use crate::edge::{Caller, Grant, Refusal, Slot};
-use crate::journal::{self, Busy, Created, Gone, Key, Meta, New, Reader, Record, Writer};
+use crate::journal::{self, Busy, Created, Entry, Gone, Key, Meta, New, Reader, Record, Writer};
 use crate::relay::abandoned;
 use crate::server::{Hangup, Tasks};
 use crate::telemetry::Access;
@@ -28,6 +28,8 @@ use crate::wire::{Code, Dialect, Dropped, Failure, Framing};
 
 /// The id of the stream that answers.
 pub(super) const STREAM_ID: HeaderName = HeaderName::from_static("stream-id");
+/// `local`: other replicas cannot read this stream, though they should.
+const STREAM_DURABILITY: HeaderName = HeaderName::from_static("stream-durability");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Who reads, and on which connection.
@@ -79,7 +81,7 @@ pub(super) async fn answer(
     let key = wishes.key.clone().map(|name| Key { name, fingerprint: wishes.fingerprint });
     let waits = matches!(wishes.on_conflict, OnConflict::Interrupt | OnConflict::Enqueue);
     let busy = if waits { Busy::Begin } else { Busy::Yield };
-    let (writer, record, before) = match parts.journal.create(New { meta, key, busy }) {
+    let (writer, record, before) = match parts.journal.create(New { meta, key, busy }).await {
         Created::New { writer, record, before } => (writer, record, before),
         Created::Differs => {
             let words = "this `Idempotency-Key` stands for a request with another content";
@@ -93,8 +95,8 @@ pub(super) async fn answer(
     };
     visitor.access.recorded(&record.meta().id);
     visitor.access.metrics().recorded();
-    if before.is_some() && wishes.on_conflict == OnConflict::Interrupt {
-        interrupt(parts, &record);
+    if let (Some(before), OnConflict::Interrupt) = (&before, wishes.on_conflict) {
+        interrupt(parts, &record, before).await;
     }
     let after = before.filter(|_| wishes.on_conflict == OnConflict::Enqueue);
     let begun = Begun { writer, record, after, label };
@@ -128,13 +130,23 @@ pub(super) async fn answer(
     }
 }
 
-/// Ends what runs or waits in the conversation of a stream that begins.
-fn interrupt(parts: &Parts, record: &Record) {
-    let (mine, name) = (record.meta(), &record.meta().conversation);
-    for other in parts.journal.list(mine.owner.as_deref()) {
-        let its = other.meta();
-        if its.conversation == *name && its.id != mine.id && its.created <= mine.created {
-            other.cancel(Gone::Superseded);
+/// Ends what runs or waits in the conversation of a stream that begins. Where the store is away, others go on.
+async fn interrupt(parts: &Parts, record: &Record, before: &Arc<Record>) {
+    let (mine, owner) = (record.meta(), record.meta().owner.as_deref());
+    let mut others = vec![Arc::clone(before)];
+    for Entry { meta, status } in parts.journal.list(owner).await.unwrap_or_default() {
+        let waits =
+            meta.conversation == mine.conversation && meta.created <= mine.created && status.ended.is_none();
+        if waits
+            && ![&mine.id, &before.meta().id].contains(&&meta.id)
+            && let Ok(other) = parts.journal.find(owner, &meta.id).await
+        {
+            others.push(other);
+        }
+    }
+    for other in others {
+        if parts.journal.cancel(&other, Gone::Superseded).await.is_err() {
+            tracing::debug!("the store is away: another stream of the conversation goes on");
         }
     }
 }
@@ -147,7 +159,7 @@ pub(super) async fn resume(
     wishes: &Wishes,
     visitor: &Visitor,
 ) -> Result<Option<Response<Body>>, Refusal> {
-    let (record, label) = reading::find(parts, visitor, &cursor.stream)?;
+    let (record, label) = reading::find(parts, visitor, &cursor.stream).await?;
     if label.dialect() != dialect || label.fingerprint != wishes.fingerprint {
         let words = "`Last-Event-ID` names a stream that answers a request with another content";
         return Err(Refusal::new(Code::InvalidRequest, words).with_status(422));
@@ -158,7 +170,7 @@ pub(super) async fn resume(
     let mut response = if label.whole() {
         whole_of(&record).await?
     } else {
-        read_along(parts, &record, &label, cursor.number, visitor.clone())?
+        read_along(parts, &record, &label, cursor.number, visitor.clone()).await?
     };
     visitor.access.recorded(&record.meta().id);
     named(&mut response, &record);
@@ -182,7 +194,7 @@ async fn join(
         (Told::Whole, Told::Whole) => whole_of(record).await?,
         (Told::Response, _) => responses::told(record, &label),
         (Told::Stream, Told::Stream | Told::Addresses | Told::Response) => {
-            read_along(parts, record, &label, 0, visitor)?
+            read_along(parts, record, &label, 0, visitor).await?
         }
         (Told::Stream, Told::Whole) | (Told::Whole, _) => return Err(busy_with(record)),
     };
@@ -200,7 +212,7 @@ pub(super) async fn whole_of(record: &Arc<Record>) -> Result<Response<Body>, Ref
 }
 
 /// Reads a record as the client of its request did.
-fn read_along(
+async fn read_along(
     parts: &Parts,
     record: &Arc<Record>,
     label: &Label,
@@ -215,7 +227,7 @@ fn read_along(
         filler: label.dialect().keep_alive(),
         skip: 0,
     };
-    reading::follow(parts, record, label, reading, visitor)
+    reading::follow(parts, record, label, reading, visitor).await
 }
 
 fn read_all(record: &Arc<Record>, visitor: &Visitor) -> Result<Reader, Refusal> {
@@ -358,6 +370,9 @@ pub(super) fn named(response: &mut Response<Body>, record: &Record) {
     {
         headers.insert(STREAM_ID, stream);
         headers.insert(LOCATION, location);
+    }
+    if record.is_local() {
+        headers.insert(STREAM_DURABILITY, HeaderValue::from_static("local"));
     }
 }
 

@@ -8,20 +8,20 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::api::label::Label;
-use crate::api::reading::{Reading, find, follow};
+use crate::api::reading::{Reading, find, follow, refused};
 use crate::api::recorded::Visitor;
 use crate::api::wishes::Wishes;
 use crate::api::{Parts, plan, transcript};
 use crate::downstream::{Body, json as whole};
 use crate::edge::Refusal;
-use crate::journal::{End, Gone, Record};
+use crate::journal::{End, Entry, Gone, Record};
 use crate::wire::openai_responses::{
     State, input_items, joined_items, outline, response_in, sequence_number, stand_alone, with_status,
 };
 use crate::wire::{Code, Failure, Frame};
 
 /// Notes in `wishes` what is to be kept, and gives the request as one that stands for itself, if it does not yet.
-pub(super) fn prepare(
+pub(super) async fn prepare(
     parts: &Parts,
     visitor: &Visitor,
     body: &[u8],
@@ -30,7 +30,7 @@ pub(super) fn prepare(
 ) -> Result<Option<bytes::Bytes>, Refusal> {
     let own = input_items(body);
     let before = match &state.previous {
-        Some(id) => match previous(parts, visitor, id)? {
+        Some(id) => match previous(parts, visitor, id).await? {
             Some(items) => Some(items),
             // The backend may know it, and says so itself if it does not.
             None => return Ok(None),
@@ -51,14 +51,19 @@ pub(super) fn prepare(
     Ok(rewritten)
 }
 
+/// How long the end of a response that another replica has told its client may be on its way to this one.
+const BEHIND: Duration = Duration::from_millis(300);
+
 /// The items of a response that is kept here: what it was made from, and what it said.
-fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>, Refusal> {
-    let Ok((record, label)) = lookup(parts, visitor, id) else {
-        return Ok(None);
+async fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>, Refusal> {
+    let (record, label) = match lookup(parts, visitor, id).await {
+        Ok(found) => found,
+        Err(refusal) if refusal.failure.status() == 503 => return Err(refusal),
+        Err(_) => return Ok(None),
     };
     let refused =
         |words: &str| Refusal::from(Failure::new(Code::InvalidRequest, words).param("previous_response_id"));
-    if record.is_running() {
+    if record.is_running() && timeout(BEHIND, record.ended()).await.is_err() {
         return Err(refused("the response that this one goes on from still runs").with_status(409));
     }
     let (Some(input), Some(response)) = (Label::input(&record), response(&record, &label)) else {
@@ -69,21 +74,28 @@ fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>
 }
 
 /// Finds a response by the id that its client knows: ours, or the backend's own, which is looked for in what the backend said.
-fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, Label), Refusal> {
+async fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, Label), Refusal> {
     let unknown = || {
         let words = format!("there is no response `{}`", id.chars().take(100).collect::<String>());
         Refusal::new(Code::InvalidRequest, words).with_status(404)
     };
-    let ours = id.strip_prefix("resp_").and_then(|id| find(parts, visitor, id).ok());
-    let found = ours.filter(|(_, label)| label.kept);
-    let theirs = || {
-        parts.journal.list(visitor.owner()).into_iter().find_map(|record| {
-            let label = Label::of(&record)?;
-            let is = label.kept && goes_by(&record, &label, id);
-            is.then_some((record, label))
-        })
-    };
-    found.or_else(theirs).ok_or_else(unknown)
+    if let Some(id) = id.strip_prefix("resp_") {
+        match find(parts, visitor, id).await {
+            Ok((record, label)) if label.kept => return Ok((record, label)),
+            Err(refusal) if refusal.failure.status() == 503 => return Err(refusal),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    for Entry { meta, .. } in parts.journal.list(visitor.owner()).await.map_err(refused)? {
+        if !Label::read(&meta.label).is_some_and(|label| label.kept) {
+            continue;
+        }
+        let Ok((record, label)) = find(parts, visitor, &meta.id).await else { continue };
+        if goes_by(&record, &label, id) {
+            return Ok((record, label));
+        }
+    }
+    Err(unknown())
 }
 
 /// Does the backend call this response so? It says it with its first event and with its last.
@@ -118,7 +130,7 @@ fn response(record: &Record, label: &Label) -> Option<String> {
         return first().or_else(queued);
     };
     let response = last().or_else(first).or_else(queued)?;
-    Some(match ended.reason {
+    Some(match ended.reason.as_deref() {
         Some("cancelled" | "superseded") => with_status(&response, "cancelled"),
         Some(_) if ended.end == End::Failed => with_status(&response, "failed"),
         _ => response,
@@ -126,16 +138,15 @@ fn response(record: &Record, label: &Label) -> Option<String> {
 }
 
 /// `GET|DELETE /v1/responses/{id}`.
-pub(super) fn one(
+pub(super) async fn one(
     parts: &Parts,
     id: &str,
     (method, uri): (&Method, &Uri),
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = lookup(parts, &visitor, id)?;
+    let (record, label) = lookup(parts, &visitor, id).await?;
     if method == Method::DELETE {
-        record.cancel(Gone::Cancelled);
-        parts.journal.delete(&record);
+        parts.journal.delete(&record).await.map_err(refused)?;
         let told = json!({ "id": id, "object": "response", "deleted": true });
         return Ok(whole(StatusCode::OK, told.to_string().into()));
     }
@@ -157,7 +168,7 @@ pub(super) fn one(
             filler: label.dialect().keep_alive(),
             skip: 0,
         };
-        return follow(parts, &record, &label, reading, visitor);
+        return follow(parts, &record, &label, reading, visitor).await;
     }
     record.touch();
     Ok(told(&record, &label))
@@ -180,8 +191,8 @@ const CANCEL: Duration = Duration::from_secs(2);
 
 /// `POST /v1/responses/{id}/cancel`.
 pub(super) async fn cancel(parts: &Parts, id: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
-    let (record, label) = lookup(parts, visitor, id)?;
-    record.cancel(Gone::Cancelled);
+    let (record, label) = lookup(parts, visitor, id).await?;
+    parts.journal.cancel(&record, Gone::Cancelled).await.map_err(refused)?;
     drop(timeout(CANCEL, record.ended()).await); // it ends in its own time, and the answer says how it stands
     Ok(told(&record, &label))
 }

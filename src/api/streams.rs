@@ -15,7 +15,7 @@ use crate::api::reading::{self, Reading, find, follow, nothing};
 use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
 use crate::downstream::{Body, json as whole, retry_later};
 use crate::edge::Refusal;
-use crate::journal::{End, Gone, OpenError, Record, Viewer};
+use crate::journal::{End, Entry, Gone, Meta, OpenError, Record, Status, Viewer};
 use crate::wire::{Answer, AnswerBlock, Code, Framing, Text};
 
 /// The longest poll.
@@ -73,7 +73,7 @@ impl Look {
                 "wait" => look.wait = wait(&value),
                 "viewer" if !value.is_empty() => {
                     let id = value.chars().take(128).collect();
-                    look.viewer = Some(Viewer { id, exclusive: false });
+                    look.viewer = Some(Viewer::new(id));
                 }
                 "exclusive" => exclusive = matches!(value.as_ref(), "1" | "true"),
                 "from" => look.from = value.parse().unwrap_or_default(),
@@ -119,9 +119,15 @@ pub(super) async fn one(
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = find(parts, &visitor, id)?;
+    let (record, label) = match find(parts, &visitor, id).await {
+        // An error status would end it for ever.
+        Err(refusal) if look.comes_back() && refusal.failure.status() == 503 => {
+            return Ok(retry_later(spread(RETRY_LATER)));
+        }
+        found => found?,
+    };
     if look.method == Method::DELETE {
-        return cancel(&record, &label).await;
+        return cancel(parts, &record, &label).await;
     }
     read(parts, &record, &label, look, visitor).await
 }
@@ -133,7 +139,7 @@ pub(super) async fn of_conversation(
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = newest(parts, name, &look, &visitor)?;
+    let (record, label) = newest(parts, name, &look, &visitor).await?;
     read(parts, &record, &label, look, visitor).await
 }
 
@@ -144,9 +150,9 @@ pub(super) async fn raw(
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = newest(parts, name, &look, &visitor)?;
+    let (record, label) = newest(parts, name, &look, &visitor).await?;
     if look.method == Method::DELETE {
-        return cancel(&record, &label).await;
+        return cancel(parts, &record, &label).await;
     }
     if label.whole() {
         let mut response = whole_of(&record).await?;
@@ -162,25 +168,28 @@ pub(super) async fn raw(
         filler: label.dialect().keep_alive(),
         skip: look.from,
     };
-    let mut response = follow(parts, &record, &label, reading, visitor)?;
+    let mut response = follow(parts, &record, &label, reading, visitor).await?;
     named(&mut response, &record);
     Ok(response)
 }
 
-fn newest(
+async fn newest(
     parts: &Parts,
     name: &str,
     look: &Look,
     visitor: &Visitor,
 ) -> Result<(Arc<Record>, Label), Refusal> {
     if let Some(cursor) = &look.cursor
-        && let Ok((record, label)) = find(parts, visitor, &cursor.stream)
+        && let Ok((record, label)) = find(parts, visitor, &cursor.stream).await
         && record.meta().conversation.as_deref() == Some(name)
     {
         return Ok((record, label));
     }
-    let record =
-        parts.journal.conversation(visitor.owner(), name).map_err(|_: OpenError| reading::unknown())?;
+    let found = parts.journal.conversation(visitor.owner(), name).await;
+    let record = found.map_err(|why| match why {
+        OpenError::Unknown | OpenError::Expired => reading::unknown(),
+        OpenError::Away => reading::refused(why),
+    })?;
     let label = Label::of(&record).ok_or_else(reading::unknown)?;
     Ok((record, label))
 }
@@ -225,7 +234,7 @@ async fn read(
         filler: if lines { b" " } else { b": keep-alive\n" },
         skip: 0,
     };
-    match follow(parts, record, label, reading, visitor) {
+    match follow(parts, record, label, reading, visitor).await {
         Ok(mut response) => {
             named(&mut response, record);
             Ok(response)
@@ -254,40 +263,42 @@ pub(super) async fn cancel_one(
     id: &str,
     visitor: &Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = find(parts, visitor, id)?;
-    cancel(&record, &label).await
+    let (record, label) = find(parts, visitor, id).await?;
+    cancel(parts, &record, &label).await
 }
 
 /// How long a cancelled stream may take to end before the answer is given all the same.
 const CANCEL: Duration = Duration::from_secs(2);
 
-async fn cancel(record: &Arc<Record>, label: &Label) -> Result<Response<Body>, Refusal> {
-    record.cancel(Gone::Cancelled);
+async fn cancel(parts: &Parts, record: &Arc<Record>, label: &Label) -> Result<Response<Body>, Refusal> {
+    parts.journal.cancel(record, Gone::Cancelled).await.map_err(reading::refused)?;
     drop(timeout(CANCEL, record.ended()).await); // it ends in its own time, and the answer says how it stands
-    Ok(whole(StatusCode::OK, summary(record, label).to_string().into()))
+    Ok(whole(StatusCode::OK, summary(record.meta(), record.status(), label).to_string().into()))
 }
 
 /// `POST /v1/streams/{id}/token`.
-pub(super) fn sign(parts: &Parts, id: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
-    let (record, _) = find(parts, visitor, id)?;
+pub(super) async fn sign(parts: &Parts, id: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
+    let (record, _) = find(parts, visitor, id).await?;
     Ok(whole(StatusCode::OK, addresses_of(parts, &record).to_string().into()))
 }
 
 /// `GET /v1/streams`.
-pub(super) fn list(parts: &Parts, visitor: &Visitor) -> Response<Body> {
-    let records = parts.journal.list(visitor.owner());
-    let data: Vec<Value> =
-        records.iter().filter_map(|record| Some(summary(record, &Label::of(record)?))).collect();
-    whole(StatusCode::OK, json!({ "object": "list", "data": data }).to_string().into())
+pub(super) async fn list(parts: &Parts, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
+    let entries = parts.journal.list(visitor.owner()).await.map_err(reading::refused)?;
+    let summary = |Entry { meta, status }| {
+        let label = Label::read(&meta.label)?;
+        Some(summary(&meta, status, &label))
+    };
+    let data: Vec<Value> = entries.into_iter().filter_map(summary).collect();
+    Ok(whole(StatusCode::OK, json!({ "object": "list", "data": data }).to_string().into()))
 }
 
 /// How a stream stands, without what it says.
-fn summary(record: &Record, label: &Label) -> Value {
-    let (meta, status) = (record.meta(), record.status());
+fn summary(meta: &Meta, status: Status, label: &Label) -> Value {
     let state = match &status.ended {
         None => "running",
         Some(ended) if ended.end == End::Done => "done",
-        Some(ended) if matches!(ended.reason, Some("cancelled" | "superseded")) => "cancelled",
+        Some(ended) if matches!(ended.reason.as_deref(), Some("cancelled" | "superseded")) => "cancelled",
         Some(_) => "failed",
     };
     json!({
@@ -309,7 +320,7 @@ fn summary(record: &Record, label: &Label) -> Value {
 
 /// How a stream stands and what it says so far.
 fn described(parts: &Parts, record: &Record, label: &Label) -> Value {
-    let mut value = summary(record, label);
+    let mut value = summary(record.meta(), record.status(), label);
     let Some(members) = value.as_object_mut() else { return value };
     if label.whole() {
         let frame = record.first_frame();

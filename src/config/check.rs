@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use crate::config::sections::Lines;
 use crate::config::{Config, Problem};
 use crate::edge::KeyConfig;
-use crate::upstream::{Api, Config as Backend, Secret, SecretSource};
+use crate::telemetry::{Secret, SecretSource};
+use crate::upstream::{Api, Config as Backend};
 
 /// Checks `config`, and reads the keys that it names. `complete`: every section could be read, so that a name that is missing
 /// is really missing.
@@ -19,6 +20,7 @@ pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems
         problems.push(Problem { line: lines.of(section, at, key), message, hint: hint.map(String::from) });
     };
     check_server(config, &mut report);
+    check_journal(config, &mut report);
     for (at, key) in config.keys.iter().enumerate() {
         if key.digest().is_none() {
             let message = format!("the `sha256` of key `{}` is not 64 hexadecimal digits", key.name);
@@ -90,6 +92,27 @@ fn check_server(config: &Config, report: &mut Report<'_>) {
     check_times(("stream", 0), times.map(|(name, time)| (name, Some(time))), report);
     if stream.max_event_bytes.as_u64() == 0 {
         report(("stream", 0, "max_event_bytes"), "`max_event_bytes` must be more than 0".into(), None);
+    }
+}
+
+fn check_journal(config: &mut Config, report: &mut Report<'_>) {
+    let journal = &mut config.journal;
+    if let Some(why) = journal.url_problem() {
+        report(("journal", 0, "url"), why.into(), Some("url = \"redis://127.0.0.1:6379\""));
+    }
+    if journal.lease < Duration::from_millis(500) {
+        report(("journal", 0, "lease"), "`lease` must be 500ms or more".into(), None);
+    }
+    let Some(key) = &mut journal.seal_key else { return };
+    let problem = match read(key) {
+        Ok(value) => {
+            key.value = Some(value);
+            journal.seal().err().map(String::from)
+        }
+        Err(why) => Some(format!("the `seal_key` cannot be read: {why}")),
+    };
+    if let Some(problem) = problem {
+        report(("journal", 0, "seal_key"), problem, Some("openssl rand -hex 32"));
     }
 }
 

@@ -194,11 +194,13 @@ mod tests {
         let keyless = |text: String, name: &str| {
             text.replace(&format!("{{ env = \"{name}\" }}"), "{ file = \"/dev/null\" }")
         };
-        let text = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].into_iter().fold(uncommented(), keyless);
+        let text = ["STREAMGATE_SEAL_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"]
+            .into_iter()
+            .fold(uncommented(), keyless);
         if let Err(problems) = Config::parse(&text, Overrides::default()) {
             let words = Problems { file: "proxy.toml".into(), list: problems }.to_string();
-            assert_eq!(words.matches("holds no key").count(), 2, "{words}");
-            assert_eq!(words.matches("proxy.toml:").count(), 2, "{words}");
+            assert_eq!(words.matches("holds no key").count(), 3, "{words}");
+            assert_eq!(words.matches("proxy.toml:").count(), 3, "{words}");
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Manner {
     pub numbering: Option<Box<Numbering>>,
     /// What a viewer is told whose place another has taken.
     pub superseded: Bytes,
+    /// What a reader is told whose stream went away with its replica.
+    pub lost: Bytes,
     /// So many bytes are left out at the beginning.
     pub skip: u64,
 }
@@ -118,6 +120,15 @@ impl StreamBody {
         frame.split_off(skipped)
     }
 
+    /// Ends with words that are no part of the stream.
+    fn write_aside(&mut self, words: &Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let words = match &self.manner.numbering {
+            Some(numbering) => numbering.aside(words),
+            None => words.clone(),
+        };
+        self.write_last(words)
+    }
+
     fn write_last(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let written = Arc::new(Mutex::new(Written::default()));
         self.state = State::Failing(Arc::clone(&written));
@@ -148,11 +159,11 @@ impl StreamBody {
             }
             Poll::Ready(Next::Superseded) => {
                 let words = std::mem::take(&mut self.manner.superseded);
-                let words = match &self.manner.numbering {
-                    Some(numbering) => numbering.aside(&words),
-                    None => words,
-                };
-                self.write_last(words)
+                self.write_aside(&words)
+            }
+            Poll::Ready(Next::ProducerLost) => {
+                let words = std::mem::take(&mut self.manner.lost);
+                self.write_aside(&words)
             }
             Poll::Ready(Next::Done) => {
                 self.state = State::Ended;

@@ -7,52 +7,27 @@
 //! ```
 //!
 //! Records are found by their id, by the conversation they belong to, and by the key of the request that made them, always
-//! within what belongs to one owner.
+//! within what belongs to one owner. Where replicas share a store, each finds the records of all: the one that writes a record
+//! copies it to the store behind its readers' backs, and the others fill a mirror of it, which their readers read.
 
+mod config;
+mod library;
 mod live;
+mod new;
 mod record;
 mod shelf;
+#[cfg_attr(not(feature = "redis"), path = "no_store.rs")]
+mod store;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use bytesize::ByteSize;
-use serde::Deserialize;
 
+pub use config::{Config, StoreKind};
+pub use library::{Entry, Journal};
+pub use new::{Busy, Created, Key, New, OpenError};
 pub use record::{Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
-pub use shelf::{Busy, Created, Journal, Key, New, OpenError};
-
-/// `[journal]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// How long a stream can be read again behind its end.
-    #[serde(with = "humantime_serde")]
-    pub retention: Duration,
-    /// How much is kept of one stream; of a longer one, the newest.
-    pub max_stream_bytes: ByteSize,
-    /// How much is kept of all streams.
-    pub max_bytes: ByteSize,
-    /// How many may read one stream at a time.
-    pub max_readers: usize,
-    /// How long a signed address is good for.
-    #[serde(with = "humantime_serde")]
-    pub url_lifetime: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            retention: Duration::from_mins(10),
-            max_stream_bytes: ByteSize::mib(8),
-            max_bytes: ByteSize::mib(256),
-            max_readers: 64,
-            url_lifetime: Duration::from_hours(1),
-        }
-    }
-}
 
 /// Opens a stream that is not recorded. `bound` is how many bytes may wait for the reader before the writer is held up.
 pub fn open(bound: usize) -> (Writer, Reader) {
@@ -88,6 +63,8 @@ pub enum Next {
     Done,
     /// The writer went away without an end, or the reader fell behind what is kept.
     Lost,
+    /// The replica that wrote it is gone, and with it the stream.
+    ProducerLost,
     /// A newer viewer has taken this one's place.
     Superseded,
 }
@@ -150,7 +127,7 @@ impl Writer {
     pub fn fail(self, frame: Bytes, reason: &'static str) {
         match &self.0 {
             WriterKind::Live(writer) => writer.end(Some(frame), End::Failed),
-            WriterKind::Recorded(writer) => writer.end(Some(frame), Ended::failed(reason)),
+            WriterKind::Recorded(writer) => writer.end(Some(frame), Ended::failed(reason, true)),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Where the records stand: found by their id, by their conversation and by the key of the request that made them, and thrown
-//! away when their time is over or the room is needed.
+//! Where the records of this process stand: found by their id, by their conversation and by the key of the request that made
+//! them, and thrown away when their time is over or the room is needed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,17 +9,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::journal::record::{Meta, Record};
-use crate::journal::{Config, Writer};
+use crate::journal::record::{Meta, Record, Role, Stage};
+use crate::journal::{Busy, Config, Created, Key, New, OpenError, Writer};
 
-/// All recorded streams of the process; a clone is a handle.
-#[derive(Clone, Debug)]
-pub struct Journal(Arc<Shelf>);
-
+/// The records of this process, and those of other replicas that are read here.
 #[derive(Debug)]
-struct Shelf {
+pub(super) struct Shelf {
     limits: Limits,
-    retention: Duration,
     max_bytes: usize,
     total: Arc<AtomicUsize>,
     places: Mutex<Places>,
@@ -60,84 +56,25 @@ struct Claimed {
     id: String,
 }
 
-/// Why a record is not given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// There is none of this id, or it is somebody else's.
-    Unknown,
-    /// It is not kept any more.
-    Expired,
-}
-
-/// A record that is to be made.
-#[derive(Debug)]
-pub struct New {
-    pub meta: Meta,
-    /// The key of the request that makes it.
-    pub key: Option<Key>,
-    /// What becomes of it if the conversation is busy.
-    pub busy: Busy,
-}
-
-/// What tells that a request is the same as an earlier one.
-#[derive(Clone, Debug)]
-pub struct Key {
-    pub name: String,
-    /// A digest of what was asked: the same key may not stand for two things.
-    pub fingerprint: [u8; 32],
-}
-
-/// What becomes of a new stream in a conversation whose last one still runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Busy {
-    /// It begins, and is told of the other.
-    Begin,
-    /// It does not begin.
-    Yield,
-}
-
-/// What came of a record that was to be made.
-#[derive(Debug)]
-pub enum Created {
-    New {
-        writer: Writer,
-        record: Arc<Record>,
-        /// The one of the same conversation that still runs.
-        before: Option<Arc<Record>>,
-    },
-    /// The conversation has one that still runs.
-    Busy(Arc<Record>),
-    /// An earlier request with the same key and content is answered by this one.
-    Repeats(Arc<Record>),
-    /// An earlier request with the same key had another content.
-    Differs,
-}
-
 /// How long it is remembered that a record was there.
 const EXPIRED: Duration = Duration::from_hours(1);
 /// How many expired records are remembered.
 const MAX_EXPIRED: usize = 100_000;
 
-impl Journal {
-    pub fn new(config: &Config) -> Self {
+impl Shelf {
+    pub(super) fn new(config: &Config) -> Self {
         let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
-        Self(Arc::new(Shelf {
+        Self {
             limits: Limits { stream_bytes: bytes(config.max_stream_bytes), readers: config.max_readers },
-            retention: config.retention,
             max_bytes: bytes(config.max_bytes),
             total: Arc::default(),
             places: Mutex::default(),
-        }))
-    }
-
-    /// How long a record is kept where its maker does not say another time.
-    pub fn retention(&self) -> Duration {
-        self.0.retention
+        }
     }
 
     /// How many records there are, how many read them, and how many bytes they hold.
-    pub fn totals(&self) -> (usize, usize, usize) {
-        let places = self.0.places.lock();
+    pub(super) fn totals(&self) -> (usize, usize, usize) {
+        let places = self.places.lock();
         let kept = places.records.values().filter_map(|place| match place {
             Place::Kept(record) => Some(record.status().readers),
             Place::Expired { .. } => None,
@@ -147,17 +84,22 @@ impl Journal {
     }
 
     /// Bytes that are kept.
-    pub fn bytes(&self) -> usize {
-        self.0.total.load(Ordering::Relaxed)
+    pub(super) fn bytes(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// A record that does not stand here yet.
+    pub(super) fn record(&self, meta: Meta, role: Role) -> Arc<Record> {
+        Arc::new(Record::new(meta, self.limits, Arc::clone(&self.total), role))
     }
 
     /// Begins a record, unless there is one that stands for it. The newest of a conversation is the one that the conversation's
     /// name stands for.
-    pub fn create(&self, new: New) -> Created {
+    pub(super) fn create(&self, new: New, role: Role) -> Created {
         self.make_room();
         let New { meta, key, busy } = new;
         let named = |name: &String| (meta.owner.clone(), name.clone());
-        let mut places = self.0.places.lock();
+        let mut places = self.places.lock();
         if let Some(key) = &key
             && let Some(claimed) = places.keys.get(&named(&key.name)).cloned()
             && let Some(earlier) = places.kept(&claimed.id)
@@ -175,73 +117,74 @@ impl Journal {
         if let (Some(before), Busy::Yield) = (&before, busy) {
             return Created::Busy(Arc::clone(before));
         }
-        if let Some(key) = key {
-            let claimed = Claimed { fingerprint: key.fingerprint, id: meta.id.clone() };
-            places.keys.insert((meta.owner.clone(), key.name), claimed);
-        }
-        if let Some(conversation) = conversation {
-            places.conversations.insert(conversation, meta.id.clone());
-        }
-        let record = Arc::new(Record::new(meta, self.0.limits, Arc::clone(&self.0.total)));
-        places.records.insert(record.meta().id.clone(), Place::Kept(Arc::clone(&record)));
+        let record = self.record(meta, role);
+        places.put(&record, key);
         drop(places);
         Created::New { writer: Writer::recorded(Arc::clone(&record)), record, before }
     }
 
-    /// The record of an id that belongs to `owner`.
-    pub fn find(&self, owner: Option<&str>, id: &str) -> Result<Arc<Record>, OpenError> {
-        match self.0.places.lock().records.get(id) {
-            Some(Place::Kept(record)) if record.meta().owner.as_deref() == owner => Ok(Arc::clone(record)),
-            Some(Place::Expired { owner: whose, .. }) if whose.as_deref() == owner => Err(OpenError::Expired),
-            _ => Err(OpenError::Unknown),
-        }
+    /// Gives a record its place, and its names.
+    pub(super) fn put(&self, record: &Arc<Record>, key: Option<Key>) {
+        self.make_room();
+        self.places.lock().put(record, key);
     }
 
-    /// The record of an id, whoever's it is: for readers with a signed address.
-    pub fn find_signed(&self, id: &str) -> Result<Arc<Record>, OpenError> {
-        match self.0.places.lock().records.get(id) {
-            Some(Place::Kept(record)) => Ok(Arc::clone(record)),
-            Some(Place::Expired { .. }) => Err(OpenError::Expired),
-            None => Err(OpenError::Unknown),
+    /// Gives a record of another replica its place, unless there is one of this id: then it gives that one.
+    pub(super) fn put_mirror(&self, record: Arc<Record>) -> Arc<Record> {
+        self.make_room();
+        let mut places = self.places.lock();
+        if let Some(kept) = places.kept(&record.meta().id) {
+            return kept;
         }
+        places.records.insert(record.meta().id.clone(), Place::Kept(Arc::clone(&record)));
+        record
     }
 
-    /// The newest record of a conversation.
-    pub fn conversation(&self, owner: Option<&str>, name: &str) -> Result<Arc<Record>, OpenError> {
+    /// The record of an id, whoever's it is; `None` where there never was one here.
+    pub(super) fn find(&self, id: &str) -> Option<Result<Arc<Record>, Option<String>>> {
+        self.places.lock().records.get(id).map(|place| match place {
+            Place::Kept(record) => Ok(Arc::clone(record)),
+            Place::Expired { owner, .. } => Err(owner.clone()),
+        })
+    }
+
+    /// The id of the newest record of a conversation.
+    pub(super) fn conversation(&self, owner: Option<&str>, name: &str) -> Result<String, OpenError> {
         let named = (owner.map(String::from), String::from(name));
-        let id = self.0.places.lock().conversations.get(&named).cloned();
-        self.find(owner, &id.ok_or(OpenError::Unknown)?)
+        self.places.lock().conversations.get(&named).cloned().ok_or(OpenError::Unknown)
     }
 
-    /// The records that belong to `owner`, the newest first.
-    pub fn list(&self, owner: Option<&str>) -> Vec<Arc<Record>> {
-        let places = self.0.places.lock();
-        let mut records: Vec<_> = places
-            .records
-            .values()
-            .filter_map(|place| match place {
-                Place::Kept(record) if record.meta().owner.as_deref() == owner => Some(Arc::clone(record)),
-                Place::Kept(_) | Place::Expired { .. } => None,
-            })
-            .collect();
-        drop(places);
-        records.sort_by_key(|record| std::cmp::Reverse(record.meta().created));
-        records
+    /// The records for which `is` holds.
+    pub(super) fn all(&self, is: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
+        let places = self.places.lock();
+        let kept = places.records.values().filter_map(|place| match place {
+            Place::Kept(record) if is(record) => Some(Arc::clone(record)),
+            Place::Kept(_) | Place::Expired { .. } => None,
+        });
+        kept.collect()
+    }
+
+    /// Takes a record of another replica away, and breaks off who still reads it.
+    pub(super) fn remove(&self, record: &Record) {
+        let mut places = self.places.lock();
+        places.remove(&record.meta().id);
+        places.tidy();
     }
 
     /// Throws away a record at once.
-    pub fn delete(&self, record: &Record) {
-        self.0.places.lock().expire(&record.meta().id);
+    pub(super) fn delete(&self, record: &Record) {
+        self.places.lock().expire(&record.meta().id);
     }
 
     /// Throws away what is over its time. To be called now and then.
-    pub fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let now = Instant::now();
-        let mut places = self.0.places.lock();
+        let mut places = self.places.lock();
         let over: Vec<String> = places
             .records
             .values()
             .filter_map(|place| match place {
+                Place::Kept(record) if record.is_mirror() => None, // its follower sees to that
                 Place::Kept(record) => {
                     record.drop_slow(now);
                     let ended = record.status().ended?.at;
@@ -269,10 +212,10 @@ impl Journal {
 
     /// Throws away finished records, the oldest first, then the oldest frames of running ones, until what is kept has room.
     fn make_room(&self) {
-        if self.bytes() <= self.0.max_bytes {
+        if self.bytes() <= self.max_bytes {
             return;
         }
-        let mut places = self.0.places.lock();
+        let mut places = self.places.lock();
         let mut records: Vec<_> = places
             .records
             .values()
@@ -285,11 +228,15 @@ impl Journal {
             .collect();
         records.sort_by_key(|(ended, record)| (ended.is_none(), *ended, record.meta().created));
         for (ended, record) in records {
-            let over = self.bytes().saturating_sub(self.0.max_bytes);
+            let over = self.bytes().saturating_sub(self.max_bytes);
             if over == 0 {
                 break;
             }
-            if ended.is_some() {
+            let elsewhere = record.is_mirror()
+                || record.copied().is_some_and(|copied| copied.progress().stage == Stage::Whole);
+            if ended.is_some() && elsewhere {
+                places.remove(&record.meta().id);
+            } else if ended.is_some() {
                 places.expire(&record.meta().id);
             } else {
                 record.trim(over);
@@ -307,10 +254,31 @@ impl Places {
         }
     }
 
+    fn put(&mut self, record: &Arc<Record>, key: Option<Key>) {
+        let meta = record.meta();
+        let named = |name: String| (meta.owner.clone(), name);
+        if let Some(Key { name, fingerprint }) = key {
+            self.keys.insert(named(name), Claimed { fingerprint, id: meta.id.clone() });
+        }
+        if let Some(conversation) = meta.conversation.clone() {
+            self.conversations.insert(named(conversation), meta.id.clone());
+        }
+        self.records.insert(meta.id.clone(), Place::Kept(Arc::clone(record)));
+    }
+
+    fn remove(&mut self, id: &str) {
+        if let Some(Place::Kept(record)) = self.records.remove(id) {
+            record.forget();
+        }
+    }
+
     fn expire(&mut self, id: &str) {
         let Some(place) = self.records.get_mut(id) else { return };
         if let Place::Kept(record) = place {
             record.forget();
+            if let Some(copied) = record.copied() {
+                copied.set(Stage::Never); // what is forgotten cannot be sent
+            }
             let owner = record.meta().owner.clone();
             self.untidy = true;
             *place = Place::Expired { owner, until: Instant::now() + EXPIRED };
@@ -341,9 +309,9 @@ mod tests {
     use super::*;
     use crate::journal::{Gone, Reader, Trimmed, Viewer};
 
-    fn journal(max_stream_bytes: u64, max_bytes: u64) -> Journal {
+    fn journal(max_stream_bytes: u64, max_bytes: u64) -> Shelf {
         let size = bytesize::ByteSize::b;
-        Journal::new(&Config {
+        Shelf::new(&Config {
             max_stream_bytes: size(max_stream_bytes),
             max_bytes: size(max_bytes),
             ..Config::default()
@@ -362,15 +330,17 @@ mod tests {
         }
     }
 
-    fn create(journal: &Journal, id: &str, linger: Option<Duration>) -> (Writer, Arc<Record>) {
+    fn create(journal: &Shelf, id: &str, linger: Option<Duration>) -> (Writer, Arc<Record>) {
         let key = Key { name: id.into(), fingerprint: [0; 32] };
         let new = New { meta: meta(id, linger), key: Some(key), busy: Busy::Begin };
-        let Created::New { writer, record, .. } = journal.create(new) else { unreachable!("a new key") };
+        let Created::New { writer, record, .. } = journal.create(new, Role::Alone) else {
+            unreachable!("a new key")
+        };
         (writer, record)
     }
 
     fn read(record: &Arc<Record>, after: u64, viewer: Option<&str>) -> Result<Reader, Trimmed> {
-        let viewer = viewer.map(|id| Viewer { id: id.into(), exclusive: true });
+        let viewer = viewer.map(|id| Viewer { id: id.into(), exclusive: true, turn: 0 });
         record.read(after, viewer, CancellationToken::new())
     }
 
@@ -420,13 +390,13 @@ mod tests {
         writer.close();
         advance(Duration::from_mins(2)).await;
         journal.sweep();
-        assert_eq!(journal.find(None, "a").unwrap_err(), OpenError::Expired);
+        assert!(matches!(journal.find("a"), Some(Err(None))));
         drop((reader, record));
         assert_eq!(journal.bytes(), 0);
         advance(EXPIRED).await;
         journal.sweep();
-        assert_eq!(journal.find(None, "a").unwrap_err(), OpenError::Unknown);
-        let places = journal.0.places.lock();
+        assert!(journal.find("a").is_none());
+        let places = journal.places.lock();
         assert!(places.records.is_empty() && places.conversations.is_empty() && places.keys.is_empty());
     }
 
@@ -442,12 +412,12 @@ mod tests {
             advance(Duration::from_secs(1)).await;
         }
         journal.sweep();
-        assert_eq!(journal.find(None, "b").unwrap_err(), OpenError::Expired);
-        assert!(journal.find(None, "c").is_ok());
+        assert!(matches!(journal.find("b"), Some(Err(None))));
+        assert!(matches!(journal.find("c"), Some(Ok(_))));
         assert_eq!(record.status().first, 1);
         running.append((0..5).map(|_| Bytes::from(vec![0; 1500])));
         journal.sweep();
-        assert_eq!(journal.find(None, "c").unwrap_err(), OpenError::Expired);
+        assert!(matches!(journal.find("c"), Some(Err(None))));
         assert!(record.status().first > 1 && journal.bytes() <= 12_000);
     }
 
@@ -473,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_viewer_that_was_displaced_stays_displaced_and_one_that_is_refused_displaces_nobody() {
-        let journal = Journal::new(&Config { max_readers: 2, ..Config::default() });
+        let journal = Shelf::new(&Config { max_readers: 2, ..Config::default() });
         let (writer, record) = create(&journal, "a", None);
         let _first = read(&record, 0, Some("x")).unwrap();
         let _second = read(&record, 0, Some("y")).unwrap();

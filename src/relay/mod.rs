@@ -135,9 +135,12 @@ fn give_up(
 fn outcome(gone: Gone) -> End {
     match gone {
         Gone::Left => End::ClientGone,
-        Gone::Cancelled | Gone::Superseded => End::Failed(abandoned(gone).code.name()),
+        Gone::Cancelled | Gone::Superseded | Gone::Lost => End::Failed(abandoned(gone).code.name()),
     }
 }
+
+/// What the readers of a stream are told that went away with its replica.
+pub const PRODUCER_LOST: &str = "the replica that ran this stream is gone";
 
 /// What those are told who come back to a stream that did not go on.
 pub fn abandoned(gone: Gone) -> Failure {
@@ -147,6 +150,7 @@ pub fn abandoned(gone: Gone) -> Failure {
         Gone::Superseded => {
             Failure::new(Code::Superseded, "a newer request of this conversation took its place")
         }
+        Gone::Lost => Failure::new(Code::ProducerLost, PRODUCER_LOST),
     }
 }
 

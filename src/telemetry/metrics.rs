@@ -36,6 +36,8 @@ struct Families {
     attempts: Family<AttemptLabels, Counter>,
     bytes_in: Counter,
     bytes_out: Counter,
+    store_up: Gauge,
+    store_errors: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -91,6 +93,8 @@ impl Metrics {
             bytes_in: counter("in"),
             bytes_out: counter("out"),
             bytes: bytes.clone(),
+            store_up: Gauge::default(),
+            store_errors: Counter::default(),
         };
         families.register();
         Self(Arc::new(families))
@@ -160,6 +164,16 @@ impl Metrics {
         self.0.attempts.get_or_create(&AttemptLabels { backend: backend.into(), outcome }).inc();
     }
 
+    /// Does the store that replicas share answer?
+    pub fn store_up(&self, up: bool) {
+        self.0.store_up.set(up.into());
+    }
+
+    /// The store did not do what it was asked, or holds what nobody can read.
+    pub fn store_error(&self) {
+        self.0.store_errors.inc();
+    }
+
     /// All of them as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -189,6 +203,8 @@ impl Families {
         registry.register("tokens", "Tokens as the backends reported them", self.tokens.clone());
         registry.register("bytes", "Bytes of answers, from backends and to clients", self.bytes.clone());
         registry.register("upstream_attempts", "Backends tried, by outcome", self.attempts.clone());
+        registry.register("store_up", "Does the store of streams answer", self.store_up.clone());
+        registry.register("store_errors", "What the store did not do", self.store_errors.clone());
     }
 }
 

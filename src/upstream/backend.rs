@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::upstream::secret::Secret;
+use crate::telemetry::Secret;
 use crate::wire::{Code, DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
 
 /// Anthropic's header for keys.

@@ -9,7 +9,6 @@ mod demo;
 mod forward;
 mod plan;
 mod pool;
-mod secret;
 
 pub use attempt::{Attempted, Opened};
 pub use backend::{Api, Backend, Config};
@@ -19,4 +18,3 @@ pub use client::{ClientError, build as build_client};
 pub use forward::{Answered, Forward};
 pub use plan::{Candidate, Plan};
 pub use pool::Pool;
-pub use secret::{Secret, Source as SecretSource};

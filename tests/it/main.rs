@@ -43,6 +43,9 @@ mod refusals;
 #[cfg(test)]
 mod refuse;
 #[cfg(test)]
+#[cfg(feature = "redis")]
+mod replicas;
+#[cfg(test)]
 mod responses;
 #[cfg(test)]
 mod scripted;

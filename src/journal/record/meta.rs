@@ -1,5 +1,6 @@
 //! What is known of a recorded stream: from its beginning, as it stands, and of those who read it.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -30,19 +31,33 @@ pub struct Meta {
 pub struct Ended {
     pub end: End,
     /// One word for why it failed.
-    pub reason: Option<&'static str>,
-    pub at: Instant,
+    pub reason: Option<Cow<'static, str>>,
+    /// The last frame says that it failed, and why.
+    pub(in crate::journal) words: bool,
+    pub(in crate::journal) at: Instant,
 }
 
 impl Ended {
     pub(in crate::journal) fn done() -> Self {
-        Self { end: End::Done, reason: None, at: Instant::now() }
+        Self { end: End::Done, reason: None, words: false, at: Instant::now() }
     }
 
-    pub(in crate::journal) fn failed(reason: &'static str) -> Self {
-        Self { end: End::Failed, reason: Some(reason), at: Instant::now() }
+    pub(in crate::journal) fn failed(reason: impl Into<Cow<'static, str>>, words: bool) -> Self {
+        Self { end: End::Failed, reason: Some(reason.into()), words, at: Instant::now() }
+    }
+
+    /// The replica that wrote it is gone.
+    pub(in crate::journal) fn lost() -> Self {
+        Self::failed(PRODUCER_LOST, false)
+    }
+
+    pub(in crate::journal) fn is_lost(&self) -> bool {
+        self.reason.as_deref() == Some(PRODUCER_LOST)
     }
 }
+
+/// The reason of streams whose replica is gone.
+pub(in crate::journal) const PRODUCER_LOST: &str = "producer_lost";
 
 /// Why a writer should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +68,23 @@ pub enum Gone {
     Cancelled,
     /// Another stream of the conversation took its place.
     Superseded,
+    /// The other replicas took this one for dead, and told the readers so.
+    Lost,
+}
+
+impl Gone {
+    pub(in crate::journal) fn word(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::Lost => PRODUCER_LOST,
+        }
+    }
+
+    pub(in crate::journal) fn of_word(word: &[u8]) -> Option<Self> {
+        [Self::Cancelled, Self::Superseded].into_iter().find(|gone| gone.word().as_bytes() == word)
+    }
 }
 
 /// How a record stands.
@@ -75,6 +107,14 @@ pub struct Viewer {
     pub id: String,
     /// Takes the place of every other viewer.
     pub exclusive: bool,
+    /// How many had taken a place on any replica when this one came.
+    pub(in crate::journal) turn: u64,
+}
+
+impl Viewer {
+    pub fn new(id: String) -> Self {
+        Self { id, exclusive: false, turn: 0 }
+    }
 }
 
 /// Why a record cannot be read.

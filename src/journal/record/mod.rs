@@ -1,11 +1,14 @@
 //! A recorded stream: its frames are numbered from 1 and kept, so that any number of readers can read it from any frame on,
 //! while it runs and for a while afterwards.
 
+mod copy;
 mod meta;
+mod mirror;
 mod reader;
+mod viewers;
 mod writer;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,9 +21,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::journal::record::viewers::Viewers;
 use crate::journal::shelf::Limits;
 use crate::journal::{End, Reader as AnyReader, ReaderKind};
 
+pub(super) use copy::{Batch, Copied, Outbox, Stage};
 pub use meta::{Ended, Gone, Meta, Status, Trimmed, Viewer};
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;
@@ -33,7 +38,25 @@ pub struct Record {
     max_readers: usize,
     /// How much is kept of all streams.
     total: Arc<AtomicUsize>,
+    role: Role,
     state: Mutex<State>,
+}
+
+/// What a record is to other replicas.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Nothing: they know nothing of it.
+    Alone,
+    /// It is written here, and copied to the store behind its readers' backs.
+    Source(Copied),
+    /// It is written elsewhere, and filled from the store; since when the store has not told of it.
+    Mirror(Mutex<Option<Instant>>),
+}
+
+impl Role {
+    pub(super) fn mirror() -> Self {
+        Self::Mirror(Mutex::default())
+    }
 }
 
 impl fmt::Debug for Record {
@@ -58,6 +81,8 @@ struct State {
     next_seat: u64,
     /// Since when nobody reads.
     left: Option<Instant>,
+    /// Until when somebody reads it on another replica, as far as is known.
+    read_elsewhere: Option<Instant>,
     writer: Option<Waker>,
     viewers: Viewers,
 }
@@ -68,7 +93,7 @@ struct Seat {
     waker: Option<Waker>,
     /// Ends the reader's connection, which may hang in a write and be deaf to everything else.
     hangup: CancellationToken,
-    viewer: Option<String>,
+    viewer: Option<Viewer>,
     superseded: bool,
     /// It was too slow, and has lost its place.
     slow: bool,
@@ -83,15 +108,8 @@ struct Seat {
 /// What a seat is taken with.
 struct Place {
     hangup: CancellationToken,
-    viewer: Option<String>,
+    viewer: Option<Viewer>,
     waits: bool,
-}
-
-/// Who reads under a name, and who may not any more.
-#[derive(Debug, Default)]
-struct Viewers {
-    current: Option<String>,
-    superseded: HashSet<String>,
 }
 
 /// A reader for whom so many bytes wait, and who has read nothing for so long, is dropped. It can resume.
@@ -99,11 +117,9 @@ const BEHIND: u64 = 256 << 10;
 const STANDS: Duration = Duration::from_secs(3);
 /// What a record costs beside its bytes, more or less.
 const OVERHEAD: usize = 1024;
-/// How many superseded viewers are remembered.
-const SUPERSEDED: usize = 1024;
 
 impl Record {
-    pub(super) fn new(meta: Meta, limits: Limits, total: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(meta: Meta, limits: Limits, total: Arc<AtomicUsize>, role: Role) -> Self {
         let state = State {
             frames: VecDeque::new(),
             first: 1,
@@ -115,6 +131,7 @@ impl Record {
             readers: BTreeMap::new(),
             next_seat: 0,
             left: Some(Instant::now()),
+            read_elsewhere: None,
             writer: None,
             viewers: Viewers::default(),
         };
@@ -125,6 +142,7 @@ impl Record {
             max_readers: limits.readers,
             meta,
             total,
+            role,
             state: Mutex::new(state),
         }
     }
@@ -143,6 +161,10 @@ impl Record {
             ended: state.ended.clone(),
             tokens: state.tokens,
         }
+    }
+
+    pub(super) fn is_mirror(&self) -> bool {
+        matches!(self.role, Role::Mirror(_))
     }
 
     /// Does it still run?
@@ -183,7 +205,7 @@ impl Record {
         hangup: CancellationToken,
     ) -> Result<AnyReader, Trimmed> {
         let mut state = self.state.lock();
-        if viewer.as_ref().is_some_and(|viewer| state.viewers.superseded.contains(&viewer.id)) {
+        if viewer.as_ref().is_some_and(|viewer| state.viewers.is_superseded(viewer)) {
             return Err(Trimmed::Superseded);
         }
         if after.saturating_add(1) < state.first {
@@ -193,14 +215,13 @@ impl Record {
         let exclusive = viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
         let stay = |seat: &&Seat| seat.reads() && !(exclusive && seat.viewer.is_some());
         if state.readers.values().filter(stay).count() >= self.max_readers
-            || exclusive && state.viewers.superseded.len() >= SUPERSEDED
+            || exclusive && state.viewers.is_full()
         {
             return Err(Trimmed::Full);
         }
         if let Some(viewer) = viewer.as_ref().filter(|viewer| viewer.exclusive) {
-            state.displace(&viewer.id);
+            state.take_over(viewer);
         }
-        let viewer = viewer.map(|viewer| viewer.id);
         let reader = self.sit(&mut state, after, Place { hangup, viewer, waits: false });
         Ok(AnyReader(ReaderKind::Recorded(reader)))
     }
@@ -354,22 +375,6 @@ impl State {
 
     fn readers(&self) -> usize {
         self.readers.values().filter(|seat| seat.reads()).count()
-    }
-
-    /// A viewer takes the place of all others, for ever.
-    fn displace(&mut self, viewer: &str) {
-        let mut displaced: Vec<String> = Vec::new();
-        for seat in self.readers.values_mut() {
-            // The same viewer on a new connection takes over too, but is not displaced by it.
-            if let Some(other) = &seat.viewer {
-                displaced.push(other.clone());
-                seat.superseded = true;
-                seat.close();
-            }
-        }
-        displaced.extend(self.viewers.current.replace(viewer.into()));
-        displaced.retain(|id| *id != viewer);
-        self.viewers.superseded.extend(displaced);
     }
 }
 

@@ -38,12 +38,13 @@ impl Reader {
             self.next += 1;
             seat.read += frame.len() as u64;
             let last = self.next > state.first + state.frames.len() as u64 - 1;
-            let failed = state.ended.as_ref().is_some_and(|ended| ended.end == End::Failed);
+            let failed = state.ended.as_ref().is_some_and(|ended| ended.words);
             let frame = frame.clone();
             return Poll::Ready(if last && failed { Next::LastWords(frame) } else { Next::Frame(frame) });
         }
         match &state.ended {
             Some(Ended { end: End::Done, .. }) => Poll::Ready(Next::Done),
+            Some(ended) if ended.is_lost() => Poll::Ready(Next::ProducerLost),
             Some(Ended { end: End::Failed, .. }) => Poll::Ready(Next::Lost),
             None => {
                 remember(&mut seat.waker, cx);

@@ -25,6 +25,7 @@ impl Writer {
         if state.ended.is_none() {
             self.0.push(&mut state, frames);
             state.wake_readers();
+            self.0.changed_here();
         }
         if state.gone.is_some() { Backlog::Abandoned } else { Backlog::Room }
     }
@@ -39,6 +40,7 @@ impl Writer {
             self.0.push(&mut state, frame);
             state.ended = Some(ended);
             state.wake_readers();
+            self.0.changed_here();
         }
     }
 
@@ -65,8 +67,8 @@ impl Writer {
                     return Poll::Ready(Some(why));
                 }
                 remember(&mut state.writer, cx);
-                until =
-                    state.left.zip(self.0.meta.linger).and_then(|(left, linger)| left.checked_add(linger));
+                let left = state.left.max(state.read_elsewhere.filter(|_| state.left.is_some()));
+                until = left.zip(self.0.meta.linger).and_then(|(left, linger)| left.checked_add(linger));
                 if until.is_some() { Poll::Ready(None) } else { Poll::Pending }
             });
             if let Some(why) = look.await {
@@ -99,6 +101,6 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.end(None, Ended::failed("internal"));
+        self.end(None, Ended::failed("internal", false));
     }
 }

@@ -15,6 +15,8 @@ mod items;
 mod lawful;
 pub(crate) mod pairs;
 mod pieces;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 mod request;
 pub(crate) mod responses;
 pub(crate) mod script;

@@ -1,4 +1,4 @@
-//! A backend's key: named in the configuration, read when the gateway starts, never shown.
+//! A key that is named in the configuration, read when the gateway starts, and never told: the other side of what is.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// `api_key = { env = "NAME" }` or `{ file = "path" }`.
+/// `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {

@@ -1,0 +1,106 @@
+//! A record that is to be made or found, and what came of it.
+
+use std::sync::Arc;
+
+use crate::journal::Writer;
+use crate::journal::record::{Meta, Record};
+
+/// Why a record is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// There is none of this id, or it is somebody else's.
+    Unknown,
+    /// It is not kept any more.
+    Expired,
+    /// It may be on another replica, but the store does not answer.
+    Away,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StoreError {
+    /// It is not there, is too slow, or takes nothing now.
+    #[error("the store does not answer")]
+    Away,
+    /// It has something else in this place.
+    #[error("the store refuses this")]
+    Refused,
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Away => Self::Away,
+            StoreError::Refused => Self::Unknown,
+        }
+    }
+}
+
+/// Who asks for a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker<'a> {
+    /// The owner of a key, or nobody in particular where there are none.
+    Owner(Option<&'a str>),
+    /// Somebody whose address is signed: it opens the record whoever's it is.
+    Signed,
+}
+
+impl Asker<'_> {
+    pub(super) fn may_see(self, owner: Option<&str>) -> bool {
+        match self {
+            Self::Owner(asker) => asker == owner,
+            Self::Signed => true,
+        }
+    }
+}
+
+/// What the key of a request stands for in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) fingerprint: [u8; 32],
+    pub(super) id: String,
+}
+
+/// A record that is to be made.
+#[derive(Debug)]
+pub struct New {
+    pub meta: Meta,
+    /// The key of the request that makes it.
+    pub key: Option<Key>,
+    /// What becomes of it if the conversation is busy.
+    pub busy: Busy,
+}
+
+/// What tells that a request is the same as an earlier one.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub name: String,
+    /// A digest of what was asked: the same key may not stand for two things.
+    pub fingerprint: [u8; 32],
+}
+
+/// What becomes of a new stream in a conversation whose last one still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// It begins, and is told of the other.
+    Begin,
+    /// It does not begin.
+    Yield,
+}
+
+/// What came of a record that was to be made.
+#[derive(Debug)]
+pub enum Created {
+    New {
+        writer: Writer,
+        record: Arc<Record>,
+        /// The one of the same conversation that still runs.
+        before: Option<Arc<Record>>,
+    },
+    /// The conversation has one that still runs.
+    Busy(Arc<Record>),
+    /// An earlier request with the same key and content is answered by this one.
+    Repeats(Arc<Record>),
+    /// An earlier request with the same key had another content.
+    Differs,
+}

@@ -1,0 +1,179 @@
+//! The names under which streams are found: the key of the request that made one, its conversation, the list of its owner.
+
+use std::time::UNIX_EPOCH;
+
+use bytes::{BufMut as _, Bytes};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use redis::RedisResult;
+
+use crate::journal::Key;
+use crate::journal::library::Entry;
+use crate::journal::new::{Claim, StoreError};
+use crate::journal::record::{Ended, Meta, Record, Status};
+use crate::journal::store::look::Question;
+use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, head, millis};
+
+/// How many streams of one owner are listed.
+const LISTED: isize = 1000;
+/// How many of them are looked at at a time.
+const AT_A_TIME: usize = 16;
+
+impl Store {
+    /// Puts a stream on its owner's list.
+    pub(super) async fn enlist(&self, meta: &Meta) -> Result<(), StoreError> {
+        let list = self.0.names.list(meta.owner.as_deref());
+        let created = millis(meta.created.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let mut all = redis::pipe();
+        all.cmd("ZADD").arg(&list).arg(created).arg(&meta.id).ignore();
+        all.cmd("ZREMRANGEBYRANK").arg(&list).arg(0).arg(-LISTED - 1).ignore();
+        all.cmd("PEXPIRE").arg(&list).arg(self.name_ttl()).ignore();
+        let mut connection = self.connection()?;
+        self.within(QUICK, all.query_async(&mut connection)).await
+    }
+
+    /// How long a name stands for a stream: while the stream runs it is renewed.
+    fn name_ttl(&self) -> u64 {
+        self.running_ttl() + millis(REMEMBERED)
+    }
+
+    /// Has a key stand for a stream, if it stands for `known` now; gives what else it stands for.
+    pub(in crate::journal) async fn claim(
+        &self,
+        meta: &Meta,
+        key: &Key,
+        known: Option<&Claim>,
+    ) -> Result<Option<Claim>, StoreError> {
+        let name = self.0.names.key(meta.owner.as_deref(), &key.name);
+        let known = known.map(|known| claim(&known.fingerprint, &known.id)).unwrap_or_default();
+        let found = self.take_name(&name, &known, claim(&key.fingerprint, &meta.id)).await?;
+        Ok(if found == known { None } else { read_claim(&found) })
+    }
+
+    /// Has a conversation stand for a stream, if it stands for `known` now; gives what else it stands for.
+    pub(in crate::journal) async fn converse(
+        &self,
+        meta: &Meta,
+        conversation: &str,
+        known: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        let name = self.0.names.conversation(meta.owner.as_deref(), conversation);
+        let known = known.unwrap_or_default().as_bytes();
+        let found = self.take_name(&name, known, meta.id.clone().into_bytes()).await?;
+        Ok(if found == known { None } else { String::from_utf8(found.to_vec()).ok() })
+    }
+
+    async fn take_name(&self, name: &str, known: &[u8], new: Vec<u8>) -> Result<Bytes, StoreError> {
+        let mut script = self.0.scripts.claim.prepare_invoke();
+        script.key(name).arg(known).arg(new).arg(self.name_ttl());
+        let mut connection = self.connection()?;
+        self.within(QUICK, script.invoke_async(&mut connection)).await
+    }
+
+    /// The id of the newest stream of a conversation.
+    pub(in crate::journal) async fn conversation(
+        &self,
+        owner: Option<&str>,
+        conversation: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let name = self.0.names.conversation(owner, conversation);
+        let mut connection = self.connection()?;
+        self.within(PATIENT, redis::cmd("GET").arg(name).query_async(&mut connection)).await
+    }
+
+    /// Writes the names of a stream anew: the store may have lost them, and a stream that was begun while it was away has none.
+    pub(super) async fn rename(&self, record: &Record) -> Result<(), StoreError> {
+        let meta = record.meta();
+        let mut all = redis::pipe();
+        if let Some(key) = record.copied().and_then(|copied| copied.key.as_ref()) {
+            let name = self.0.names.key(meta.owner.as_deref(), &key.name);
+            let claimed = claim(&key.fingerprint, &meta.id);
+            all.cmd("SET").arg(name).arg(claimed).arg("NX").arg("PX").arg(self.name_ttl()).ignore();
+        }
+        if let Some(conversation) = &meta.conversation {
+            let name = self.0.names.conversation(meta.owner.as_deref(), conversation);
+            all.cmd("SET").arg(name).arg(&meta.id).arg("NX").arg("PX").arg(self.name_ttl()).ignore();
+        }
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection()?;
+        self.within(QUICK, all.query_async(&mut connection)).await
+    }
+
+    /// Has the names of a stream that runs last longer.
+    pub(super) async fn renew_names(&self, record: &Record) {
+        let meta = record.meta();
+        let owner = meta.owner.as_deref();
+        let key = record.copied().and_then(|copied| copied.key.as_ref());
+        let key = key.map(|key| self.0.names.key(owner, &key.name));
+        let conversation = meta.conversation.as_ref().map(|name| self.0.names.conversation(owner, name));
+        let mut all = redis::pipe();
+        for name in key.into_iter().chain(conversation).chain([self.0.names.list(owner)]) {
+            all.cmd("PEXPIRE").arg(name).arg(self.name_ttl()).ignore();
+        }
+        let Ok(mut connection) = self.connection() else { return };
+        let renewed: Result<(), StoreError> = self.within(PATIENT, all.query_async(&mut connection)).await;
+        drop(renewed); // the next time, then
+    }
+
+    /// The streams of an owner, as they stand.
+    pub(in crate::journal) async fn list(&self, owner: Option<&str>) -> Result<Vec<Entry>, StoreError> {
+        let list = self.0.names.list(owner);
+        let mut connection = self.connection()?;
+        let work = async {
+            let ids: RedisResult<Vec<String>> =
+                redis::cmd("ZREVRANGE").arg(&list).arg(0).arg(LISTED - 1).query_async(&mut connection).await;
+            ids
+        };
+        let ids = self.within(PATIENT, work).await?;
+        let looks = stream::iter(ids).map(|id| async move { (self.entry(owner, &id).await, id) });
+        let looks: Vec<_> = looks.buffered(AT_A_TIME).collect().await;
+        let (mut entries, mut over) = (Vec::new(), Vec::new());
+        for (entry, id) in looks {
+            match entry {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) | Err(StoreError::Refused) => over.push(id),
+                Err(StoreError::Away) => return Err(StoreError::Away),
+            }
+        }
+        if !over.is_empty() {
+            let work = redis::cmd("ZREM").arg(&list).arg(over).to_owned();
+            let removed: Result<u64, StoreError> =
+                self.within(PATIENT, work.query_async(&mut connection)).await;
+            drop(removed); // they are looked at once more, then
+        }
+        Ok(entries)
+    }
+
+    /// `None`: it is not there any more.
+    async fn entry(&self, owner: Option<&str>, id: &str) -> Result<Option<Entry>, StoreError> {
+        let question = Question { after: 0, count: 0, reads: false, head: true };
+        let Some(look) = self.look(id, question).await? else { return Ok(None) };
+        let meta = self.seal(id).open(0, &look.head).and_then(head::read);
+        let own = |meta: &Meta| meta.owner.as_deref() == owner && meta.id == id && !look.deleted;
+        let Some(meta) = meta.filter(own) else { return Ok(None) };
+        let lost = (!look.alive && self.0.health.is_settled()).then(Ended::lost);
+        let status = Status {
+            first: look.first,
+            last: look.last,
+            bytes: look.bytes,
+            readers: 0,
+            ended: look.ended.or(lost),
+            tokens: None,
+        };
+        Ok(Some(Entry { meta, status }))
+    }
+}
+
+fn claim(fingerprint: &[u8; 32], id: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.put_slice(fingerprint);
+    out.put_slice(id.as_bytes());
+    out
+}
+
+fn read_claim(stored: &[u8]) -> Option<Claim> {
+    let (fingerprint, id) = stored.split_first_chunk::<32>()?;
+    Some(Claim { fingerprint: *fingerprint, id: String::from_utf8(id.to_vec()).ok()? })
+}

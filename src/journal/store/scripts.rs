@@ -1,0 +1,29 @@
+//! The scripts: each does one thing to one stream, and nothing comes between its parts.
+
+use redis::Script;
+
+pub(super) struct Scripts {
+    pub(super) create: Script,
+    pub(super) append: Script,
+    pub(super) look: Script,
+    pub(super) fence: Script,
+    pub(super) cancel: Script,
+    pub(super) delete: Script,
+    pub(super) view: Script,
+    pub(super) claim: Script,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            create: Script::new(include_str!("lua/create.lua")),
+            append: Script::new(include_str!("lua/append.lua")),
+            look: Script::new(include_str!("lua/look.lua")),
+            fence: Script::new(include_str!("lua/fence.lua")),
+            cancel: Script::new(include_str!("lua/cancel.lua")),
+            delete: Script::new(include_str!("lua/delete.lua")),
+            view: Script::new(include_str!("lua/view.lua")),
+            claim: Script::new(include_str!("lua/claim.lua")),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is written here goes to the store, behind the readers' backs: one task for all streams, which the writers only tell that
+//! there is more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+
+use crate::journal::new::StoreError;
+use crate::journal::record::{Ended, Gone, Record, Stage};
+use crate::journal::shelf::Shelf;
+use crate::journal::store::Store;
+use crate::journal::store::look::Question;
+use crate::journal::store::stream::{Appended, News};
+
+/// The time from one round to the next: what comes meanwhile goes together.
+const ROUND: Duration = Duration::from_millis(50);
+/// How many streams are sent at a time.
+const AT_A_TIME: usize = 64;
+/// How often one stream is tried in one round.
+const TRIES: usize = 64;
+/// How long a store that does not answer is left alone.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long the last frames may take when the gateway ends.
+const FLUSH: Duration = Duration::from_secs(2);
+
+impl Store {
+    pub(super) async fn ship_all(&self, shelf: &Shelf) {
+        let mut renewals = interval(self.0.lease / 3);
+        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = renewals.tick() => {
+                    for record in shelf.all(|record| record.copied().is_some() && record.is_running()) {
+                        record.changed_here();
+                    }
+                }
+                () = self.0.outbox.filled() => {}
+            }
+            if !self.is_up() {
+                sleep(PAUSE).await;
+                continue;
+            }
+            let started = Instant::now();
+            self.ship_round(shelf).await;
+            sleep_until(started + ROUND).await;
+        }
+    }
+
+    /// Sends what is left when the gateway ends.
+    pub(in crate::journal) async fn flush(&self, shelf: &Shelf) {
+        if self.is_up() {
+            drop(timeout(FLUSH, self.ship_round(shelf)).await); // the lease tells the others, then
+        }
+    }
+
+    async fn ship_round(&self, shelf: &Shelf) {
+        stream::iter(self.0.outbox.take())
+            .for_each_concurrent(AT_A_TIME, |record| async move { self.ship(shelf, &record).await })
+            .await;
+    }
+
+    async fn ship(&self, shelf: &Shelf, record: &Arc<Record>) {
+        for _ in 0..TRIES {
+            match self.ship_batch(shelf, record).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(StoreError::Away) => break,
+                Err(StoreError::Refused) => {
+                    if let Some(copied) = record.copied() {
+                        copied.set(Stage::Never);
+                    }
+                    let stream = &record.meta().id;
+                    tracing::warn!(stream, "the store refuses this stream: other replicas cannot read it");
+                    return;
+                }
+            }
+        }
+        record.changed_here(); // later
+    }
+
+    /// Sends one batch. `true`: there is more.
+    async fn ship_batch(&self, shelf: &Shelf, record: &Arc<Record>) -> Result<bool, StoreError> {
+        let Some(copied) = record.copied() else { return Ok(false) };
+        let progress = copied.progress();
+        match progress.stage {
+            Stage::Never => return Ok(false),
+            Stage::Whole => return self.look_after(shelf, record).await,
+            Stage::Unknown => {
+                self.begin(record).await?;
+                self.rename(record).await?;
+                copied.has(Stage::Copying, 0);
+                return Ok(true);
+            }
+            Stage::Copying => {}
+        }
+        let batch = record.batch(progress.last);
+        match self.append(record, &batch).await? {
+            Appended::Kept(news) => {
+                let whole = batch.ended.is_some();
+                copied.has(if whole { Stage::Whole } else { Stage::Copying }, news.last);
+                if batch.frames.is_empty() {
+                    self.renew_names(record).await;
+                }
+                self.heed(record, news).await;
+                return Ok(batch.more);
+            }
+            Appended::Behind(last) => {
+                copied.has(Stage::Copying, last);
+                return Ok(true);
+            }
+            // The store has lost it. What the others have fenced is remembered for longer than this.
+            Appended::Missing if progress.at.elapsed() < self.0.retention.max(Duration::from_mins(10)) => {
+                copied.set(Stage::Unknown);
+                return Ok(true);
+            }
+            Appended::Missing => copied.set(Stage::Never),
+            Appended::Deleted => {
+                copied.set(Stage::Never);
+                record.cancel(Gone::Cancelled);
+                shelf.delete(record);
+            }
+            Appended::Fenced => {
+                copied.set(Stage::Never);
+                let stream = &record.meta().id;
+                tracing::warn!(stream, "other replicas took this one for dead: the stream ends here too");
+                record.end_with(Ended::lost());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Somebody else may have thrown away a stream that has ended, or the store may have lost it. `true`: it must be sent anew.
+    async fn look_after(&self, shelf: &Shelf, record: &Arc<Record>) -> Result<bool, StoreError> {
+        let question = Question { after: 0, count: 0, reads: false, head: false };
+        match self.look(&record.meta().id, question).await? {
+            Some(look) if look.deleted => shelf.delete(record),
+            Some(look) => {
+                if let Some((viewer, turn)) = look.viewer {
+                    self.supersede(&record.meta().id, record.taken_over(&viewer, turn)).await;
+                }
+            }
+            None => {
+                if let Some(copied) = record.copied() {
+                    copied.set(Stage::Unknown);
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Does what the others have asked for.
+    async fn heed(&self, record: &Arc<Record>, news: News) {
+        if let Some(gone) = news.gone {
+            record.cancel(gone);
+        }
+        if news.is_read {
+            record.is_read_elsewhere(Instant::now() + self.0.lease);
+        }
+        if let Some((viewer, turn)) = news.viewer {
+            self.supersede(&record.meta().id, record.taken_over(&viewer, turn)).await;
+        }
+    }
+}

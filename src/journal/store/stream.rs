@@ -1,0 +1,203 @@
+//! What is done to one stream in the store.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::journal::new::StoreError;
+use crate::journal::record::{Batch, Ended, Gone, Record, Viewer};
+use crate::journal::store::names::StreamKeys;
+use crate::journal::store::seal::Seal;
+use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, head, millis};
+use crate::journal::{End, Trimmed};
+
+/// What came of an append.
+#[derive(Debug)]
+pub(super) enum Appended {
+    Kept(News),
+    /// The store knows nothing of the stream.
+    Missing,
+    /// It has been thrown away.
+    Deleted,
+    /// The others took this writer for dead.
+    Fenced,
+    /// The store has less than was thought: up to this frame.
+    Behind(u64),
+}
+
+/// What a writer is told with every append.
+#[derive(Debug)]
+pub(super) struct News {
+    /// The last frame that the store has.
+    pub(super) last: u64,
+    pub(super) gone: Option<Gone>,
+    /// The viewer that has taken everybody's place, and in which turn.
+    pub(super) viewer: Option<(String, u64)>,
+    /// Somebody reads it on another replica.
+    pub(super) is_read: bool,
+}
+
+impl Store {
+    pub(super) fn seal(&self, id: &str) -> Seal {
+        Seal::new(self.0.seal.as_ref(), id)
+    }
+
+    /// Begins a stream. Does nothing if it has begun.
+    pub(in crate::journal) async fn begin(&self, record: &Record) -> Result<(), StoreError> {
+        let meta = record.meta();
+        let keys = StreamKeys::new(&meta.id);
+        let head = self.seal(&meta.id).close(0, &head::write(meta)).ok_or(StoreError::Refused)?;
+        let mut script = self.0.scripts.create.prepare_invoke();
+        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease);
+        script.arg(&self.0.replica).arg(self.0.names.owner(meta.owner.as_deref()));
+        script.arg(millis(self.0.lease)).arg(self.running_ttl()).arg(head);
+        let mut connection = self.connection()?;
+        self.within(QUICK, async {
+            let _: u8 = script.invoke_async(&mut connection).await?;
+            Ok(())
+        })
+        .await?;
+        self.enlist(meta).await
+    }
+
+    pub(super) async fn append(&self, record: &Record, batch: &Batch) -> Result<Appended, StoreError> {
+        let meta = record.meta();
+        let keys = StreamKeys::new(&meta.id);
+        let seal = self.seal(&meta.id);
+        let (end, reason) = match &batch.ended {
+            None => ("", ""),
+            Some(ended) => (word(ended), ended.reason.as_deref().unwrap_or_default()),
+        };
+        let running = self.running_ttl();
+        let ttl = |more: Duration| if end.is_empty() { running } else { millis(meta.retention + more) };
+        let mut script = self.0.scripts.append.prepare_invoke();
+        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease).key(keys.readers);
+        script.arg(&self.0.replica).arg(batch.from).arg(batch.first).arg(record.status().bytes);
+        script.arg(millis(self.0.lease)).arg(ttl(REMEMBERED)).arg(ttl(Duration::ZERO));
+        script.arg(end).arg(reason).arg(keys.channel);
+        for (number, frame) in (batch.from..).zip(&batch.frames) {
+            script.arg(seal.close(number, frame).ok_or(StoreError::Refused)?);
+        }
+        let mut connection = self.connection()?;
+        let reply: Vec<Bytes> = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
+        appended(&reply).ok_or(StoreError::Refused)
+    }
+
+    /// Ends a stream whose writer has let its lease run out. While the store was away nobody could renew one: then the writer
+    /// is given the time to do so.
+    pub(super) async fn fence(&self, id: &str) -> Result<(), StoreError> {
+        if !self.0.health.is_settled() {
+            return Err(StoreError::Away);
+        }
+        let keys = StreamKeys::new(id);
+        let mut script = self.0.scripts.fence.prepare_invoke();
+        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease);
+        script.arg(self.running_ttl() + millis(REMEMBERED)).arg(self.running_ttl()).arg(keys.channel);
+        let mut connection = self.connection()?;
+        let fenced: u8 = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
+        if fenced == 1 {
+            tracing::warn!(stream = id, "its replica is gone: the stream has ended");
+        }
+        Ok(())
+    }
+
+    /// Asks the replica that writes a stream to stop.
+    pub(in crate::journal) async fn cancel(&self, id: &str, why: Gone) -> Result<(), StoreError> {
+        let mut script = self.0.scripts.cancel.prepare_invoke();
+        script.key(StreamKeys::new(id).meta).arg(why.word()).arg(id);
+        let mut connection = self.connection()?;
+        let _: u8 = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
+        Ok(())
+    }
+
+    /// Throws a stream away.
+    pub(in crate::journal) async fn delete(&self, id: &str) -> Result<(), StoreError> {
+        let keys = StreamKeys::new(id);
+        let mut script = self.0.scripts.delete.prepare_invoke();
+        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease);
+        script.arg(millis(REMEMBERED)).arg(keys.channel).arg(id);
+        let mut connection = self.connection()?;
+        let _: u8 = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
+        Ok(())
+    }
+
+    /// Asks all replicas whether a viewer may read, and tells them of one that takes everybody's place.
+    pub(in crate::journal) async fn admit(&self, id: &str, viewer: &mut Viewer) -> Result<(), Trimmed> {
+        let keys = StreamKeys::new(id);
+        let mut script = self.0.scripts.view.prepare_invoke();
+        script.key(keys.meta).key(keys.viewers);
+        script
+            .arg(&viewer.id)
+            .arg(u8::from(viewer.exclusive))
+            .arg(self.running_ttl())
+            .arg(keys.channel)
+            .arg(id);
+        // Without the store it is between the viewers of this replica.
+        let Ok(mut connection) = self.connection() else { return Ok(()) };
+        let told: Result<(String, u64), _> = self.within(QUICK, script.invoke_async(&mut connection)).await;
+        match told {
+            Ok((word, _)) if word == "superseded" => Err(Trimmed::Superseded),
+            Ok((_, turn)) => {
+                viewer.turn = turn;
+                Ok(())
+            }
+            Err(StoreError::Away | StoreError::Refused) => Ok(()),
+        }
+    }
+
+    /// Viewers that lost their place here may not come back on another replica either.
+    pub(super) async fn supersede(&self, id: &str, viewers: Vec<String>) {
+        let Ok(mut connection) = self.connection() else { return };
+        if viewers.is_empty() {
+            return;
+        }
+        let key = StreamKeys::new(id).viewers;
+        let mut both = redis::pipe();
+        both.cmd("SADD").arg(&key).arg(viewers).ignore();
+        both.cmd("PEXPIRE").arg(&key).arg(self.running_ttl()).ignore();
+        let told: Result<(), StoreError> = self.within(PATIENT, both.query_async(&mut connection)).await;
+        drop(told); // they are superseded here in any case
+    }
+}
+
+/// How an end is written.
+fn word(ended: &Ended) -> &'static str {
+    match ended.end {
+        End::Done => "done",
+        End::Failed if ended.words => "failed",
+        End::Failed if ended.is_lost() => "lost",
+        End::Failed => "broken",
+    }
+}
+
+/// How an end is read.
+pub(super) fn ended(word: &[u8], reason: &[u8]) -> Option<Ended> {
+    let reason = String::from_utf8_lossy(reason).into_owned();
+    match word {
+        b"" => None,
+        b"done" => Some(Ended::done()),
+        b"failed" => Some(Ended::failed(reason, true)),
+        b"lost" => Some(Ended::lost()),
+        _ => Some(Ended::failed(reason, false)),
+    }
+}
+
+fn appended(reply: &[Bytes]) -> Option<Appended> {
+    let number = |at: usize| std::str::from_utf8(reply.get(at)?).ok()?.parse::<u64>().ok();
+    Some(match reply.first()?.as_ref() {
+        b"kept" => {
+            let viewer = String::from_utf8(reply.get(4)?.to_vec()).ok().filter(|viewer| !viewer.is_empty());
+            Appended::Kept(News {
+                last: number(1)?,
+                gone: Gone::of_word(reply.get(2)?),
+                viewer: viewer.zip(number(3)),
+                is_read: number(5)? == 1,
+            })
+        }
+        b"missing" => Appended::Missing,
+        b"deleted" => Appended::Deleted,
+        b"fenced" => Appended::Fenced,
+        b"behind" => Appended::Behind(number(1)?),
+        _ => return None,
+    })
+}
