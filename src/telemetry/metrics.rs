@@ -36,7 +36,8 @@ struct Families {
     attempts: Family<AttemptLabels, Counter>,
     bytes_in: Counter,
     bytes_out: Counter,
-    store_up: Gauge,
+    /// Without a sample where there is no store.
+    store_up: Family<(), Gauge>,
     store_errors: Counter,
 }
 
@@ -93,7 +94,7 @@ impl Metrics {
             bytes_in: counter("in"),
             bytes_out: counter("out"),
             bytes: bytes.clone(),
-            store_up: Gauge::default(),
+            store_up: Family::default(),
             store_errors: Counter::default(),
         };
         families.register();
@@ -166,7 +167,7 @@ impl Metrics {
 
     /// Does the store that replicas share answer?
     pub fn store_up(&self, up: bool) {
-        self.0.store_up.set(up.into());
+        self.0.store_up.get_or_create(&()).set(up.into());
     }
 
     /// The store did not do what it was asked, or holds what nobody can read.

@@ -22,6 +22,10 @@ impl Record {
             self.total.fetch_sub(freed, Ordering::Relaxed);
         }
         let known = usize::try_from((last + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+        // What comes at once after an outage is no reader's fault: they are behind, and catch up.
+        for seat in state.readers.values_mut() {
+            seat.caught_up = false;
+        }
         self.push(&mut state, frames.into_iter().skip(known));
         state.wake_readers();
     }

@@ -49,7 +49,7 @@ impl Store {
         let keys = StreamKeys::new(id);
         let mut script = self.0.scripts.look.prepare_invoke();
         script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease).key(keys.readers);
-        let mark = if question.reads { millis(self.0.lease) } else { 0 };
+        let mark = if question.reads { millis(self.0.lease / 4) } else { 0 };
         script.arg(question.after).arg(question.count).arg(mark).arg(u8::from(question.head));
         let mut connection = self.connection()?;
         let reply: Vec<Bytes> = self.within(PATIENT, script.invoke_async(&mut connection)).await?;

@@ -52,6 +52,14 @@ impl Store {
 
     /// Sends what is left when the gateway ends.
     pub(in crate::journal) async fn flush(&self, shelf: &Shelf) {
+        // What was on its way when the gateway ended is sent again.
+        let unsent = |record: &Record| {
+            let stage = record.copied().map(|copied| copied.progress().stage);
+            matches!(stage, Some(Stage::Unknown | Stage::Copying))
+        };
+        for record in shelf.all(unsent) {
+            record.changed_here();
+        }
         if self.is_up() {
             drop(timeout(FLUSH, self.ship_round(shelf)).await); // the lease tells the others, then
         }
@@ -159,7 +167,8 @@ impl Store {
             record.cancel(gone);
         }
         if news.is_read {
-            record.is_read_elsewhere(Instant::now() + self.0.lease);
+            // Until the renewal after the next.
+            record.is_read_elsewhere(Instant::now() + self.0.lease * 2 / 3);
         }
         if let Some((viewer, turn)) = news.viewer {
             self.supersede(&record.meta().id, record.taken_over(&viewer, turn)).await;

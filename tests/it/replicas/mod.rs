@@ -4,6 +4,7 @@ mod fenced;
 mod outage;
 mod sealed;
 mod shared;
+mod storm;
 
 use serde_json::json;
 

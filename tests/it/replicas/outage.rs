@@ -50,8 +50,11 @@ async fn a_gateway_starts_without_redis_and_its_streams_are_local() {
     gateway.metric_reaches("streamgate_store_up", &[], 1.0).await;
     let other = replica(&redis.url()).backend("one", "openai", &upstream.url()).start().await;
     let id = begun.id.clone();
-    until("the other replica to read it", async || other.send(&look(&id)).await.status == 200).await;
-    assert!(other.send(&look(&id)).await.json().await["text"].as_str().unwrap().contains("word2"));
+    until("the other replica to read it", async || {
+        let mut answer = other.send(&look(&id)).await;
+        answer.status == 200 && answer.json().await["text"].as_str().unwrap().contains("word2")
+    })
+    .await;
     let again = gateway.send(&look(&id)).await;
     assert_eq!(again.header("stream-durability"), None);
     ends(begun).await;
