@@ -86,7 +86,7 @@ pub(super) async fn follow(
     };
     let mut response = stream(framing, StreamBody::new(reader, access, manner));
     if after > 0 {
-        let cursor = Cursor { stream: record.meta().id.clone(), number: after.min(status.last) };
+        let cursor = Cursor { stream: record.meta().id.clone(), number: record.resumes_after(after) };
         set(&mut response, &STREAM_RESUMED_AFTER, &cursor);
     }
     Ok(response)

@@ -100,6 +100,11 @@ impl Look {
         }
     }
 
+    /// Is it one of those, and told to come back? An error status would end it for ever.
+    fn must_wait(&self, refusal: &Refusal) -> bool {
+        self.comes_back() && refusal.failure.status() == 503
+    }
+
     /// Is it a browser that comes back by itself until it is told 204? It asks for nothing but events.
     fn comes_back(&self) -> bool {
         self.wants == Wants::Events && self.method == Method::GET
@@ -119,13 +124,11 @@ pub(super) async fn one(
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = match find(parts, &visitor, id).await {
-        // An error status would end it for ever.
-        Err(refusal) if look.comes_back() && refusal.failure.status() == 503 => {
-            return Ok(retry_later(spread(RETRY_LATER)));
-        }
-        found => found?,
-    };
+    let found = find(parts, &visitor, id).await;
+    if found.as_ref().is_err_and(|refusal| look.must_wait(refusal)) {
+        return Ok(retry_later(spread(RETRY_LATER)));
+    }
+    let (record, label) = found?;
     if look.method == Method::DELETE {
         return cancel(parts, &record, &label).await;
     }
@@ -139,7 +142,11 @@ pub(super) async fn of_conversation(
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let (record, label) = newest(parts, name, &look, &visitor).await?;
+    let found = newest(parts, name, &look, &visitor).await;
+    if found.as_ref().is_err_and(|refusal| look.must_wait(refusal)) {
+        return Ok(retry_later(spread(RETRY_LATER)));
+    }
+    let (record, label) = found?;
     read(parts, &record, &label, look, visitor).await
 }
 

@@ -234,6 +234,27 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "redis")]
+    fn a_store_needs_an_address_and_a_key_of_the_right_length_and_tells_neither() {
+        let lines = problems("[journal]\nstore = \"redis\"\n");
+        assert_eq!(lines[0], "f:1: `store = \"redis\"` needs a `url`");
+        for url in ["http://:canary@127.0.0.1", "redis://:canary@ho st", "canary"] {
+            let lines = problems(&format!("[journal]\nstore = \"redis\"\nurl = \"{url}\"\n")).join(" ");
+            assert!(
+                lines.starts_with("f:3: the `url` of the store is not one") && !lines.contains("canary"),
+                "{lines}"
+            );
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "canary").unwrap();
+        let lines = problems(&format!("[journal]\nseal_key = {{ file = {:?} }}\n", file.path()));
+        assert_eq!(lines[0], "f:2: the `seal_key` is not 64 hexadecimal digits");
+        let right = "[journal]\nstore = \"redis\"\nurl = \"rediss://:canary@localhost:6379/1\"\n";
+        let config = Config::parse(right, Overrides::default()).unwrap();
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
     fn a_public_address_needs_keys() {
         let text = "[server]\nlisten = \"0.0.0.0:8080\"\n";
         assert!(problems(text)[0].contains("without API keys"));

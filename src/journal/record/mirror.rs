@@ -61,3 +61,96 @@ impl Record {
         self.state.lock().left.is_some_and(|left| left.elapsed() >= time)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll, Waker};
+    use std::time::SystemTime;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::journal::record::Meta;
+    use crate::journal::shelf::Limits;
+    use crate::journal::{Next, Reader};
+
+    fn mirror(total: &Arc<AtomicUsize>) -> Arc<Record> {
+        let meta = Meta {
+            id: "abc".into(),
+            owner: None,
+            conversation: None,
+            created: SystemTime::UNIX_EPOCH,
+            linger: None,
+            retention: Duration::ZERO,
+            label: Bytes::new(),
+        };
+        let limits = Limits { stream_bytes: 1 << 20, readers: 9 };
+        Arc::new(Record::new(meta, limits, Arc::clone(total), Role::mirror()))
+    }
+
+    fn frames(words: &[&'static str]) -> Vec<Bytes> {
+        words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect()
+    }
+
+    fn next(reader: &mut Reader) -> Option<Next> {
+        match reader.poll_next(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => Some(next),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_that_come_twice_are_taken_once() {
+        let total = Arc::default();
+        let mirror = mirror(&total);
+        let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
+        mirror.fill(1, frames(&["a", "b"]));
+        mirror.fill(1, frames(&["a", "b", "c"]));
+        mirror.fill(2, frames(&["b"]));
+        mirror.end_with(Ended::done());
+        let read: Vec<_> =
+            std::iter::from_fn(|| next(&mut reader).filter(|next| *next != Next::Done)).collect();
+        assert_eq!(read, ["a", "b", "c"].map(|word| Next::Frame(Bytes::from(word))));
+        assert_eq!(total.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_has_seen_more_than_the_mirror_waits_for_what_it_has_not_seen() {
+        let mirror = mirror(&Arc::default());
+        mirror.fill(1, frames(&["a"]));
+        let mut reader = mirror.read(2, None, CancellationToken::new()).unwrap();
+        let mut liar = mirror.read(u64::MAX, None, CancellationToken::new()).unwrap();
+        mirror.fill(2, frames(&["b"]));
+        assert_eq!(next(&mut reader), None);
+        assert_eq!(next(&mut liar), Some(Next::Frame(Bytes::from("b"))));
+        mirror.fill(3, frames(&["c"]));
+        assert_eq!((next(&mut reader), reader.position()), (Some(Next::Frame(Bytes::from("c"))), 3));
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_never_read_over() {
+        let total = Arc::default();
+        let mirror = mirror(&total);
+        let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
+        mirror.fill(1, frames(&["a"]));
+        mirror.fill(5, frames(&["e"]));
+        assert_eq!(next(&mut reader), Some(Next::Lost));
+        assert!(mirror.read(3, None, CancellationToken::new()).is_err());
+        let mut later = mirror.read(4, None, CancellationToken::new()).unwrap();
+        assert_eq!((next(&mut later), later.position()), (Some(Next::Frame(Bytes::from("e"))), 5));
+        assert_eq!(total.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_frame_of_a_lost_stream_is_not_its_last_word() {
+        let mirror = mirror(&Arc::default());
+        mirror.fill(1, frames(&["a"]));
+        mirror.end_with(Ended::lost());
+        mirror.end_with(Ended::done());
+        let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
+        assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("a"))));
+        assert_eq!(next(&mut reader), Some(Next::ProducerLost));
+    }
+}

@@ -117,6 +117,8 @@ const BEHIND: u64 = 256 << 10;
 const STANDS: Duration = Duration::from_secs(3);
 /// What a record costs beside its bytes, more or less.
 const OVERHEAD: usize = 1024;
+/// How many frames a writer may be ahead of its mirrors.
+const AHEAD: u64 = 10_000;
 
 impl Record {
     pub(super) fn new(meta: Meta, limits: Limits, total: Arc<AtomicUsize>, role: Role) -> Self {
@@ -227,7 +229,7 @@ impl Record {
     }
 
     fn sit(self: &Arc<Self>, state: &mut State, after: u64, place: Place) -> Reader {
-        let next = after.min(state.last()) + 1;
+        let next = self.place(state, after) + 1;
         let unread = state.frames.iter().skip(index(next, state.first)).map(|frame| frame.len() as u64);
         let read = state.appended - unread.sum::<u64>();
         let number = state.next_seat;
@@ -238,6 +240,19 @@ impl Record {
             Seat { waker: None, hangup, viewer, superseded: false, slow: false, waits, read, stands: None };
         state.readers.insert(number, seat);
         Reader { record: Arc::clone(self), seat: number, next }
+    }
+
+    /// The last frame that a reader has seen who says that it was `after`. A mirror may be behind its readers, who come from the
+    /// replica that writes: they wait, for what they have seen they are not shown again. Everybody else is not believed more
+    /// than there is.
+    fn place(&self, state: &State, after: u64) -> u64 {
+        let ahead = if self.is_mirror() && state.ended.is_none() { AHEAD } else { 0 };
+        if after > state.last() + ahead { state.last() } else { after }
+    }
+
+    /// Where a replay begins for a reader who has seen frame `after`.
+    pub fn resumes_after(&self, after: u64) -> u64 {
+        self.place(&self.state.lock(), after)
     }
 
     /// Somebody looked at the stream without reading it along: it is not abandoned yet.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
-use redis::RedisResult;
+use redis::{RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -48,6 +48,8 @@ impl Wakes {
 
 /// How long a store that hangs up is left alone.
 const PAUSE: Duration = Duration::from_millis(300);
+/// After how much silence the connection is tried.
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl Store {
     pub(super) async fn listen(&self, shelf: &Shelf) {
@@ -66,17 +68,17 @@ impl Store {
         let Ok(connection) = timeout(PATIENT, self.0.client.get_async_pubsub()).await else { return Ok(()) };
         let (mut sink, mut messages) = connection?.split();
         let home = replica(&self.0.replica);
-        sink.subscribe(&home).await?;
+        in_time(sink.subscribe(&home)).await?;
         let mut heard: HashSet<String> = HashSet::new();
         loop {
             let mirrors = shelf.all(Record::is_mirror);
             let wanted: HashSet<String> = mirrors.iter().map(|mirror| mirror.meta().id.clone()).collect();
             for id in wanted.difference(&heard) {
-                sink.subscribe(StreamKeys::new(id).channel).await?;
+                in_time(sink.subscribe(StreamKeys::new(id).channel)).await?;
                 self.0.wakes.wake(id); // for what came before
             }
             for id in heard.difference(&wanted) {
-                sink.unsubscribe(StreamKeys::new(id).channel).await?;
+                in_time(sink.unsubscribe(StreamKeys::new(id).channel)).await?;
             }
             heard = wanted;
             loop {
@@ -84,6 +86,11 @@ impl Store {
                     biased;
                     message = messages.next() => message,
                     () = self.0.mirrors.notified() => break,
+                    () = sleep(SILENCE) => {
+                        // A connection that is dead and does not say so is as silent as one with nothing to tell.
+                        in_time(sink.ping::<Value>()).await?;
+                        continue;
+                    }
                 };
                 let Some(message) = message else { return Ok(()) };
                 if let Some(id) = stream_of(message.get_channel_name()) {
@@ -96,4 +103,10 @@ impl Store {
             }
         }
     }
+}
+
+/// What the store does not answer in time it will not answer any more: the connection is given up.
+async fn in_time<T>(work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    timeout(PATIENT, work).await.map_err(late)?
 }

@@ -113,6 +113,22 @@ async fn requests_with_one_key_that_race_on_two_replicas_generate_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_cut_off_goes_on_at_another_replica() {
+    let mut pair = Pair::start().await;
+    let mut begun = pair.begun().await;
+    let cursor = id(&begun.first).unwrap();
+    drop(begun.answer);
+    say(&mut begun.call, "Elbe").await;
+    let mut answer = pair.b.send(&said("c").header("last-event-id", &cursor)).await;
+    assert_eq!(answer.header("stream-id"), Some(begun.id.as_str()));
+    let event = answer.next_event().await;
+    assert!(event.data.contains("Elbe") && id(&event).unwrap().ends_with(".2"), "{event:?}");
+    begun.call.done().await;
+    assert_eq!(answer.events().await.1, Ending::Clean);
+    assert_eq!(pair.upstream.calls_seen(), 1);
+}
+
+#[tokio::test]
 async fn streams_are_listed_and_deleted_from_every_replica() {
     let mut pair = Pair::start().await;
     let begun = pair.begun().await;
