@@ -84,21 +84,20 @@ impl Store {
     /// Writes the names of a stream anew: the store may have lost them, and a stream that was begun while it was away has none.
     pub(super) async fn rename(&self, record: &Record) -> Result<(), StoreError> {
         let meta = record.meta();
-        let mut all = redis::pipe();
         if let Some(key) = record.copied().and_then(|copied| copied.key.as_ref()) {
-            let name = self.0.names.key(meta.owner.as_deref(), &key.name);
-            let claimed = claim(&key.fingerprint, &meta.id);
-            all.cmd("SET").arg(name).arg(claimed).arg("NX").arg("PX").arg(self.name_ttl()).ignore();
+            self.claim(meta, key, None).await?;
         }
-        if let Some(conversation) = &meta.conversation {
-            let name = self.0.names.conversation(meta.owner.as_deref(), conversation);
-            all.cmd("SET").arg(name).arg(&meta.id).arg("NX").arg("PX").arg(self.name_ttl()).ignore();
+        let Some(conversation) = &meta.conversation else { return Ok(()) };
+        let Some(other) = self.converse(meta, conversation, None).await? else { return Ok(()) };
+        let entry = match self.entry(meta.owner.as_deref(), &other).await {
+            Err(StoreError::Refused) => None, // it is no stream
+            entry => entry?,
+        };
+        // The newest of a conversation is the one that its name stands for.
+        if other != meta.id && entry.is_none_or(|entry| entry.meta.created <= meta.created) {
+            self.converse(meta, conversation, Some(&other)).await?;
         }
-        if all.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.connection()?;
-        self.within(QUICK, all.query_async(&mut connection)).await
+        Ok(())
     }
 
     /// Has the names of a stream that runs last longer.

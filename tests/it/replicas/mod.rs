@@ -2,6 +2,7 @@
 
 mod fenced;
 mod outage;
+mod partition;
 mod sealed;
 mod shared;
 mod storm;

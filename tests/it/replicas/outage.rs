@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::support::redis::{Redis, url};
-use super::super::support::{Ending, Upstream, until};
+use super::super::support::{Ending, Request, Upstream, until};
 use super::{Begun, Pair, begin, look, read, replica, say};
 
 /// Nothing that a reader sees may take longer while Redis is in trouble.
@@ -132,6 +132,24 @@ async fn a_full_redis_makes_streams_local_until_it_has_room() {
     until("it to be readable elsewhere", async || b.send(&look(&id)).await.status == 200).await;
     ends(begun).await;
     ends(fresh).await;
+}
+
+#[tokio::test]
+async fn a_turn_of_a_conversation_that_was_taken_in_an_outage_is_its_newest_afterwards() {
+    let mut pair = Pair::start().await;
+    let old = pair.begun().await;
+    pair.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    pair.a.logged("the store does not answer").await;
+    let new = begin(&pair.a, &mut pair.upstream, "c").await;
+    assert_ne!(old.id, new.id);
+    pair.redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    for gateway in [&pair.a, &pair.b] {
+        until("the newest turn to be known", async || {
+            let newest = Request::get("/v1/conversations/c/stream");
+            gateway.send(&newest).await.header("stream-id") == Some(new.id.as_str())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
