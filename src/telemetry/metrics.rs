@@ -37,7 +37,7 @@ struct Families {
     bytes_in: Counter,
     bytes_out: Counter,
     /// Without a sample where there is no store.
-    store_up: Family<(), Gauge>,
+    store_up: Family<StoreLabels, Gauge>,
     store_errors: Counter,
 }
 
@@ -66,6 +66,11 @@ struct DirectionLabels {
 struct AttemptLabels {
     backend: String,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StoreLabels {
+    store: &'static str,
 }
 
 impl Metrics {
@@ -167,7 +172,7 @@ impl Metrics {
 
     /// Does the store that replicas share answer?
     pub fn store_up(&self, up: bool) {
-        self.0.store_up.get_or_create(&()).set(up.into());
+        self.0.store_up.get_or_create(&StoreLabels { store: "redis" }).set(up.into());
     }
 
     /// The store did not do what it was asked, or holds what nobody can read.

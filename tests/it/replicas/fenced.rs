@@ -74,7 +74,7 @@ async fn a_replica_that_pauses_for_less_than_its_lease_goes_on() {
     pair.a.signal("CONT");
     say(&mut begun.call, "Elbe").await;
     assert!(elsewhere.next_event().await.data.contains("Elbe"));
-    begun.call.finish().await;
+    super::over(begun.call).await;
     assert_eq!(elsewhere.events().await.1, Ending::Clean);
 }
 

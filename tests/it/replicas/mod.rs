@@ -82,6 +82,12 @@ async fn say(call: &mut Call, text: &str) {
     call.sse(&super::support::openai::text(text)).await;
 }
 
+/// The backend's answer comes to its end.
+async fn over(mut call: Call) {
+    call.sse(&super::support::openai::finish("stop")).await;
+    call.done().await;
+}
+
 fn read(id: &str) -> Request {
     Request::get(&format!("/v1/streams/{id}")).header("accept", "text/event-stream")
 }

@@ -22,7 +22,7 @@ async fn flows(begun: &mut Begun, words: usize) {
 }
 
 async fn ends(mut begun: Begun) {
-    begun.call.finish().await;
+    super::over(begun.call).await;
     assert_eq!(begun.answer.events().await.1, Ending::Clean);
 }
 
@@ -34,7 +34,7 @@ async fn a_gateway_starts_without_redis_and_its_streams_are_local() {
     let mut begun = begin(&gateway, &mut upstream, "c").await;
     assert_eq!(begun.answer.header("stream-durability"), Some("local"));
     flows(&mut begun, 3).await;
-    assert!(gateway.metrics().await.contains("streamgate_store_up 0"));
+    assert!(gateway.metrics().await.contains("streamgate_store_up{store=\"redis\"} 0"));
     gateway.logged("the store does not answer").await;
     // What it cannot know it does not deny.
     let unknown = "abcdefghijklmnopqrstuvwxyz";
@@ -203,6 +203,6 @@ async fn what_somebody_else_wrote_in_our_place_harms_nobody() {
     pair.redis.ask(&["HSET", &format!("sg:{{{strange}}}:meta"), "owner", "x", "last", "many"]);
     assert_eq!(pair.b.send(&look(strange)).await.status, 404);
     pair.b.metric_reaches("streamgate_store_errors_total", &[], 1.0).await;
-    begun.call.finish().await;
+    super::over(begun.call).await;
     assert_eq!(elsewhere.events().await.1, Ending::Clean);
 }

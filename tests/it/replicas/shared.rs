@@ -20,7 +20,7 @@ async fn a_stream_begun_on_one_replica_is_read_on_another_with_the_same_ids_and_
         own.push(begun.answer.next_event().await);
         theirs.push(elsewhere.next_event().await);
     }
-    begun.call.finish().await;
+    super::over(begun.call).await;
     let (rest, ending) = begun.answer.events().await;
     let (their_rest, their_ending) = elsewhere.events().await;
     assert_eq!((ending, their_ending), (Ending::Clean, Ending::Clean));
@@ -88,7 +88,7 @@ async fn a_repeated_request_generates_once_whichever_replica_it_reaches() {
     let mut first = asked.answer().await;
     let mut second = pair.b.send(&keyed()).await;
     assert_eq!(first.header("stream-id"), second.header("stream-id"));
-    call.finish().await;
+    super::over(call).await;
     let ((one, _), (two, _)) = (first.events().await, second.events().await);
     assert_eq!(one.len(), two.len());
     let mut other = chat();
@@ -108,7 +108,7 @@ async fn requests_with_one_key_that_race_on_two_replicas_generate_once() {
     say(&mut call, "Rhine").await;
     let (one, two) = (one.answer().await, two.answer().await);
     assert_eq!(one.header("stream-id"), two.header("stream-id"));
-    call.finish().await;
+    super::over(call).await;
     assert_eq!(pair.upstream.calls_seen(), 1);
 }
 
@@ -123,7 +123,7 @@ async fn a_request_that_was_cut_off_goes_on_at_another_replica() {
     assert_eq!(answer.header("stream-id"), Some(begun.id.as_str()));
     let event = answer.next_event().await;
     assert!(event.data.contains("Elbe") && id(&event).unwrap().ends_with(".2"), "{event:?}");
-    begun.call.done().await;
+    super::over(begun.call).await;
     assert_eq!(answer.events().await.1, Ending::Clean);
     assert_eq!(pair.upstream.calls_seen(), 1);
 }
@@ -135,7 +135,7 @@ async fn streams_are_listed_and_deleted_from_every_replica() {
     let list = pair.b.get("/v1/streams").await.json().await;
     assert_eq!(list["data"][0]["id"], begun.id.as_str());
     assert_eq!(list["data"][0]["state"], "running");
-    begun.call.finish().await;
+    super::over(begun.call).await;
     let (gateway, id) = (&pair.b, &begun.id);
     until("the other replica to know that it is done", async || {
         gateway.send(&look(id)).await.json().await["state"] == "done"
