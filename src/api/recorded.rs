@@ -205,9 +205,16 @@ async fn join(
 /// A whole answer, once it is there.
 pub(super) async fn whole_of(record: &Arc<Record>) -> Result<Response<Body>, Refusal> {
     record.ended().await;
-    let failed = || Refusal::new(Code::UpstreamError, "the request that this one repeats has failed");
-    let done = record.status().ended.is_some_and(|ended| ended.end == journal::End::Done);
-    let body = record.first_frame().filter(|_| done).ok_or_else(failed)?;
+    let ended = record.status().ended;
+    let done = ended.as_ref().is_some_and(|ended| ended.end == journal::End::Done);
+    let body = record.first_frame().filter(|_| done).ok_or_else(|| {
+        let code = match ended.and_then(|ended| ended.reason) {
+            Some("cancelled") => Code::Cancelled,
+            Some("superseded") => Code::Superseded,
+            _ => Code::UpstreamError,
+        };
+        Refusal::new(code, "the request that this one repeats has failed")
+    })?;
     Ok(downstream::json(StatusCode::OK, body))
 }
 

@@ -31,7 +31,8 @@ pub(super) struct Limits {
 #[derive(Debug, Default)]
 struct Places {
     records: HashMap<String, Place>,
-    conversations: HashMap<Named, String>,
+    /// The streams of a conversation that may still run, and its newest, which is the last.
+    conversations: HashMap<Named, Vec<String>>,
     keys: HashMap<Named, Claimed>,
     /// Records have gone whose names are still there.
     untidy: bool,
@@ -112,8 +113,13 @@ impl Shelf {
             }
         }
         let conversation = meta.conversation.as_ref().map(named);
-        let before = conversation.as_ref().and_then(|name| places.conversations.get(name));
-        let before = before.and_then(|id| places.kept(id)).filter(|record| record.goes_on());
+        let its = conversation.as_ref().and_then(|name| places.conversations.get(name));
+        let running: Vec<Arc<Record>> = its
+            .into_iter()
+            .flatten()
+            .filter_map(|id| places.kept(id).filter(|record| record.goes_on()))
+            .collect();
+        let before = running.last().map(Arc::clone);
         if let (Some(before), Busy::Yield) = (&before, busy) {
             return Created::Busy(Arc::clone(before));
         }
@@ -151,7 +157,8 @@ impl Shelf {
     /// The id of the newest record of a conversation.
     pub(super) fn conversation(&self, owner: Option<&str>, name: &str) -> Result<String, OpenError> {
         let named = (owner.map(String::from), String::from(name));
-        self.places.lock().conversations.get(&named).cloned().ok_or(OpenError::Unknown)
+        let places = self.places.lock();
+        places.conversations.get(&named).and_then(|ids| ids.last().cloned()).ok_or(OpenError::Unknown)
     }
 
     /// The records for which `is` holds.
@@ -261,7 +268,11 @@ impl Places {
             self.keys.insert(named(name), Claimed { fingerprint, id: meta.id.clone() });
         }
         if let Some(conversation) = meta.conversation.clone() {
-            self.conversations.insert(named(conversation), meta.id.clone());
+            let name = named(conversation);
+            let ids = self.conversations.remove(&name).unwrap_or_default();
+            let runs = |id: &String| self.kept(id).is_some_and(|record| record.goes_on());
+            let ids = ids.into_iter().filter(runs).chain([meta.id.clone()]).collect();
+            self.conversations.insert(name, ids);
         }
         self.records.insert(meta.id.clone(), Place::Kept(Arc::clone(record)));
     }
@@ -292,7 +303,10 @@ impl Places {
         }
         let records = &self.records;
         let kept = |id: &String| matches!(records.get(id), Some(Place::Kept(_)));
-        self.conversations.retain(|_, id| kept(id));
+        self.conversations.retain(|_, ids| {
+            ids.retain(kept);
+            !ids.is_empty()
+        });
         self.keys.retain(|_, claimed| kept(&claimed.id));
     }
 }

@@ -80,6 +80,15 @@ async fn one_that_waits_can_be_cancelled_and_never_reaches_a_backend() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_busy_although_the_one_that_waited_was_cancelled() {
+    let (gateway, _upstream, first, _call) = named("openai", &["commit_after = \"100ms\""], &[]).await;
+    let waiting = gateway.send(&second("enqueue")).await;
+    gateway.send(&Request::new("DELETE", &format!("/v1/streams/{}", stream_id(&waiting)))).await;
+    let refused = gateway.send(&second("reject")).await;
+    assert_eq!((refused.status, refused.header("location")), (409, first.header("location")));
+}
+
+#[tokio::test]
 async fn an_interrupt_ends_what_runs_and_what_waits() {
     let (gateway, mut upstream, _first, mut call) = named("openai", &["commit_after = \"100ms\""], &[]).await;
     let mut waiting = gateway.send(&second("enqueue")).await;
@@ -111,6 +120,20 @@ async fn whole_answers_follow_the_same_policies() {
     upstream.call().await.answer(200, &openai::whole("Main")).await;
     assert_eq!(queued.answer().await.status, 200);
     assert_eq!(upstream.calls_seen(), 3);
+}
+
+#[tokio::test]
+async fn who_is_attached_to_a_whole_answer_that_is_superseded_is_told_so() {
+    let whole = |policy: &str| {
+        with(Request::post(CHAT, &prompt("m", false)), &[(TALK, "t"), ("x-on-conflict", policy)])
+    };
+    let (gateway, mut upstream) = gateway("openai", &[], &[]).await;
+    let (_first, mut call) = ask(&gateway, &mut upstream, &whole("interrupt")).await;
+    let attached = gateway.ask(&whole("attach")).await;
+    call.stays(Duration::from_millis(200)).await; // it is at the gateway by then
+    let (_second, _other) = ask(&gateway, &mut upstream, &whole("interrupt")).await;
+    let mut told = attached.answer().await;
+    assert_eq!((told.status, &told.json().await["error"]["code"]), (409, &"superseded".into()));
 }
 
 #[tokio::test]

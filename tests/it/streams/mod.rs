@@ -5,6 +5,7 @@ mod asynchronous;
 mod cancelling;
 mod conflicts;
 mod continuing;
+mod crowds;
 mod cuts;
 mod follow;
 mod ids;
