@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::api::label::Label;
 use crate::journal::Record;
@@ -15,8 +17,10 @@ use crate::wire::{Answer, Decode as _, Decoder, Flow, Frame, Splitter};
 #[derive(Default)]
 pub struct Transcripts(Mutex<HashMap<String, Transcript>>);
 
-/// How many of them are remembered. The others are read anew.
-const REMEMBERED: usize = 32;
+/// How many of them are remembered, how large, and for how long after somebody asked. The others are read anew.
+const REMEMBERED: usize = 16;
+const REMEMBERED_BYTES: usize = 4 << 20;
+const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 
 /// An answer as far as it was read.
 struct Transcript {
@@ -26,6 +30,7 @@ struct Transcript {
     /// The number of the last frame that was read.
     last: u64,
     over: bool,
+    asked: Instant,
 }
 
 impl Transcripts {
@@ -40,7 +45,9 @@ impl Transcripts {
             transcript.end();
         }
         let shown = show(&transcript.answer);
-        if runs {
+        if runs && transcript.answer.size <= REMEMBERED_BYTES {
+            transcript.asked = Instant::now();
+            known.retain(|_, other| other.asked.elapsed() < REMEMBERED_FOR);
             if known.len() >= REMEMBERED {
                 known.clear(); // whoever still polls has it read once more
             }
@@ -64,6 +71,7 @@ impl Transcript {
             answer: Answer::default(),
             last: 0,
             over: false,
+            asked: Instant::now(),
         }
     }
 
