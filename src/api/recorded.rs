@@ -208,7 +208,7 @@ pub(super) async fn whole_of(record: &Arc<Record>) -> Result<Response<Body>, Ref
     let ended = record.status().ended;
     let done = ended.as_ref().is_some_and(|ended| ended.end == journal::End::Done);
     let body = record.first_frame().filter(|_| done).ok_or_else(|| {
-        let code = match ended.and_then(|ended| ended.reason) {
+        let code = match ended.and_then(|ended| ended.reason).as_deref() {
             Some("cancelled") => Code::Cancelled,
             Some("superseded") => Code::Superseded,
             _ => Code::UpstreamError,
