@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneService;
 
-use crate::api::{Api, Bounds, Parts, Serving, Transcripts};
+use crate::api::{Api, Bounds, Channels, Parts, Serving, Transcripts};
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
@@ -28,7 +28,7 @@ use crate::edge::{
 };
 use crate::journal::Journal;
 use crate::server::{Server, Shutdown, Tasks, bind};
-use crate::telemetry::{self, Metrics, random_id};
+use crate::telemetry::{self, Board, Metrics, random_id};
 use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
 
 /// Why a gateway does not start.
@@ -62,6 +62,8 @@ struct Shared {
     keys: Keys,
     limits: Limits,
     journal: Journal,
+    channels: Channels,
+    board: Board,
     signer: Signer,
     connections: Arc<AtomicUsize>,
 }
@@ -94,6 +96,8 @@ impl App {
             keys: Keys::new(&config.keys),
             limits: Limits::new(config.server.max_streams),
             journal: Journal::new(&config.journal, metrics, secret.clone().into()),
+            channels: Channels::default(),
+            board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
         };
@@ -142,10 +146,10 @@ impl App {
             tokio::select! {
                 () = admin => {}
                 () = probe => {}
-                () = sweep(&shared.journal) => {}
+                () = sweep(&shared.journal, &shared.channels) => {}
                 () = shared.journal.run() => {}
                 () = follow_secret(&shared) => {}
-                () = signals.end(&shared.shutdown, config.server.drain, &running) => {}
+                () = signals.end(&shared, config.server.drain, &running) => {}
             }
             // The workers have ended, and with them their streams: the other replicas are told how.
             shared.journal.flush().await;
@@ -172,9 +176,10 @@ async fn follow_secret(shared: &Shared) {
 }
 
 /// Throws away what is over its time, for as long as the gateway runs.
-async fn sweep(journal: &Journal) {
+async fn sweep(journal: &Journal, channels: &Channels) {
     loop {
         sleep(Duration::from_secs(1)).await;
+        channels.sweep(journal).await;
         journal.sweep();
     }
 }
@@ -182,7 +187,9 @@ async fn sweep(journal: &Journal) {
 /// Says once which backends are not there. They may come later.
 async fn probe(pool: &Pool) {
     for backend in pool.backends() {
-        if !backend.answers().await {
+        let answers = backend.answers().await;
+        pool.board().backend(&backend.name, answers);
+        if !answers {
             tracing::info!(
                 backend = backend.name,
                 "is not there yet; it will be asked again with every request"
@@ -205,10 +212,12 @@ impl Signals {
     }
 
     /// Waits for the first signal, then for the workers, at most until the time to drain is over or the second signal.
-    async fn end(&mut self, shutdown: &Shutdown, drain: Duration, running: &TaskTracker) {
+    async fn end(&mut self, shared: &Shared, drain: Duration, running: &TaskTracker) {
+        let shutdown = &shared.shutdown;
         self.next().await;
         tracing::info!(limit = %humantime::format_duration(drain), "draining");
         shutdown.drain();
+        shared.channels.end_all().await; // they have no end of their own
         tokio::select! {
             biased;
             () = running.wait() => return,
@@ -262,7 +271,7 @@ impl Worker {
                 Ok(Arc::new(Backend::new(backend, client)))
             };
             let backends = config.backends.iter().map(client).collect::<Result<_, ClientError>>()?;
-            Pool::new(backends, shared.metrics.clone())
+            Pool::new(backends, shared.metrics.clone(), shared.board.clone())
         };
         let parts = Arc::new(Parts {
             catalog: Catalog::new(pool.clone()),
@@ -278,6 +287,7 @@ impl Worker {
             shutdown: shared.shutdown.clone(),
             metrics: shared.metrics.clone(),
             journal: shared.journal.clone(),
+            channels: shared.channels.clone(),
             signer: shared.signer.clone(),
             keep_alive: config.stream.keep_alive,
             transcripts: Transcripts::default(),

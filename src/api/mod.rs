@@ -1,14 +1,17 @@
 //! What the endpoints do.
 
 mod body;
+mod channels;
 mod count;
 mod cursor;
+mod events;
 mod forward;
 mod generate;
 mod health;
 mod label;
 mod models;
 mod plan;
+mod publish;
 mod reading;
 mod recorded;
 mod responses;
@@ -36,6 +39,7 @@ use crate::server::{Shutdown, Tasks};
 use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
 
+pub use channels::Channels;
 pub use serving::{ReasoningField, RouteConfig, Serving, StreamConfig, Target};
 pub use transcript::Transcripts;
 
@@ -50,6 +54,7 @@ pub struct Parts {
     pub shutdown: Shutdown,
     pub metrics: Metrics,
     pub journal: Journal,
+    pub channels: Channels,
     pub signer: Signer,
     /// How long a reader of a record may see nothing.
     pub keep_alive: Duration,
@@ -127,6 +132,13 @@ impl Service<Admitted> for Api {
             Endpoint::Tags => Box::pin(async move { Ok(models::tags(&parts).await) }),
             Endpoint::Running => Box::pin(async move { Ok(models::running(&parts).await) }),
             Endpoint::Version => Box::pin(async move { Ok(models::version(&parts).await) }),
+            Endpoint::Channel(name) => {
+                Box::pin(async move { publish::channel(&parts, &name, traced.request, visitor).await })
+            }
+            Endpoint::SignChannel(name) => {
+                Box::pin(async move { publish::sign(&parts, &name, &visitor).await })
+            }
+            Endpoint::Events => Box::pin(async move { events::events(&parts, traced, &caller) }),
             Endpoint::Root => Box::pin(async { Ok(health::root()) }),
             Endpoint::Healthz => Box::pin(async { Ok(health::healthz()) }),
             Endpoint::Readyz => Box::pin(async move { health::readyz(&parts.shutdown) }),

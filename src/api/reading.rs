@@ -87,7 +87,7 @@ pub(super) async fn follow(
     let mut response = stream(framing, StreamBody::new(reader, access, manner));
     if after > 0 {
         let cursor = Cursor { stream: record.meta().id.clone(), number: record.resumes_after(after) };
-        set(&mut response, &STREAM_RESUMED_AFTER, &cursor);
+        resumed_after(&mut response, &cursor);
     }
     Ok(response)
 }
@@ -98,9 +98,10 @@ pub(super) fn lost(client: &Client) -> Bytes {
     failed(client.dialect, &client.identity, client.style, &failure)
 }
 
-fn set(response: &mut Response<Body>, name: &HeaderName, cursor: &Cursor) {
+/// Says where a replay begins.
+pub(super) fn resumed_after(response: &mut Response<Body>, cursor: &Cursor) {
     if let Ok(value) = HeaderValue::try_from(cursor.to_string()) {
-        response.headers_mut().insert(name, value);
+        response.headers_mut().insert(STREAM_RESUMED_AFTER, value);
     }
 }
 

@@ -20,8 +20,10 @@ use crate::wire::{Answer, AnswerBlock, Code, Framing, Text};
 
 /// The longest poll.
 const MAX_WAIT: Duration = Duration::from_mins(1);
-/// How long an `EventSource` waits before it comes back, in milliseconds, where there is no room for it now.
-const RETRY_LATER: std::ops::Range<u64> = 3000..9000;
+/// How long an `EventSource` waits before it comes back to a channel, in milliseconds: a crowd spread out.
+pub(super) const RETRY: std::ops::Range<u64> = 500..1500;
+/// The same where there is no room for it now.
+pub(super) const RETRY_LATER: std::ops::Range<u64> = 3000..9000;
 
 /// What a request for a stream says.
 #[derive(Debug)]
@@ -258,7 +260,7 @@ async fn read(
 }
 
 /// A time within a range, another for everyone: a crowd that was cut off together shall not come back together.
-fn spread(range: std::ops::Range<u64>) -> u32 {
+pub(super) fn spread(range: std::ops::Range<u64>) -> u32 {
     let random = getrandom::u32().unwrap_or_default();
     let width = range.end - range.start;
     u32::try_from(range.start + u64::from(random) % width).unwrap_or_default()

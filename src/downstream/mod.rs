@@ -5,8 +5,10 @@ mod body;
 mod head;
 mod numbering;
 mod stream;
+mod websocket;
 
 pub use body::Body;
 pub use head::{json, retry_later, stream};
 pub use numbering::Numbering;
 pub use stream::{Manner, StreamBody};
+pub use websocket::{NoHandshake, handshake, tell};

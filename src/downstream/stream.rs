@@ -56,6 +56,8 @@ pub struct StreamBody {
 enum State {
     /// A keep-alive goes out with the head, for there is no content yet.
     Early,
+    /// This goes out with the head.
+    Greeting(Bytes),
     Running,
     /// The last words of a failed answer are on their way.
     Failing(Arc<Mutex<Written>>),
@@ -107,6 +109,13 @@ impl StreamBody {
             armed: false,
             state,
         }
+    }
+
+    /// Begins with something that is no part of what is read.
+    #[must_use]
+    pub fn greeting(mut self, greeting: Bytes) -> Self {
+        self.state = State::Greeting(greeting);
+        self
     }
 
     /// The frame that was read last, as the client is to see it.
@@ -219,6 +228,11 @@ impl Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &self.state {
+            State::Greeting(greeting) => {
+                let greeting = greeting.clone();
+                self.state = State::Running;
+                self.write(greeting)
+            }
             State::Early => {
                 self.state = State::Running;
                 self.write_filler()

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tower::{Layer, Service};
 
+use crate::edge::route::percent_decode;
 use crate::edge::{Endpoint, Grant, Known, Refusal, Routed, Signer};
 use crate::wire::Code;
 
@@ -39,8 +40,11 @@ pub enum Scope {
     Inference,
     /// List models.
     Models,
+    /// Publish on channels.
+    Publish,
 }
 
+/// What a key may do that does not say what: everything that changes nothing.
 fn every_scope() -> Vec<Scope> {
     vec![Scope::Inference, Scope::Models]
 }
@@ -101,8 +105,8 @@ impl Caller {
         Some((owner.max_streams?, &owner.streams))
     }
 
-    fn may(&self, scope: Scope) -> bool {
-        self.owner.as_ref().is_none_or(|owner| owner.scopes.contains(&scope))
+    fn may(&self, scopes: &[Scope]) -> bool {
+        self.owner.as_ref().is_none_or(|owner| scopes.iter().any(|scope| owner.scopes.contains(scope)))
     }
 }
 
@@ -122,11 +126,15 @@ impl Keys {
     }
 
     /// The same answer for a key that is missing, unknown or of another shape.
-    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+    fn caller(&self, headers: &HeaderMap, endpoint: &Endpoint) -> Option<Caller> {
         if self.0.is_empty() {
             return Some(Caller::anyone());
         }
-        let key = key(headers)?;
+        let key = match key(headers) {
+            Some(key) => key.to_vec(),
+            None if *endpoint == Endpoint::Events => key_of_protocol(headers)?,
+            None => return None,
+        };
         let digest: [u8; 32] = Sha256::digest(key).into();
         self.0.get(&digest).cloned()
     }
@@ -142,8 +150,19 @@ fn key(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| headers.get(X_API_KEY).map(HeaderValue::as_bytes))
 }
 
-/// What an endpoint asks of a key; `None`: open to all.
-fn scope(endpoint: &Endpoint) -> Option<Scope> {
+/// What a page puts before its key where it asks for a WebSocket: a browser lets it say nothing else than protocols.
+pub const KEY_PROTOCOL: &str = "streamgate.key.";
+
+/// The key among the protocols of a WebSocket, percent-encoded as far as it must be.
+fn key_of_protocol(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut offered = offered.flat_map(|value| value.split(','));
+    let key = offered.find_map(|protocol| protocol.trim().strip_prefix(KEY_PROTOCOL))?;
+    Some(percent_decode(key).into_bytes())
+}
+
+/// What an endpoint asks of a key: one of these. None at all: open to everybody.
+fn scopes(endpoint: &Endpoint, method: &Method) -> &'static [Scope] {
     match endpoint {
         Endpoint::Generate(_)
         | Endpoint::CountTokens
@@ -154,9 +173,12 @@ fn scope(endpoint: &Endpoint) -> Option<Scope> {
         | Endpoint::SignStream(_)
         | Endpoint::Conversation { .. }
         | Endpoint::Response(_)
-        | Endpoint::CancelResponse(_) => Some(Scope::Inference),
-        Endpoint::Models | Endpoint::Model(_) | Endpoint::Tags | Endpoint::Running => Some(Scope::Models),
-        Endpoint::Version | Endpoint::Root | Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics => None,
+        | Endpoint::CancelResponse(_) => &[Scope::Inference],
+        Endpoint::Models | Endpoint::Model(_) | Endpoint::Tags | Endpoint::Running => &[Scope::Models],
+        Endpoint::Channel(_) if matches!(*method, Method::POST | Method::DELETE) => &[Scope::Publish],
+        Endpoint::Channel(_) | Endpoint::SignChannel(_) => &[Scope::Inference, Scope::Publish],
+        Endpoint::Events => &[Scope::Inference, Scope::Models],
+        Endpoint::Version | Endpoint::Root | Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics => &[],
     }
 }
 
@@ -185,13 +207,15 @@ impl<S> Layer<S> for AuthLayer {
 
 impl<S> Auth<S> {
     fn check(&self, routed: &Routed) -> Result<Caller, Refusal> {
-        let Some(scope) = scope(&routed.endpoint) else {
+        let request = &routed.traced.request;
+        let scopes = scopes(&routed.endpoint, request.method());
+        if scopes.is_empty() {
             return Ok(Caller::anyone());
-        };
+        }
         if self.is_signed(routed) {
             return Ok(Caller { owner: None, signed: true });
         }
-        let caller = self.keys.caller(routed.traced.request.headers()).ok_or_else(|| {
+        let caller = self.keys.caller(request.headers(), &routed.endpoint).ok_or_else(|| {
             Refusal::new(
                 Code::Unauthorized,
                 "a valid API key is needed: `Authorization: Bearer` or `x-api-key`",
@@ -201,7 +225,7 @@ impl<S> Auth<S> {
         if let Some(name) = caller.name() {
             routed.traced.access.caller(name);
         }
-        if !caller.may(scope) {
+        if !caller.may(scopes) {
             return Err(Refusal::new(Code::Forbidden, "this API key may not do that"));
         }
         Ok(caller)
@@ -211,11 +235,17 @@ impl<S> Auth<S> {
 impl<S> Auth<S> {
     fn is_signed(&self, routed: &Routed) -> bool {
         let request = &routed.traced.request;
+        let query = request.uri().query().unwrap_or_default();
         let (stream, grant) = match &routed.endpoint {
-            Endpoint::Stream(id) if matches!(*request.method(), Method::GET | Method::HEAD) => {
-                (id, Grant::Read)
+            // The address names the record behind the channel, so that it does not open the next one of that name.
+            Endpoint::Channel(_) if matches!(*request.method(), Method::GET | Method::HEAD) => {
+                let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
+                (id.unwrap_or_default(), Grant::Read)
             }
-            Endpoint::Stream(id) | Endpoint::CancelStream(id) => (id, Grant::Cancel),
+            Endpoint::Stream(id) if matches!(*request.method(), Method::GET | Method::HEAD) => {
+                (id.as_str(), Grant::Read)
+            }
+            Endpoint::Stream(id) | Endpoint::CancelStream(id) => (id.as_str(), Grant::Cancel),
             Endpoint::Generate(_)
             | Endpoint::CountTokens
             | Endpoint::Forward(_)
@@ -230,11 +260,14 @@ impl<S> Auth<S> {
             | Endpoint::Conversation { .. }
             | Endpoint::Response(_)
             | Endpoint::CancelResponse(_)
+            | Endpoint::Channel(_)
+            | Endpoint::SignChannel(_)
+            | Endpoint::Events
             | Endpoint::Healthz
             | Endpoint::Readyz
             | Endpoint::Metrics => return false,
         };
-        request.uri().query().is_some_and(|query| self.signer.allows(query, stream, grant))
+        self.signer.allows(query, stream, grant)
     }
 }
 
@@ -267,7 +300,7 @@ mod tests {
     fn caller(name: &'static str, value: &'static str) -> Option<Caller> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        keys().caller(&headers)
+        keys().caller(&headers, &Endpoint::Models)
     }
 
     #[test]
@@ -277,6 +310,6 @@ mod tests {
         assert_eq!(caller("x-api-key", "secret").unwrap().name(), Some("alice"));
         assert!(caller("x-api-key", "Secret").is_none());
         assert!(caller("authorization", "Basic secret").is_none());
-        assert!(keys().caller(&HeaderMap::new()).is_none());
+        assert!(keys().caller(&HeaderMap::new(), &Endpoint::Models).is_none());
     }
 }

@@ -50,6 +50,12 @@ pub enum Endpoint {
     Response(String),
     /// `POST /v1/responses/{id}/cancel`.
     CancelResponse(String),
+    /// `GET|HEAD|POST|DELETE /v1/channels/{id}`.
+    Channel(String),
+    /// `POST /v1/channels/{id}/token`.
+    SignChannel(String),
+    /// `GET /events`.
+    Events,
     Healthz,
     Readyz,
     /// On the admin listener only.
@@ -144,6 +150,7 @@ struct Entry {
 const POST: &[Method] = &[Method::POST];
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 
 impl Routes {
     /// What clients see.
@@ -162,6 +169,9 @@ impl Routes {
             forward(Forwarded::Embed),
             forward(Forwarded::OldEmbeddings),
             forward(Forwarded::Show),
+            ("/v1/channels/{id}", ALL, Endpoint::Channel(String::new())),
+            ("/v1/channels/{id}/token", POST, Endpoint::SignChannel(String::new())),
+            ("/events", GET, Endpoint::Events),
             ("/v1/models", GET, Endpoint::Models),
             ("/v1/models/{*id}", GET, Endpoint::Model(String::new())),
             ("/api/tags", GET, Endpoint::Tags),
@@ -219,6 +229,8 @@ impl Routes {
             | Endpoint::Stream(name)
             | Endpoint::CancelStream(name)
             | Endpoint::SignStream(name)
+            | Endpoint::Channel(name)
+            | Endpoint::SignChannel(name)
             | Endpoint::Conversation { id: name, .. }
             | Endpoint::Response(name)
             | Endpoint::CancelResponse(name),
@@ -237,7 +249,7 @@ fn shown(path: &str) -> String {
 }
 
 /// Clients encode the `/` and `:` of a model's name (RFC 3986 section 2.1); what is no escape stays as it is.
-fn percent_decode(text: &str) -> String {
+pub(super) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {

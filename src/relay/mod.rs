@@ -79,6 +79,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     let Job { pool, plan, client, limits, writer, after, opened, access, drained } = job;
     let _live = access.metrics().stream();
     access.asks(true);
+    access.begins(pool.board(), &client.identity.id);
     let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), drained };
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
     let asking = async {

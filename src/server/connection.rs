@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::server::Held;
 use crate::server::phase::{Expired, Phase};
 use crate::server::shutdown::Shutdown;
 use crate::server::socket::Socket;
@@ -41,7 +42,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Serves one connection to its end.
-pub(super) async fn run<S, B>(stream: TcpStream, service: S, terms: Terms)
+pub(super) async fn run<S, B>((stream, held): (TcpStream, Held), service: S, terms: Terms)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -49,7 +50,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let phase = Phase::new();
-    let (socket, watch) = Socket::new(stream, phase.clone());
+    let (socket, watch) = Socket::new(stream, phase.clone(), held);
     let hangup = CancellationToken::new();
     let answer = {
         let phase = phase.clone();
@@ -65,7 +66,8 @@ where
         .header_read_timeout(None) // hyper's would count the time between two requests too
         .max_buf_size(terms.max_header_bytes)
         .writev(true) // frames are written where they lie; the last words of a stream rely on it
-        .serve_connection(TokioIo::new(socket), answer);
+        .serve_connection(TokioIo::new(socket), answer)
+        .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
@@ -86,11 +88,14 @@ where
 
 /// Lets a connection end behind the answer it is at. Not before the head of that answer is out: hyper would write `Connection:
 /// close` into it, and behind that Node's clients take a cut for an end.
-async fn drain<I, B, S>(mut connection: Pin<&mut http1::Connection<I, S>>, phase: &Phase) -> hyper::Result<()>
+async fn drain<I, B, S>(
+    mut connection: Pin<&mut http1::UpgradeableConnection<I, S>>,
+    phase: &Phase,
+) -> hyper::Result<()>
 where
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

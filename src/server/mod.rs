@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use tower::Service;
 
 use crate::server::connection::Terms;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Live, Metrics};
 
 pub use connection::Hangup;
 pub use listen::bind;
@@ -89,7 +89,15 @@ pub struct Server {
     pub max_header_bytes: usize,
 }
 
+/// What makes a connection count, for the limit and for the metrics, while it lives.
+#[derive(Debug)]
+struct Held {
+    _counted: Counted,
+    _live: Live,
+}
+
 /// A connection that counts while it lives.
+#[derive(Debug)]
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
@@ -148,16 +156,13 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let held = (counted, self.metrics.connection());
+        let held = Held { _counted: counted, _live: self.metrics.connection() };
         let terms = Terms {
             shutdown: self.shutdown.clone(),
             header_timeout: self.header_timeout,
             max_header_bytes: self.max_header_bytes,
         };
-        self.tasks.spawn(async move {
-            let _held = held;
-            connection::run(stream, service, terms).await;
-        });
+        self.tasks.spawn(connection::run((stream, held), service, terms));
     }
 }
 

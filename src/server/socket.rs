@@ -12,6 +12,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::server::Held;
 use crate::server::phase::Phase;
 
 /// What hyper reads and writes.
@@ -19,6 +20,8 @@ use crate::server::phase::Phase;
 pub(super) struct Socket {
     shared: Arc<Shared>,
     phase: Phase,
+    /// A WebSocket outlives the HTTP that was spoken before it, and counts for as long.
+    _held: Held,
 }
 
 /// What looks on.
@@ -33,10 +36,10 @@ struct Shared {
 }
 
 impl Socket {
-    /// `phase` is told when bytes come.
-    pub(super) fn new(stream: TcpStream, phase: Phase) -> (Self, Watch) {
+    /// `phase` is told when bytes come; `held` is kept while the socket is.
+    pub(super) fn new(stream: TcpStream, phase: Phase, held: Held) -> (Self, Watch) {
         let shared = Arc::new(Shared { stream, looked: AtomicBool::new(false) });
-        (Self { shared: Arc::clone(&shared), phase }, Watch(shared))
+        (Self { shared: Arc::clone(&shared), phase, _held: held }, Watch(shared))
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::telemetry::Metrics;
+use crate::telemetry::board::{Board, Live, Stream};
 
 /// A handle on the record of one request.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ struct Record {
     recorded: Option<String>,
     /// Was a model asked, and for a stream?
     asks: Option<bool>,
+    /// Its place on the board.
+    live: Option<Live>,
     end: Option<End>,
 }
 
@@ -121,7 +124,12 @@ impl Access {
     /// The first content of the answer came.
     pub fn first_content(&self) {
         let elapsed = self.0.started.elapsed();
-        self.0.record.lock().first_content = Some(elapsed);
+        let mut record = self.0.record.lock();
+        record.first_content = Some(elapsed);
+        if let Some(live) = &record.live {
+            live.first_token(record.backend.as_deref(), elapsed);
+        }
+        drop(record);
         self.0.metrics.first_token(elapsed);
     }
 
@@ -140,6 +148,18 @@ impl Access {
         self.0.record.lock().recorded = Some(id.into());
     }
 
+    /// The stream called `id` begins, for those who watch the board.
+    pub fn begins(&self, board: &Board, id: &str) {
+        let mut record = self.0.record.lock();
+        record.live = Some(board.stream(Stream {
+            id: id.to_owned(),
+            request_id: self.0.request_id.clone(),
+            owner: record.caller.clone(),
+            path: self.0.path.clone(),
+            model: record.model.clone(),
+        }));
+    }
+
     /// So many events were read of the backend.
     pub fn events(&self, events: u64) {
         self.0.record.lock().events = events;
@@ -147,14 +167,17 @@ impl Access {
 
     /// The answer is over. The first call counts; without any, the client left first.
     pub fn ended(&self, end: End) {
-        self.0.record.lock().end(end, &self.0.metrics);
+        self.0.record.lock().end(end, &self.0.metrics, self.0.started);
     }
 }
 
 impl Record {
-    fn end(&mut self, end: End, metrics: &Metrics) {
+    fn end(&mut self, end: End, metrics: &Metrics, started: Instant) {
         if self.end.is_none() {
             self.end = Some(end);
+            if let Some(mut live) = self.live.take() {
+                live.ended(end.reason(), started.elapsed());
+            }
             if self.asks == Some(true) {
                 metrics.stream_ended(end.reason());
             }
@@ -173,7 +196,7 @@ impl Drop for Shared {
             self.metrics.request(self.door, record.status);
         }
         if record.asks.is_some() {
-            record.end(End::ClientGone, &self.metrics);
+            record.end(End::ClientGone, &self.metrics, self.started);
         }
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(

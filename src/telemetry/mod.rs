@@ -1,13 +1,16 @@
-//! What the gateway tells about itself: typed metrics, one access line per request, and the log; and what it must never tell.
+//! What the gateway tells about itself: typed metrics, one access line per request, the log, and the board of what goes on; and
+//! what it must never tell.
 
 mod access;
+mod board;
 mod id;
 mod log;
 mod metrics;
 mod secret;
 
 pub use access::{Access, End};
+pub use board::{Board, Download, Interest, Listener};
 pub use id::random_id;
 pub use log::{Config, Format, start};
-pub use metrics::Metrics;
+pub use metrics::{Live, Metrics};
 pub use secret::{Secret, Source as SecretSource};

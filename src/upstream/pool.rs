@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use crate::telemetry::{Access, Metrics};
+use crate::telemetry::{Access, Board, Metrics};
 use crate::upstream::attempt::{self, Attempted, Opened};
 use crate::upstream::backend::Backend;
 use crate::upstream::plan::Plan;
@@ -15,11 +15,12 @@ use crate::wire::Code;
 pub struct Pool {
     backends: Arc<[Arc<Backend>]>,
     metrics: Metrics,
+    board: Board,
 }
 
 impl Pool {
-    pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics) -> Self {
-        Self { backends: backends.into(), metrics }
+    pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics, board: Board) -> Self {
+        Self { backends: backends.into(), metrics, board }
     }
 
     pub fn backends(&self) -> &[Arc<Backend>] {
@@ -28,6 +29,10 @@ impl Pool {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
@@ -65,11 +70,15 @@ impl Pool {
         let attempted = match result {
             Ok(answer) => {
                 self.metrics.attempt(backend, "ok");
+                self.board.backend(backend, true);
                 return Some(Ok(answer));
             }
             Err(attempted) => attempted,
         };
         self.metrics.attempt(backend, attempted.failure.code.name());
+        if attempted.failure.code == Code::UpstreamUnreachable {
+            self.board.backend(backend, false);
+        }
         tracing::debug!(backend, code = attempted.failure.code.name(), "attempt failed");
         if !attempted.retryable {
             return Some(Err(attempted));

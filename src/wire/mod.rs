@@ -30,6 +30,7 @@ mod ndjson;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
+mod published;
 mod request;
 mod retreat;
 mod seal;
@@ -53,6 +54,7 @@ pub use json::Text;
 pub use media::{Document, Image};
 pub use names::Names;
 pub use openai_responses::Echo;
+pub use published::Published;
 pub use request::{
     Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,
     Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,

@@ -7,6 +7,8 @@ mod backpressure;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod coding;
@@ -18,6 +20,8 @@ mod drain;
 mod edge;
 #[cfg(test)]
 mod ends;
+#[cfg(test)]
+mod events;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
@@ -63,3 +67,5 @@ mod timers;
 mod told;
 #[cfg(test)]
 mod translate;
+#[cfg(test)]
+mod websocket;
