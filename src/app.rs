@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneService;
 
-use crate::api::{Api, Bounds, Channels, Parts, Serving, Transcripts};
+use crate::api::{Api, Bounds, Channels, Parts, Pulls, Serving, Transcripts};
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
@@ -63,6 +63,7 @@ struct Shared {
     limits: Limits,
     journal: Journal,
     channels: Channels,
+    pulls: Pulls,
     board: Board,
     signer: Signer,
     connections: Arc<AtomicUsize>,
@@ -97,6 +98,7 @@ impl App {
             limits: Limits::new(config.server.max_streams),
             journal: Journal::new(&config.journal, metrics, secret.clone().into()),
             channels: Channels::default(),
+            pulls: Pulls::default(),
             board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
@@ -288,6 +290,7 @@ impl Worker {
             metrics: shared.metrics.clone(),
             journal: shared.journal.clone(),
             channels: shared.channels.clone(),
+            pulls: shared.pulls.clone(),
             signer: shared.signer.clone(),
             keep_alive: config.stream.keep_alive,
             transcripts: Transcripts::default(),

@@ -91,7 +91,7 @@ impl Channels {
         let standing = Arc::clone(self.0.lock().entry(named).or_insert_with(|| Arc::clone(&new)));
         if !Arc::ptr_eq(&standing, &new) {
             new.end().await; // somebody else was faster
-            drop(journal.delete(&new.record).await); // nobody knows its id
+            journal.delete(&new.record).await.unwrap_or_default(); // nobody knows its id
         }
         Ok(standing)
     }

@@ -105,15 +105,7 @@ fn upgrade(parts: &Parts, request: Request<Incoming>, listener: Listener, access
 fn follow(parts: &Parts, listener: Listener, access: Access) -> Response<Body> {
     let (writer, reader) = journal::open(READER_BYTES);
     parts.tasks.spawn(pump(listener, writer, parts.shutdown.clone()));
-    let manner = Manner {
-        filler: b": keep-alive\n",
-        keep_alive: parts.keep_alive,
-        early: false,
-        numbering: None,
-        superseded: Bytes::new(),
-        lost: Bytes::new(),
-        skip: 0,
-    };
+    let manner = Manner::plain(b": keep-alive\n", parts.keep_alive);
     stream(Framing::Sse, StreamBody::new(reader, access, manner))
 }
 

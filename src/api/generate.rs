@@ -210,15 +210,8 @@ pub(super) async fn streamed(
     let early = told.is_none();
     // An early head cannot know which backend will serve; the first one will, most likely.
     let dropped = told.transpose().map_err(refused)?.unwrap_or(unknown);
-    let manner = Manner {
-        filler: dialect.keep_alive(),
-        keep_alive: settings.keep_alive,
-        early,
-        numbering,
-        superseded: Bytes::new(),
-        lost,
-        skip: 0,
-    };
+    let plain = Manner::plain(dialect.keep_alive(), settings.keep_alive);
+    let manner = Manner { early, numbering, lost, ..plain };
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 
@@ -249,15 +242,7 @@ fn loaded(asked: &Asked, finish: Finish) -> Response<Body> {
     let (writer, reader) = journal::open(READER_BYTES);
     writer.append(frames.drain().collect::<Vec<Bytes>>());
     writer.close();
-    let manner = Manner {
-        filler: client.dialect.keep_alive(),
-        keep_alive: asked.settings.keep_alive,
-        early: false,
-        numbering: None,
-        superseded: Bytes::new(),
-        lost: Bytes::new(),
-        skip: 0,
-    };
+    let manner = Manner::plain(client.dialect.keep_alive(), asked.settings.keep_alive);
     stream(client.dialect.framing(), StreamBody::new(reader, asked.access.clone(), manner))
 }
 

@@ -4,14 +4,17 @@ mod body;
 mod channels;
 mod count;
 mod cursor;
+mod errand;
 mod events;
 mod forward;
 mod generate;
 mod health;
 mod label;
+mod manage;
 mod models;
 mod plan;
 mod publish;
+mod pull;
 mod reading;
 mod recorded;
 mod responses;
@@ -40,6 +43,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
 
 pub use channels::Channels;
+pub use pull::Pulls;
 pub use serving::{ReasoningField, RouteConfig, Serving, StreamConfig, Target};
 pub use transcript::Transcripts;
 
@@ -55,6 +59,7 @@ pub struct Parts {
     pub metrics: Metrics,
     pub journal: Journal,
     pub channels: Channels,
+    pub pulls: Pulls,
     pub signer: Signer,
     /// How long a reader of a record may see nothing.
     pub keep_alive: Duration,
@@ -139,6 +144,10 @@ impl Service<Admitted> for Api {
                 Box::pin(async move { publish::sign(&parts, &name, &visitor).await })
             }
             Endpoint::Events => Box::pin(async move { events::events(&parts, traced, &caller) }),
+            Endpoint::PullTask => Box::pin(async move { pull::task(&parts, traced.request, visitor).await }),
+            Endpoint::Manage(managed) => {
+                Box::pin(async move { manage::manage(&parts, managed, traced.request, visitor).await })
+            }
             Endpoint::Root => Box::pin(async { Ok(health::root()) }),
             Endpoint::Healthz => Box::pin(async { Ok(health::healthz()) }),
             Endpoint::Readyz => Box::pin(async move { health::readyz(&parts.shutdown) }),

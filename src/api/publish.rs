@@ -170,15 +170,8 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
         json!({ "channel": name, "after": after })
     );
     let numbering = Numbering { stream: record.meta().id.clone(), framing: Framing::Sse };
-    let manner = Manner {
-        filler: b": keep-alive\n",
-        keep_alive: parts.keep_alive,
-        early: false,
-        numbering: Some(Box::new(numbering)),
-        superseded: bytes::Bytes::new(),
-        lost: bytes::Bytes::new(),
-        skip: 0,
-    };
+    let plain = Manner::plain(b": keep-alive\n", parts.keep_alive);
+    let manner = Manner { numbering: Some(Box::new(numbering)), ..plain };
     let body = StreamBody::new(reader, access, manner).greeting(greeting.into());
     let mut response = stream(Framing::Sse, body);
     if after > 0 {

@@ -39,6 +39,14 @@ pub struct Manner {
     pub skip: u64,
 }
 
+impl Manner {
+    /// The frames as they are, for a reader who cannot lose its place.
+    pub fn plain(filler: &'static [u8], keep_alive: Duration) -> Self {
+        let (superseded, lost) = (Bytes::new(), Bytes::new());
+        Self { filler, keep_alive, early: false, numbering: None, superseded, lost, skip: 0 }
+    }
+}
+
 /// A stream on its way to one client.
 #[derive(Debug)]
 pub struct StreamBody {

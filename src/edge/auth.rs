@@ -42,6 +42,8 @@ pub enum Scope {
     Models,
     /// Publish on channels.
     Publish,
+    /// Pull, push, make, copy and delete models.
+    Manage,
 }
 
 /// What a key may do that does not say what: everything that changes nothing.
@@ -177,7 +179,8 @@ fn scopes(endpoint: &Endpoint, method: &Method) -> &'static [Scope] {
         Endpoint::Models | Endpoint::Model(_) | Endpoint::Tags | Endpoint::Running => &[Scope::Models],
         Endpoint::Channel(_) if matches!(*method, Method::POST | Method::DELETE) => &[Scope::Publish],
         Endpoint::Channel(_) | Endpoint::SignChannel(_) => &[Scope::Inference, Scope::Publish],
-        Endpoint::Events => &[Scope::Inference, Scope::Models],
+        Endpoint::Events => &[Scope::Inference, Scope::Models, Scope::Manage],
+        Endpoint::PullTask | Endpoint::Manage(_) => &[Scope::Manage],
         Endpoint::Version | Endpoint::Root | Endpoint::Healthz | Endpoint::Readyz | Endpoint::Metrics => &[],
     }
 }
@@ -263,6 +266,8 @@ impl<S> Auth<S> {
             | Endpoint::Channel(_)
             | Endpoint::SignChannel(_)
             | Endpoint::Events
+            | Endpoint::PullTask
+            | Endpoint::Manage(_)
             | Endpoint::Healthz
             | Endpoint::Readyz
             | Endpoint::Metrics => return false,

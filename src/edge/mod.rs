@@ -20,7 +20,7 @@ pub use auth::{Auth, AuthLayer, Caller, KEY_PROTOCOL, KeyConfig, Keys, Scope};
 pub use cors::{Cors, CorsLayer};
 pub use guard::{Guard, GuardLayer, Names};
 pub use refuse::{Refusal, read_over};
-pub use route::{ANTHROPIC_VERSION, Door, Endpoint, Forwarded, Route, RouteLayer, Routes};
+pub use route::{ANTHROPIC_VERSION, Door, Endpoint, Forwarded, Managed, Route, RouteLayer, Routes};
 pub use sign::{Grant, Signer};
 pub use trace::{Trace, TraceLayer};
 

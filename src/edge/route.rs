@@ -56,6 +56,10 @@ pub enum Endpoint {
     SignChannel(String),
     /// `GET /events`.
     Events,
+    /// `POST|DELETE /v1/models/pull`: Cortex's way to begin and to stop a download.
+    PullTask,
+    /// Passed on to a backend whose models it changes.
+    Manage(Managed),
     Healthz,
     Readyz,
     /// On the admin listener only.
@@ -82,6 +86,40 @@ impl Forwarded {
             Self::Embed => "/api/embed",
             Self::OldEmbeddings => "/api/embeddings",
             Self::Show => "/api/show",
+        }
+    }
+}
+
+/// Routes of Ollama that change which models there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Managed {
+    /// `/api/pull`.
+    Pull,
+    /// `/api/push`.
+    Push,
+    /// `/api/create`.
+    Create,
+    /// `/api/copy`.
+    Copy,
+    /// `/api/delete`.
+    Delete,
+}
+
+impl Managed {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Pull => "/api/pull",
+            Self::Push => "/api/push",
+            Self::Create => "/api/create",
+            Self::Copy => "/api/copy",
+            Self::Delete => "/api/delete",
+        }
+    }
+
+    pub fn method(self) -> Method {
+        match self {
+            Self::Pull | Self::Push | Self::Create | Self::Copy => Method::POST,
+            Self::Delete => Method::DELETE,
         }
     }
 }
@@ -150,6 +188,8 @@ struct Entry {
 const POST: &[Method] = &[Method::POST];
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
+const DELETE: &[Method] = &[Method::DELETE];
+const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
 const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 
 impl Routes {
@@ -157,6 +197,7 @@ impl Routes {
     pub fn public() -> Self {
         let generate = |dialect: Dialect| (dialect.path(), POST, Endpoint::Generate(dialect));
         let forward = |forwarded: Forwarded| (forwarded.path(), POST, Endpoint::Forward(forwarded));
+        let manage = |managed: Managed, methods| (managed.path(), methods, Endpoint::Manage(managed));
         Self::table([
             generate(Dialect::OpenAiChat),
             generate(Dialect::OpenAiCompletions),
@@ -169,6 +210,12 @@ impl Routes {
             forward(Forwarded::Embed),
             forward(Forwarded::OldEmbeddings),
             forward(Forwarded::Show),
+            manage(Managed::Pull, POST),
+            manage(Managed::Push, POST),
+            manage(Managed::Create, POST),
+            manage(Managed::Copy, POST),
+            manage(Managed::Delete, DELETE),
+            ("/v1/models/pull", POST_DELETE, Endpoint::PullTask),
             ("/v1/channels/{id}", ALL, Endpoint::Channel(String::new())),
             ("/v1/channels/{id}/token", POST, Endpoint::SignChannel(String::new())),
             ("/events", GET, Endpoint::Events),

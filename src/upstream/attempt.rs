@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 
 use crate::telemetry::Metrics;
 use crate::upstream::backend::{Api, Backend};
@@ -131,7 +131,15 @@ pub(super) async fn ask(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Response, Attempted> {
-    let request = backend.post(path).headers(headers.clone());
+    send(backend, backend.post(path).headers(headers.clone()), body).await
+}
+
+/// The same for a request that is begun.
+pub(super) async fn send(
+    backend: &Backend,
+    request: RequestBuilder,
+    body: &Bytes,
+) -> Result<Response, Attempted> {
     let request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
     let response = request.send().await.map_err(|error| unreachable(backend, error))?;
     if response.status().is_success() {

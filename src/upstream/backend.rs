@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use memchr::memmem;
 use reqwest::{Client, RequestBuilder};
@@ -230,6 +231,11 @@ impl Backend {
     /// A POST to a route of this backend.
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
         self.authorized(self.client.post(format!("{}{path}", self.origin)))
+    }
+
+    /// Any request to a route of this backend.
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.authorized(self.client.request(method, format!("{}{path}", self.origin)))
     }
 
     /// A GET of a route of this backend.

@@ -36,7 +36,7 @@ pub struct Answered {
 }
 
 /// The largest whole answer: a few thousand embeddings.
-const ANSWER_BYTES: usize = 128 << 20;
+pub(super) const ANSWER_BYTES: usize = 128 << 20;
 
 impl Pool {
     /// Tries the backends until one has answered in full. Dropping the future closes the connection.

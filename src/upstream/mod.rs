@@ -7,6 +7,7 @@ mod catalog;
 mod client;
 mod demo;
 mod forward;
+mod manage;
 mod plan;
 mod pool;
 
@@ -16,5 +17,6 @@ pub use body::{FrameStream, Next, StreamError};
 pub use catalog::{Catalog, Model};
 pub use client::{ClientError, build as build_client};
 pub use forward::{Answered, Forward};
+pub use manage::Errand;
 pub use plan::{Candidate, Plan};
 pub use pool::Pool;

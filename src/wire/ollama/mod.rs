@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod parse;
+mod progress;
 mod turns;
 mod whole;
 mod write;
@@ -11,6 +12,7 @@ mod write;
 pub use decode::Decoder;
 pub use encode::Encoder;
 pub use parse::{parse_chat, parse_generate};
+pub use progress::Progress;
 pub use whole::{read_usage, whole};
 pub use write::write;
 

@@ -1,0 +1,109 @@
+//! Routes of Ollama that change which models there are: passed on, line by line where the answer is lines.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::api::errand::{Run, run};
+use crate::api::generate::{refused, unknown_model};
+use crate::api::pull::{no_ollama, ollamas};
+use crate::api::recorded::Visitor;
+use crate::api::{Parts, body, plan, pull, whole};
+use crate::downstream::{Body, Manner, StreamBody, json, stream};
+use crate::edge::{Managed, Refusal};
+use crate::journal;
+use crate::upstream::Errand;
+use crate::wire::{Code, Edits, Envelope, Failure, Framing, ModelKey};
+
+/// How many bytes may wait for the client before its backend is held up.
+const READER_BYTES: usize = 64 << 10;
+
+/// Passes one request on to the first backend of the model that can be reached.
+pub(super) async fn manage(
+    parts: &Arc<Parts>,
+    managed: Managed,
+    request: Request<Incoming>,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    if managed == Managed::Pull {
+        return pull::pull(parts, request, visitor).await;
+    }
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let (errand, lines) = match managed {
+        Managed::Copy => (copy(parts, &body)?, false),
+        Managed::Pull | Managed::Push | Managed::Create | Managed::Delete => {
+            change(parts, managed, &body, &visitor)?
+        }
+    };
+    let access = visitor.access;
+    if !lines {
+        let asking = Box::pin(parts.pool.done(&errand, &access));
+        let answered = whole::until_drained(parts, &access, asking).await.map_err(refused)?;
+        let mut response = json(StatusCode::OK, answered.body);
+        response.headers_mut().insert(CONTENT_TYPE, answered.content_type);
+        return Ok(response);
+    }
+    let (writer, reader) = journal::open(READER_BYTES);
+    let job = Run {
+        pool: parts.pool.clone(),
+        errand,
+        writer,
+        access: access.clone(),
+        task: None,
+        drained: parts.shutdown.clone().when_drained(),
+        failed: Arc::default(),
+    };
+    parts.tasks.spawn(async move { Box::pin(run(job)).await });
+    let manner = Manner::plain(b" ", parts.keep_alive);
+    Ok(stream(Framing::Ndjson, StreamBody::new(reader, access, manner)))
+}
+
+/// What names its model as all routes do. Is it answered by lines?
+fn change(
+    parts: &Parts,
+    managed: Managed,
+    body: &Bytes,
+    visitor: &Visitor,
+) -> Result<(Errand, bool), Refusal> {
+    let streams = managed != Managed::Delete;
+    let envelope = Envelope::parse(body, ModelKey::ModelOrName, streams, parts.bounds.json_depth)
+        .map_err(|error| plan::refusal(&error))?;
+    visitor.access.model(&envelope.model);
+    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let targets = ollamas(served).ok_or_else(|| no_ollama(&envelope.model))?;
+    let candidates = targets.into_iter().map(|(backend, alias)| {
+        let body = envelope.rewrite(body, alias.as_deref(), false, Edits::default());
+        (backend, body)
+    });
+    let errand = Errand { candidates: candidates.collect(), method: managed.method(), path: managed.path() };
+    Ok((errand, streams && envelope.stream))
+}
+
+/// What names two models: the one that is there says where.
+fn copy(parts: &Parts, body: &Bytes) -> Result<Errand, Refusal> {
+    #[derive(Deserialize)]
+    struct Copy {
+        source: String,
+        destination: String,
+    }
+    let copy: Copy = serde_json::from_slice(body).map_err(|_| {
+        Failure::new(Code::InvalidRequest, "`source` and `destination` are required").param("source")
+    })?;
+    let served = parts.serving.find(&copy.source).ok_or_else(|| unknown_model(&copy.source))?;
+    let targets = ollamas(served).ok_or_else(|| no_ollama(&copy.source))?;
+    let candidates = targets.into_iter().map(|(backend, alias)| {
+        let source = alias.unwrap_or_else(|| copy.source.clone());
+        let wish = Map::from_iter([
+            ("source".to_owned(), Value::from(source)),
+            ("destination".to_owned(), Value::from(copy.destination.as_str())),
+        ]);
+        (backend, Value::Object(wish).to_string().into())
+    });
+    let managed = Managed::Copy;
+    Ok(Errand { candidates: candidates.collect(), method: managed.method(), path: managed.path() })
+}

@@ -1,0 +1,220 @@
+//! Models that are pulled: once each, however many clients ask, and on when they leave. Asked for in Ollama's words, which show
+//! every line from the first, or in Cortex's, which show them on `/events`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync;
+use tokio::time::timeout;
+
+use crate::api::errand::{Run, run};
+use crate::api::generate::{refused, unknown_model};
+use crate::api::recorded::Visitor;
+use crate::api::serving::Served;
+use crate::api::{Parts, body, plan, reading};
+use crate::downstream::{Body, Manner, StreamBody, json as whole, stream};
+use crate::edge::Refusal;
+use crate::journal::{Busy, Created, End, Gone, Meta, New, Record};
+use crate::telemetry::random_id;
+use crate::upstream::{Api, Attempted, Backend, Errand};
+use crate::wire::{Code, Envelope, Failure, Framing, ModelKey};
+
+/// All pulls that run; a clone is a handle.
+#[derive(Clone, Debug, Default)]
+pub struct Pulls(Arc<sync::Mutex<HashMap<String, Pull>>>);
+
+/// How many may run at a time.
+const MAX_PULLS: usize = 64;
+
+/// One that runs.
+#[derive(Clone, Debug)]
+struct Pull {
+    /// What it is called on `/events`.
+    task: String,
+    record: Arc<Record>,
+    failed: Arc<Mutex<Option<Attempted>>>,
+}
+
+/// `POST /api/pull`.
+pub(super) async fn pull(
+    parts: &Arc<Parts>,
+    request: Request<Incoming>,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let envelope = Envelope::parse(&body, ModelKey::ModelOrName, true, parts.bounds.json_depth)
+        .map_err(|error| plan::refusal(&error))?;
+    visitor.access.model(&envelope.model);
+    let pull = join(parts, &envelope.model, &body, &visitor).await?;
+    if !envelope.stream {
+        pull.record.ended().await;
+        pull.check()?;
+        let last = pull.record.frames().pop().unwrap_or_default();
+        return Ok(whole(StatusCode::OK, last.slice_ref(last.trim_ascii())));
+    }
+    pull.begun(parts).await?;
+    // What lies further back than is kept is progress that is over.
+    let status = pull.record.status();
+    let Visitor { hangup, access, .. } = visitor;
+    let reader = pull.record.read(status.first.saturating_sub(1), None, hangup);
+    let reader = reader.map_err(|why| reading::trimmed(&pull.record, why))?;
+    let manner = Manner { early: status.last == 0, ..Manner::plain(b" ", parts.keep_alive) };
+    Ok(stream(Framing::Ndjson, StreamBody::new(reader, access, manner)))
+}
+
+/// `POST /v1/models/pull` begins a download, `DELETE` stops it.
+pub(super) async fn task(
+    parts: &Arc<Parts>,
+    request: Request<Incoming>,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    #[derive(Deserialize)]
+    struct Asked {
+        model: Option<String>,
+        #[serde(rename = "taskId")]
+        task: Option<String>,
+    }
+    let stop = request.method() == Method::DELETE;
+    let body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
+        Refusal::new(Code::InvalidRequest, format!("the body is not what it should be: {error}"))
+    })?;
+    let (field, name) = if stop { ("taskId", asked.task) } else { ("model", asked.model) };
+    let name = name
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Failure::new(Code::InvalidRequest, format!("{field} is required")).param(field))?;
+    visitor.access.model(&name);
+    if stop {
+        let stopped = parts.pulls.stop(&name).await;
+        let said = json!({ "message": "Download stopped successfully", "taskId": name });
+        let unknown = || Refusal::new(Code::InvalidRequest, "there is no such download").with_status(404);
+        return stopped.then(|| whole(StatusCode::OK, said.to_string().into())).ok_or_else(unknown);
+    }
+    let pull = join(parts, &name, &body, &visitor).await?;
+    pull.begun(parts).await?;
+    let said = json!({
+        "message": "Model start downloading!",
+        "task": { "id": pull.task, "items": [], "type": "Model" },
+    });
+    Ok(whole(StatusCode::OK, said.to_string().into()))
+}
+
+impl Pulls {
+    /// Stops the pull of this name; false if there is none.
+    async fn stop(&self, task: &str) -> bool {
+        let pulls = self.0.lock().await;
+        let named = tagged(task);
+        let found = pulls.values().filter(|pull| tagged(&pull.task) == named && pull.record.is_running());
+        found.map(|pull| pull.record.cancel(Gone::Cancelled)).count() > 0
+    }
+}
+
+impl Pull {
+    /// Waits for the first line, but not for long. `Err`: there will be none.
+    async fn begun(&self, parts: &Parts) -> Result<(), Refusal> {
+        let patience = parts.serving.find(&self.task).map(|served| served.settings.commit_after);
+        drop(timeout(patience.unwrap_or_default(), self.record.changed(0)).await); // what is known by then counts
+        if self.record.status().last <= 1 { self.check() } else { Ok(()) }
+    }
+
+    /// `Err`: it has failed.
+    fn check(&self) -> Result<(), Refusal> {
+        match self.record.status().ended {
+            Some(ended) if ended.end == End::Failed => {
+                let unknown = || Refusal::new(Code::Cancelled, "this download was stopped");
+                Err(self.failed.lock().clone().map_or_else(unknown, refused))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Models without a tag are the latest.
+fn tagged(model: &str) -> String {
+    let tagged = model.rsplit('/').next().is_some_and(|name| name.contains(':'));
+    if tagged { model.to_owned() } else { format!("{model}:latest") }
+}
+
+/// The pull of a model that runs already, or a new one.
+async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) -> Result<Pull, Refusal> {
+    let served = parts.serving.find(model).ok_or_else(|| unknown_model(model))?;
+    let targets = ollamas(served).ok_or_else(|| no_ollama(model))?;
+    let (first, alias) = targets.first().ok_or_else(|| no_ollama(model))?;
+    let key = format!("{} {}", first.name, tagged(alias.as_deref().unwrap_or(model)));
+    let mut pulls = parts.pulls.0.lock().await;
+    if let Some(pull) = pulls.get(&key).filter(|pull| pull.record.is_running()) {
+        return Ok(pull.clone());
+    }
+    if pulls.len() >= MAX_PULLS {
+        return Err(Refusal::new(Code::QueueFull, "as many models are pulled as may be").retry_after(60));
+    }
+    let candidates = targets.into_iter().map(|(backend, alias)| {
+        let body = wish(body, alias.as_deref().unwrap_or(model));
+        (backend, body)
+    });
+    let errand = Errand { candidates: candidates.collect(), method: Method::POST, path: "/api/pull" };
+    let meta = Meta {
+        id: random_id(),
+        owner: visitor.owner().map(String::from),
+        conversation: None,
+        created: SystemTime::now(),
+        linger: None,
+        retention: parts.journal.retention(),
+        label: Bytes::new(),
+    };
+    let Created::New { writer, record, .. } =
+        parts.journal.create(New { meta, key: None, busy: Busy::Begin }).await
+    else {
+        return Err(Refusal::new(Code::Internal, "the pull could not begin"));
+    };
+    let pull = Pull { task: model.to_owned(), record, failed: Arc::default() };
+    pulls.insert(key.clone(), pull.clone());
+    drop(pulls);
+    let job = Run {
+        pool: parts.pool.clone(),
+        errand,
+        writer,
+        access: visitor.access.clone(),
+        task: Some(model.to_owned()),
+        drained: parts.shutdown.clone().when_drained(),
+        failed: Arc::clone(&pull.failed),
+    };
+    let (all, own) = (parts.pulls.clone(), Arc::clone(&pull.record));
+    parts.tasks.spawn(async move {
+        Box::pin(run(job)).await;
+        let mut pulls = all.0.lock().await;
+        if pulls.get(&key).is_some_and(|pull| Arc::ptr_eq(&pull.record, &own)) {
+            pulls.remove(&key);
+        }
+    });
+    Ok(pull)
+}
+
+/// The backends of a route that have models of their own, each with what it calls the model.
+pub(super) fn ollamas(served: &Served) -> Option<Vec<(Arc<Backend>, Option<String>)>> {
+    let targets = served.targets.iter().filter(|(backend, _)| backend.api == Api::Ollama);
+    let targets: Vec<_> = targets.map(|(backend, alias)| (Arc::clone(backend), alias.clone())).collect();
+    (!targets.is_empty()).then_some(targets)
+}
+
+pub(super) fn no_ollama(model: &str) -> Refusal {
+    let shown: String = model.chars().take(100).collect();
+    let words = format!("no backend of the model '{shown}' has models of its own: only Ollama does");
+    Failure::new(Code::InvalidRequest, words).param("model").into()
+}
+
+/// What the backend is asked: as the client did, but with its own name for the model, and for a stream, which all can read.
+fn wish(body: &[u8], model: &str) -> Bytes {
+    let mut wish: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    wish.remove("name");
+    wish.insert("model".into(), model.into());
+    wish.insert("stream".into(), true.into());
+    Value::Object(wish).to_string().into()
+}
