@@ -30,7 +30,7 @@ async fn parrot(mut upstream: Upstream) {
             let word = question.split('"').find(|word| word.starts_with("canary-")).unwrap().to_owned();
             let head = "HTTP/1.1 200 x\r\ncontent-type: text/event-stream\r\n\r\n";
             let words = format!("data: {}\n\n", openai::text(&word)).repeat(20);
-            let answer = format!("{head}{words}data: [DONE]\n\n");
+            let answer = format!("{head}{words}data: {}\n\ndata: [DONE]\n\n", openai::finish("stop"));
             drop(call.try_send(answer.as_bytes()).await); // the caller may have left
         });
     }
