@@ -90,6 +90,43 @@ test('of two tabs the newer reads on, and the older does not fight', async (t) =
   assert.equal(await older.page.$eval('#answer', (answer) => answer.textContent), 'first ');
 });
 
+test('a page sees what is published on a channel, and stops when the channel ends', async (t) => {
+  const { gateway } = await start(t, []);
+  const { page, answers } = await chromium.open(t, gateway);
+  const channel = `${gateway}/v1/channels/progress`;
+  const publish = async (event) => {
+    const headers = { 'Content-Type': 'application/json' };
+    const said = await fetch(channel, { method: 'POST', headers, body: JSON.stringify(event) });
+    assert.equal((await said.json()).channel, 'progress');
+  };
+  await page.evaluate((channel) => window.subscribe(channel), channel);
+  await stands(page, 'connected');
+  await publish({ event: 'step', data: 'one\ndata: forged' });
+  await publish({ done: true });
+  await page.waitForFunction(() => window.seen.messages.length === 2, POLLING);
+  assert.deepEqual(await page.evaluate(() => window.seen.messages), ['step: one\ndata: forged', 'message: {"done":true}']);
+  const ended = await fetch(channel, { method: 'DELETE' });
+  assert.equal(ended.status, 204);
+  await stands(page, 'closed');
+  assert.deepEqual(answers.at(-1), ['GET', 204]);
+});
+
+test('a page watches over a WebSocket what goes on', async (t) => {
+  const { gateway, say } = await start(t, ['Hello']);
+  const { page } = await chromium.open(t, gateway);
+  await page.evaluate((gateway) => window.watch(gateway), gateway);
+  await page.waitForFunction(() => window.seen.messages.length > 0, POLLING);
+  await page.evaluate((gateway) => window.ask(gateway, 'Hi'), gateway);
+  say(0);
+  await page.waitForFunction(
+    () => window.seen.messages.some((message) => JSON.parse(message).type === 'StreamEnded'),
+    POLLING,
+  );
+  const types = (await page.evaluate(() => window.seen.messages)).map((message) => JSON.parse(message).type);
+  assert.equal(types[0], 'Snapshot');
+  assert.deepEqual(types.filter((type) => type.startsWith('Stream')), ['StreamStarted', 'StreamFirstToken', 'StreamEnded']);
+});
+
 function deferred() {
   let resolve;
   const promise = new Promise((done) => (resolve = done));

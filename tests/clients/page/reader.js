@@ -33,3 +33,21 @@ window.read = (address) => {
     state.textContent = source.readyState === EventSource.CLOSED ? 'closed' : 'reconnecting';
   };
 };
+
+/** Subscribes to a channel. */
+window.subscribe = (address) => {
+  const source = new EventSource(address);
+  const note = ({ type, data }) => window.seen.messages.push(`${type}: ${data}`);
+  source.addEventListener('connected', () => (state.textContent = 'connected'));
+  source.addEventListener('step', note);
+  source.onmessage = note;
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) state.textContent = 'closed';
+  };
+};
+
+/** Watches what goes on. */
+window.watch = (gateway) => {
+  const socket = new WebSocket(`${gateway.replace('http', 'ws')}/events`);
+  socket.onmessage = ({ data }) => window.seen.messages.push(data);
+};
