@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,6 +69,8 @@ enum State {
     Running,
     /// The last words of a failed answer are on their way.
     Failing(Arc<Mutex<Written>>),
+    /// They are written, and the client has a moment to read them.
+    Heard,
     Ended,
 }
 
@@ -102,6 +104,9 @@ impl Drop for LastWords {
     }
 }
 
+/// How long a browser has for the last words: its `EventSource` forgets what it has not yet read when the body breaks off, comes
+/// back for it, and would be told so for ever.
+const HEARD: Duration = Duration::from_millis(250);
 /// How long a client that does not read may hold up the last words.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -218,12 +223,23 @@ impl StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let mut written = written.lock();
+        if written.done && self.manner.numbering.is_some() {
+            self.state = State::Heard;
+            self.sleep.as_mut().reset(Instant::now() + HEARD);
+            return self.poll_heard(cx);
+        }
         if written.done || self.sleep.as_mut().poll(cx).is_ready() {
             self.state = State::Ended;
             return Poll::Ready(Some(Err(BrokenOff)));
         }
         written.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        ready!(self.sleep.as_mut().poll(cx));
+        self.state = State::Ended;
+        Poll::Ready(Some(Err(BrokenOff)))
     }
 }
 
@@ -250,6 +266,7 @@ impl Body for StreamBody {
                 let written = Arc::clone(written);
                 self.poll_failing(&written, cx)
             }
+            State::Heard => self.poll_heard(cx),
             State::Ended => Poll::Ready(None),
         }
     }

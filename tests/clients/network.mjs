@@ -10,12 +10,12 @@ export async function startNetwork(t, url) {
   const server = createServer((near) => {
     if (!up) return near.resetAndDestroy();
     const far = connect(Number(target.port), target.hostname);
-    for (const socket of [near, far]) {
+    for (const [socket, other] of [[near, far], [far, near]]) {
       sockets.add(socket);
-      socket.on('error', () => {}).on('close', () => {
+      socket.on('error', () => {}).on('close', (broken) => {
         sockets.delete(socket);
-        near.destroy();
-        far.destroy();
+        if (broken) other.destroy();
+        else other.end(); // what is on its way still arrives
       });
     }
     near.pipe(far);
