@@ -167,6 +167,10 @@ async fn subjects(arguments: &Arguments) -> Result<(Vec<Subject>, Vec<String>)> 
             subjects.retain(|subject| *subject != Subject::Nginx);
         }
     }
+    if subjects.contains(&Subject::Redis) && Command::new("redis-server").arg("-v").output().await.is_err() {
+        writeln!(anstream::stderr(), "redis-server is not installed: its row is left out")?;
+        subjects.retain(|subject| *subject != Subject::Redis);
+    }
     if subjects.iter().any(|subject| subject.is_gateway()) {
         let gateway = arguments.gateway.display();
         let output = Command::new(&arguments.gateway).arg("--version").output().await;

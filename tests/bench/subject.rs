@@ -31,6 +31,8 @@ pub(crate) enum Subject {
     ToResponses,
     /// The gateway with one worker, every stream recorded
     Recorded,
+    /// The gateway with one worker, every stream recorded and copied to Redis
+    Redis,
     /// The gateway with one worker, every stream recorded and read by a hundred
     Shared,
     /// The gateway with one worker per core, the same API on both sides
@@ -48,6 +50,7 @@ impl Subject {
             Self::ToAnthropic => "streamgate, 1 worker, to Anthropic",
             Self::ToResponses => "streamgate, 1 worker, to Responses",
             Self::Recorded => "streamgate, 1 worker, recorded",
+            Self::Redis => "streamgate, 1 worker, recorded in Redis",
             Self::Shared => "streamgate, 1 worker, 100 readers",
             Self::AllCores => "streamgate, all cores",
         }
@@ -61,6 +64,7 @@ impl Subject {
             | Self::ToAnthropic
             | Self::ToResponses
             | Self::Recorded
+            | Self::Redis
             | Self::Shared
             | Self::AllCores => true,
         }
@@ -72,12 +76,18 @@ impl Subject {
             Self::ToAnthropic => Door::Anthropic,
             Self::ToResponses => Door::Responses,
             Self::Shared => Door::Shared,
-            Self::Direct | Self::Nginx | Self::Passthrough | Self::Recorded | Self::AllCores => Door::OpenAi,
+            Self::Direct
+            | Self::Nginx
+            | Self::Passthrough
+            | Self::Recorded
+            | Self::Redis
+            | Self::AllCores => Door::OpenAi,
         }
     }
 
     /// Starts it in front of `origin`; it takes connections when this returns.
     pub(crate) async fn start(self, origin: SocketAddr, gateway: &Path, connections: u64) -> Result<Running> {
+        let store = if self == Self::Redis { Some(start_redis().await?) } else { None };
         let program = match self {
             Self::Direct => None,
             Self::Nginx => Some(start_nginx(origin, connections).await?),
@@ -88,10 +98,17 @@ impl Subject {
                 let settings = "workers = 1\n[stream]\nrecord = \"always\"\n[journal]\nmax_readers = 100";
                 Some(start_gateway(origin, gateway, settings, connections).await?)
             }
+            Self::Redis => {
+                let redis = store.as_ref().map(|store| store.address.to_string()).unwrap_or_default();
+                let settings = format!(
+                    "workers = 1\n[stream]\nrecord = \"always\"\n[journal]\nstore = \"redis\"\nurl = \"redis://{redis}\""
+                );
+                Some(start_gateway(origin, gateway, &settings, connections).await?)
+            }
             Self::AllCores => Some(start_gateway(origin, gateway, "workers = 0", connections).await?),
         };
         let address = program.as_ref().map_or(origin, |program| program.address);
-        Ok(Running { target: Target { address, door: self.door() }, program })
+        Ok(Running { target: Target { address, door: self.door() }, program, store })
     }
 }
 
@@ -99,6 +116,8 @@ impl Subject {
 pub(crate) struct Running {
     pub(crate) target: Target,
     program: Option<Program>,
+    /// What it keeps its streams in; its time is not counted.
+    store: Option<Program>,
 }
 
 impl Running {
@@ -108,10 +127,10 @@ impl Running {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        match self.program {
-            Some(program) => program.stop().await,
-            None => Ok(()),
+        for program in [self.program, self.store].into_iter().flatten() {
+            program.stop().await?;
         }
+        Ok(())
     }
 }
 
@@ -149,6 +168,15 @@ backends = ["origin"]
     let mut command = Command::new(gateway);
     let command = command.arg("serve").arg("--config").arg(config);
     Program::start_speaking(command, Some(directory)).await
+}
+
+async fn start_redis() -> Result<Program> {
+    let directory = tempfile::tempdir()?;
+    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let mut command = Command::new("redis-server");
+    command.arg("--port").arg(address.port().to_string()).args(["--save", "", "--appendonly", "no"]);
+    command.arg("--dir").arg(directory.path()).arg("--logfile").arg(directory.path().join("log"));
+    Program::start_on(address, &mut command, directory).await
 }
 
 /// nginx as its documentation advises for event streams. It cannot say which port it took, so it gets one that was free.

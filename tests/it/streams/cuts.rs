@@ -1,12 +1,20 @@
 //! A reader that is cut off anywhere and comes back has read, in all, what one read that was never cut off.
 
+#[cfg(feature = "redis")]
+use std::collections::VecDeque;
+
 use super::{Dice, TALK, begin, door_of, gateway, id_of, number_of, raws, source, stream_id, wish};
 use crate::support::pairs::APIS;
 use crate::support::{Client, Event, Gateway, Request, Upstream};
 
 /// A finished stream of some length, as a reader sees it that is never cut off.
 async fn record(api: &str, numbered: bool) -> (Gateway, Upstream, String, Vec<Event>) {
-    let (gateway, mut upstream) = gateway(api, &["record = \"always\""], &[]).await;
+    record_in(api, numbered, &[]).await
+}
+
+/// The same, with lines of `[journal]`.
+async fn record_in(api: &str, numbered: bool, journal: &[&str]) -> (Gateway, Upstream, String, Vec<Event>) {
+    let (gateway, mut upstream) = gateway(api, &["record = \"always\""], journal).await;
     let headers: &[(&str, &str)] = if numbered { &[(TALK, "talk")] } else { &[] };
     let (asked, mut call) = super::ask(&gateway, &mut upstream, &wish(door_of(api), headers)).await;
     let texts: Vec<String> =
@@ -18,6 +26,12 @@ async fn record(api: &str, numbered: bool) -> (Gateway, Upstream, String, Vec<Ev
     let id = stream_id(&answer);
     let (events, _) = gateway.send(&source(&id, None)).await.events().await;
     (gateway, upstream, id, events)
+}
+
+/// How many random cuts are tried, over all APIs; `STREAMGATE_CUTS` says another number.
+fn cuts() -> usize {
+    let told = std::env::var_os("STREAMGATE_CUTS").and_then(|told| told.to_str()?.parse().ok());
+    told.unwrap_or(920)
 }
 
 /// Reads so many bytes of the body and goes away; gives the whole events among them.
@@ -60,7 +74,7 @@ async fn cut_at_any_byte_nothing_is_missing_and_nothing_comes_twice() {
         let (gateway, _upstream, id, events) = record(api, true).await;
         let all = raws(&events);
         let mut client = gateway.client().await;
-        for _ in 0..230 {
+        for _ in 0..cuts() / APIS.len() {
             let at = dice.below(all.len());
             let (seen, last) = whole(&all[..at]);
             client.ask(&source(&id, last.as_deref())).await;
@@ -68,6 +82,35 @@ async fn cut_at_any_byte_nothing_is_missing_and_nothing_comes_twice() {
             let joined = [seen, &rest.rest().await.0].concat();
             assert!(joined == all, "{api}, cut at {at}");
             client = rest.reuse();
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn cut_at_any_byte_and_gone_on_at_another_replica_nothing_is_missing_and_nothing_comes_twice() {
+    let mut dice = Dice(0x0ddb_0a75);
+    let redis = crate::support::redis::Redis::start().await;
+    let url = format!("url = \"{}\"", redis.url());
+    let shared = ["store = \"redis\"", url.as_str()];
+    for api in APIS {
+        let (begun_on, _upstream, id, events) = record_in(api, true, &shared).await;
+        let (other, _its_upstream) = gateway(api, &[], &shared).await;
+        let all = raws(&events);
+        crate::support::until("the other replica to have all of it", async || {
+            other.send(&source(&id, None)).await.rest().await.0 == all
+        })
+        .await;
+        let mut clients = VecDeque::from([other.client().await, begun_on.client().await]);
+        for _ in 0..cuts() / APIS.len() {
+            let mut client = clients.pop_front().unwrap();
+            let at = dice.below(all.len());
+            let (seen, last) = whole(&all[..at]);
+            client.ask(&source(&id, last.as_deref())).await;
+            let mut rest = client.answer().await;
+            let joined = [seen, &rest.rest().await.0].concat();
+            assert!(joined == all, "{api}, cut at {at}");
+            clients.push_back(rest.reuse());
         }
     }
 }
