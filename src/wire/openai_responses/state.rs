@@ -110,11 +110,10 @@ pub fn sequence_number(data: &[u8]) -> Option<u64> {
     serde_json::from_slice::<Event>(data).ok().map(|event| event.sequence_number)
 }
 
-/// The id of a response object, its output, and whether it is over.
+/// The id of a response object, and its output.
 #[derive(Debug, Deserialize)]
 pub struct Outline<'r> {
     pub id: &'r str,
-    pub status: &'r str,
     #[serde(borrow)]
     pub output: &'r RawValue,
 }
