@@ -13,12 +13,9 @@ impl Record {
     /// them is no longer kept anywhere.
     pub(in crate::journal) fn fill(&self, from: u64, frames: Vec<Bytes>) {
         let mut state = self.state.lock();
-        let last = state.last();
+        let last = state.frames.last();
         if from > last + 1 {
-            let freed = state.bytes;
-            state.frames.clear();
-            state.bytes = 0;
-            state.first = from;
+            let freed = state.frames.restart(from);
             self.total.fetch_sub(freed, Ordering::Relaxed);
         }
         let known = usize::try_from((last + 1).saturating_sub(from)).unwrap_or(usize::MAX);

@@ -2,13 +2,14 @@
 //! while it runs and for a while afterwards.
 
 mod copy;
+mod frames;
 mod meta;
 mod mirror;
 mod reader;
 mod viewers;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::journal::record::frames::Frames;
 use crate::journal::record::viewers::Viewers;
 use crate::journal::shelf::Limits;
 use crate::journal::{End, Reader as AnyReader, ReaderKind};
 
-pub(super) use copy::{Batch, Copied, Outbox, Stage};
+pub(super) use copy::{Batch, Copied, Outbox, Progress, Stage};
 pub use meta::{Ended, Gone, Meta, Status, Trimmed, Viewer};
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;
@@ -67,12 +69,7 @@ impl fmt::Debug for Record {
 
 #[derive(Debug)]
 struct State {
-    frames: VecDeque<Bytes>,
-    /// The number of the first frame in `frames`.
-    first: u64,
-    bytes: usize,
-    /// Bytes of all frames there ever were, to tell how far a reader is behind.
-    appended: u64,
+    frames: Frames,
     ended: Option<Ended>,
     /// Tokens that went in and came out, once they are known.
     tokens: Option<(u64, u64)>,
@@ -99,7 +96,7 @@ struct Seat {
     slow: bool,
     /// Somebody who only waits for something to happen: no reader.
     waits: bool,
-    /// `State::appended` where it reads.
+    /// Bytes of all frames before the next one, to tell how far it is behind.
     read: u64,
     /// Where it read when it was last looked at, and since when it reads no further.
     stands: Option<(u64, Instant)>,
@@ -123,10 +120,7 @@ const AHEAD: u64 = 10_000;
 impl Record {
     pub(super) fn new(meta: Meta, limits: Limits, total: Arc<AtomicUsize>, role: Role) -> Self {
         let state = State {
-            frames: VecDeque::new(),
-            first: 1,
-            bytes: 0,
-            appended: 0,
+            frames: Frames::default(),
             ended: None,
             tokens: None,
             gone: None,
@@ -156,9 +150,9 @@ impl Record {
     pub fn status(&self) -> Status {
         let state = self.state.lock();
         Status {
-            first: state.first,
-            last: state.last(),
-            bytes: state.bytes,
+            first: state.frames.first(),
+            last: state.frames.last(),
+            bytes: state.frames.bytes(),
             readers: state.readers(),
             ended: state.ended.clone(),
             tokens: state.tokens,
@@ -194,8 +188,8 @@ impl Record {
     /// The frames that are kept behind frame `after`, and the number of the first frame that could be among them.
     pub fn frames_after(&self, after: u64) -> (u64, Vec<Bytes>) {
         let state = self.state.lock();
-        let next = after.saturating_add(1).max(state.first);
-        (next, state.frames.iter().skip(index(next, state.first)).cloned().collect())
+        let next = after.saturating_add(1).max(state.frames.first());
+        (next, state.frames.behind(after).cloned().collect())
     }
 
     /// Reads what follows frame `after`. The connection behind `hangup` is closed when the reader loses its place and does not
@@ -210,8 +204,8 @@ impl Record {
         if viewer.as_ref().is_some_and(|viewer| state.viewers.is_superseded(viewer)) {
             return Err(Trimmed::Superseded);
         }
-        if after.saturating_add(1) < state.first {
-            return Err(Trimmed::Earlier { earliest: state.first });
+        if after.saturating_add(1) < state.frames.first() {
+            return Err(Trimmed::Earlier { earliest: state.frames.first() });
         }
         // A viewer that is not let in displaces nobody.
         let exclusive = viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
@@ -230,8 +224,8 @@ impl Record {
 
     fn sit(self: &Arc<Self>, state: &mut State, after: u64, place: Place) -> Reader {
         let next = self.place(state, after) + 1;
-        let unread = state.frames.iter().skip(index(next, state.first)).map(|frame| frame.len() as u64);
-        let read = state.appended - unread.sum::<u64>();
+        let unread = state.frames.behind(next - 1).map(|frame| frame.len() as u64);
+        let read = state.frames.ever() - unread.sum::<u64>();
         let number = state.next_seat;
         state.next_seat += 1;
         state.left = None;
@@ -247,7 +241,8 @@ impl Record {
     /// than there is.
     fn place(&self, state: &State, after: u64) -> u64 {
         let ahead = if self.is_mirror() && state.ended.is_none() { AHEAD } else { 0 };
-        if after > state.last() + ahead { state.last() } else { after }
+        let last = state.frames.last();
+        if after > last + ahead { last } else { after }
     }
 
     /// Where a replay begins for a reader who has seen frame `after`.
@@ -289,47 +284,44 @@ impl Record {
 
     /// The oldest frame that is kept.
     pub fn first_frame(&self) -> Option<Bytes> {
-        self.state.lock().frames.front().cloned()
+        self.state.lock().frames.oldest().cloned()
     }
 
     /// The newest frame.
     pub fn last_frame(&self) -> Option<Bytes> {
-        self.state.lock().frames.back().cloned()
+        self.state.lock().frames.newest().cloned()
     }
 
     /// Forgets the frames, and breaks off who still reads them.
     pub(super) fn forget(&self) {
         let mut state = self.state.lock();
-        let kept = state.bytes;
-        state.first = state.last() + 1;
-        state.frames.clear();
-        state.bytes = 0;
+        let next = state.frames.last() + 1;
+        let freed = state.frames.restart(next);
         state.wake_readers();
         drop(state);
-        self.total.fetch_sub(kept, Ordering::Relaxed);
+        self.total.fetch_sub(freed, Ordering::Relaxed);
     }
 
     fn push(&self, state: &mut State, frames: impl IntoIterator<Item = Bytes>) {
-        let before = state.bytes;
+        let before = state.frames.bytes();
         for frame in frames {
-            state.bytes += frame.len();
-            state.appended += frame.len() as u64;
-            state.frames.push_back(frame);
+            state.frames.push(&frame);
         }
-        let mut trimmed = 0;
-        while state.bytes > self.max_bytes && state.frames.len() > 1 {
-            trimmed += state.pop().unwrap_or_default();
+        while state.frames.bytes() > self.max_bytes && state.frames.pop().is_some() {}
+        let now = state.frames.bytes();
+        if now >= before {
+            self.total.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.total.fetch_sub(before - now, Ordering::Relaxed);
         }
-        self.total.fetch_add(state.bytes + trimmed - before, Ordering::Relaxed);
-        self.total.fetch_sub(trimmed, Ordering::Relaxed);
     }
 
     /// Drops the readers that have stood still for too long, or whose next frame is gone. To be called now and then.
     pub(super) fn drop_slow(&self, now: Instant) {
         let mut state = self.state.lock();
-        let (appended, kept) = (state.appended, state.bytes as u64);
+        let (ever, kept) = (state.frames.ever(), state.frames.bytes() as u64);
         for seat in state.readers.values_mut().filter(|seat| seat.reads() && !seat.slow) {
-            let waiting = appended - seat.read;
+            let waiting = ever - seat.read;
             let since = match seat.stands {
                 Some((read, since)) if read == seat.read && waiting > BEHIND => since,
                 _ => now,
@@ -346,8 +338,9 @@ impl Record {
     pub(super) fn trim(&self, bytes: usize) -> usize {
         let mut state = self.state.lock();
         let mut freed = 0;
-        while freed < bytes && state.frames.len() > 1 {
-            freed += state.pop().unwrap_or_default();
+        while freed < bytes {
+            let Some(size) = state.frames.pop() else { break };
+            freed += size;
         }
         drop(state);
         self.total.fetch_sub(freed, Ordering::Relaxed);
@@ -357,23 +350,12 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let kept = self.state.get_mut().bytes + OVERHEAD + self.meta.label.len();
+        let kept = self.state.get_mut().frames.bytes() + OVERHEAD + self.meta.label.len();
         self.total.fetch_sub(kept, Ordering::Relaxed);
     }
 }
 
 impl State {
-    fn last(&self) -> u64 {
-        self.first + self.frames.len() as u64 - 1
-    }
-
-    fn pop(&mut self) -> Option<usize> {
-        let size = self.frames.pop_front()?.len();
-        self.first += 1;
-        self.bytes -= size;
-        Some(size)
-    }
-
     fn wake_readers(&mut self) {
         for seat in self.readers.values_mut() {
             if let Some(waker) = seat.waker.take() {
@@ -406,10 +388,6 @@ impl Seat {
             waker.wake();
         }
     }
-}
-
-fn index(number: u64, first: u64) -> usize {
-    usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX)
 }
 
 fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
