@@ -39,6 +39,7 @@ struct Families {
     /// Without a sample where there is no store.
     store_up: Family<StoreLabels, Gauge>,
     store_errors: Counter,
+    reloads: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -73,6 +74,11 @@ struct StoreLabels {
     store: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let bytes = Family::<DirectionLabels, Counter>::default();
@@ -101,6 +107,7 @@ impl Metrics {
             bytes: bytes.clone(),
             store_up: Family::default(),
             store_errors: Counter::default(),
+            reloads: Family::default(),
         };
         families.register();
         Self(Arc::new(families))
@@ -180,6 +187,12 @@ impl Metrics {
         self.0.store_errors.inc();
     }
 
+    /// The configuration was read anew, and taken or refused.
+    pub fn reloaded(&self, taken: bool) {
+        let outcome = if taken { "taken" } else { "refused" };
+        self.0.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
     /// All of them as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -210,6 +223,7 @@ impl Families {
         registry.register("bytes", "Bytes of answers, from backends and to clients", self.bytes.clone());
         registry.register("upstream_attempts", "Backends tried, by outcome", self.attempts.clone());
         registry.register("store_up", "Does the store of streams answer", self.store_up.clone());
+        registry.register("config_reloads", "Configurations read anew, by outcome", self.reloads.clone());
         registry.register("store_errors", "What the store did not do", self.store_errors.clone());
     }
 }

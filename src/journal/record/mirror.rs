@@ -20,11 +20,11 @@ impl Record {
         }
         let known = usize::try_from((last + 1).saturating_sub(from)).unwrap_or(usize::MAX);
         // What comes at once after an outage is no reader's fault: they are behind, and catch up.
-        for seat in state.readers.values_mut() {
+        for seat in state.seats.iter_mut() {
             seat.stands = None;
         }
         self.push(&mut state, frames.into_iter().skip(known));
-        state.wake_readers();
+        state.seats.wake();
     }
 
     /// Ends what has not ended yet, in the words of another replica.
@@ -36,7 +36,7 @@ impl Record {
                 state.wake_writer();
             }
             state.ended = Some(ended);
-            state.wake_readers();
+            state.seats.wake();
         }
     }
 

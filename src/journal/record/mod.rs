@@ -6,10 +6,10 @@ mod frames;
 mod meta;
 mod mirror;
 mod reader;
+mod seats;
 mod viewers;
 mod writer;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::record::frames::Frames;
+use crate::journal::record::seats::{Seat, Seats};
 use crate::journal::record::viewers::Viewers;
 use crate::journal::shelf::Limits;
 use crate::journal::{End, Reader as AnyReader, ReaderKind};
@@ -74,39 +75,13 @@ struct State {
     /// Tokens that went in and came out, once they are known.
     tokens: Option<(u64, u64)>,
     gone: Option<Gone>,
-    readers: BTreeMap<u64, Seat>,
-    next_seat: u64,
+    seats: Seats,
     /// Since when nobody reads.
     left: Option<Instant>,
     /// Until when somebody reads it on another replica, as far as is known.
     read_elsewhere: Option<Instant>,
     writer: Option<Waker>,
     viewers: Viewers,
-}
-
-/// The place of one reader.
-#[derive(Debug)]
-struct Seat {
-    waker: Option<Waker>,
-    /// Ends the reader's connection, which may hang in a write and be deaf to everything else.
-    hangup: CancellationToken,
-    viewer: Option<Viewer>,
-    superseded: bool,
-    /// It was too slow, and has lost its place.
-    slow: bool,
-    /// Somebody who only waits for something to happen: no reader.
-    waits: bool,
-    /// Bytes of all frames before the next one, to tell how far it is behind.
-    read: u64,
-    /// Where it read when it was last looked at, and since when it reads no further.
-    stands: Option<(u64, Instant)>,
-}
-
-/// What a seat is taken with.
-struct Place {
-    hangup: CancellationToken,
-    viewer: Option<Viewer>,
-    waits: bool,
 }
 
 /// A reader for whom so many bytes wait, and who has read nothing for so long, is dropped. It can resume.
@@ -124,8 +99,7 @@ impl Record {
             ended: None,
             tokens: None,
             gone: None,
-            readers: BTreeMap::new(),
-            next_seat: 0,
+            seats: Seats::default(),
             left: Some(Instant::now()),
             read_elsewhere: None,
             writer: None,
@@ -153,7 +127,7 @@ impl Record {
             first: state.frames.first(),
             last: state.frames.last(),
             bytes: state.frames.bytes(),
-            readers: state.readers(),
+            readers: state.seats.reading(),
             ended: state.ended.clone(),
             tokens: state.tokens,
         }
@@ -210,30 +184,25 @@ impl Record {
         // A viewer that is not let in displaces nobody.
         let exclusive = viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
         let stay = |seat: &&Seat| seat.reads() && !(exclusive && seat.viewer.is_some());
-        if state.readers.values().filter(stay).count() >= self.max_readers
-            || exclusive && state.viewers.is_full()
+        if state.seats.iter().filter(stay).count() >= self.max_readers || exclusive && state.viewers.is_full()
         {
             return Err(Trimmed::Full);
         }
         if let Some(viewer) = viewer.as_ref().filter(|viewer| viewer.exclusive) {
             state.take_over(viewer);
         }
-        let reader = self.sit(&mut state, after, Place { hangup, viewer, waits: false });
+        let reader = self.sit(&mut state, after, |read| Seat::reader(read, viewer, hangup));
         Ok(AnyReader(ReaderKind::Recorded(reader)))
     }
 
-    fn sit(self: &Arc<Self>, state: &mut State, after: u64, place: Place) -> Reader {
+    /// `seat` is given how many bytes of all frames it has read.
+    fn sit(self: &Arc<Self>, state: &mut State, after: u64, seat: impl FnOnce(u64) -> Seat) -> Reader {
         let next = self.place(state, after) + 1;
         let unread = state.frames.behind(next - 1).map(|frame| frame.len() as u64);
         let read = state.frames.ever() - unread.sum::<u64>();
-        let number = state.next_seat;
-        state.next_seat += 1;
         state.left = None;
-        let Place { hangup, viewer, waits } = place;
-        let seat =
-            Seat { waker: None, hangup, viewer, superseded: false, slow: false, waits, read, stands: None };
-        state.readers.insert(number, seat);
-        Reader { record: Arc::clone(self), seat: number, next }
+        let seat = state.seats.take(seat(read));
+        Reader { record: Arc::clone(self), seat, next }
     }
 
     /// The last frame that a reader has seen who says that it was `after`. A mirror may be behind its readers, who come from the
@@ -270,8 +239,7 @@ impl Record {
     /// Waits until the stream has ended or gone beyond frame `after`. Cancel safe.
     pub async fn changed(self: &Arc<Self>, after: u64) {
         // A seat of its own: while somebody listens, the stream is not abandoned.
-        let place = Place { hangup: CancellationToken::new(), viewer: None, waits: true };
-        let mut reader = self.sit(&mut self.state.lock(), after, place);
+        let mut reader = self.sit(&mut self.state.lock(), after, Seat::waiting);
         poll_fn(|cx| reader.poll_next(cx)).await;
     }
 
@@ -297,7 +265,7 @@ impl Record {
         let mut state = self.state.lock();
         let next = state.frames.last() + 1;
         let freed = state.frames.restart(next);
-        state.wake_readers();
+        state.seats.wake();
         drop(state);
         self.total.fetch_sub(freed, Ordering::Relaxed);
     }
@@ -320,7 +288,7 @@ impl Record {
     pub(super) fn drop_slow(&self, now: Instant) {
         let mut state = self.state.lock();
         let (ever, kept) = (state.frames.ever(), state.frames.bytes() as u64);
-        for seat in state.readers.values_mut().filter(|seat| seat.reads() && !seat.slow) {
+        for seat in state.seats.iter_mut().filter(|seat| seat.reads() && !seat.slow) {
             let waiting = ever - seat.read;
             let since = match seat.stands {
                 Some((read, since)) if read == seat.read && waiting > BEHIND => since,
@@ -356,35 +324,8 @@ impl Drop for Record {
 }
 
 impl State {
-    fn wake_readers(&mut self) {
-        for seat in self.readers.values_mut() {
-            if let Some(waker) = seat.waker.take() {
-                waker.wake();
-            }
-        }
-    }
-
     fn wake_writer(&mut self) {
         if let Some(waker) = self.writer.take() {
-            waker.wake();
-        }
-    }
-
-    fn readers(&self) -> usize {
-        self.readers.values().filter(|seat| seat.reads()).count()
-    }
-}
-
-impl Seat {
-    /// Is it somebody's who reads, and may go on?
-    fn reads(&self) -> bool {
-        !self.superseded && !self.waits
-    }
-
-    /// Ends the connection, which is told so if it still listens.
-    fn close(&mut self) {
-        self.hangup.cancel();
-        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }

@@ -25,7 +25,7 @@ impl Reader {
     pub(in crate::journal) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
         let mut state = self.record.state.lock();
         let state = &mut *state;
-        let Some(seat) = state.readers.get_mut(&self.seat) else {
+        let Some(seat) = state.seats.get_mut(self.seat) else {
             return Poll::Ready(Next::Lost);
         };
         if seat.superseded {
@@ -57,8 +57,8 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.record.state.lock();
-        state.readers.remove(&self.seat);
-        if state.readers.is_empty() {
+        state.seats.leave(self.seat);
+        if state.seats.is_empty() {
             state.left = Some(Instant::now());
             state.wake_writer();
         }
