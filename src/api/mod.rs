@@ -1,7 +1,6 @@
 //! What the endpoints do.
 
 mod body;
-mod channels;
 mod count;
 mod cursor;
 mod errand;
@@ -42,7 +41,6 @@ use crate::server::{Shutdown, Tasks};
 use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
 
-pub use channels::Channels;
 pub use pull::Pulls;
 pub use serving::{ReasoningField, RouteConfig, Serving, StreamConfig, Target};
 pub use transcript::Transcripts;
@@ -58,7 +56,6 @@ pub struct Parts {
     pub shutdown: Shutdown,
     pub metrics: Metrics,
     pub journal: Journal,
-    pub channels: Channels,
     pub pulls: Pulls,
     pub signer: Signer,
     /// How long a reader of a record may see nothing.

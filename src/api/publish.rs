@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use crate::api::channels::is_of;
 use crate::api::cursor::Cursor;
-use crate::api::reading::{self, nothing, resumed_after};
+use crate::api::reading::{self, AWAY, nothing, resumed_after};
 use crate::api::recorded::Visitor;
 use crate::api::streams::{RETRY, RETRY_LATER, spread};
 use crate::api::{Parts, body, plan};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json as whole, retry_later, stream};
 use crate::edge::{Grant, Refusal};
-use crate::journal::{OpenError, Record, Trimmed};
-use crate::wire::{Code, Framing, Published};
+use crate::journal::{ChannelError, End, OpenError, Published, Record, Trimmed};
+use crate::wire::{self, Code, Framing};
 
 /// The longest name.
 const NAME_BYTES: usize = 200;
@@ -34,16 +34,16 @@ pub(super) async fn channel(
     match *request.method() {
         Method::POST => publish(parts, name, request, visitor).await,
         Method::DELETE => {
-            if parts.channels.end(visitor.owner(), name).await {
+            if parts.journal.end_channel(visitor.owner(), name).await.map_err(refused)? {
                 Ok(nothing(StatusCode::NO_CONTENT))
             } else {
-                Err(Refusal::new(Code::InvalidRequest, "there is no such channel").with_status(404))
+                Err(unknown())
             }
         }
         _ => {
             let ask = Ask::new(request.uri(), request.headers());
             if request.method() == Method::HEAD {
-                return Ok(nothing(StatusCode::OK));
+                return exists(parts, name, &ask, &visitor).await;
             }
             subscribe(parts, name, ask, visitor).await
         }
@@ -71,9 +71,9 @@ async fn publish(
     }
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let published = if media == "application/x-www-form-urlencoded" {
-        Published::of_form(form_urlencoded::parse(&body))
+        wire::Published::of_form(form_urlencoded::parse(&body))
     } else {
-        Published::of_json(&body)
+        wire::Published::of_json(&body)
     };
     let frame = published.map_err(|error| plan::refusal(&error))?.frame();
     if frame.len() > parts.bounds.event_bytes {
@@ -83,15 +83,45 @@ async fn publish(
     if parts.shutdown.is_draining() {
         return Err(draining());
     }
-    loop {
-        let channel = parts.channels.open(&parts.journal, visitor.owner(), name).await?;
-        // It may have ended since it was found: then there is another.
-        if let Some(number) = channel.publish(frame.clone()).await {
-            let id = Cursor { stream: channel.record.meta().id.clone(), number };
-            let said = json!({ "channel": name, "id": id.to_string() });
-            return Ok(whole(StatusCode::OK, said.to_string().into()));
+    let Published { stream, number } =
+        parts.journal.publish(visitor.owner(), name, frame).await.map_err(refused)?;
+    let id = Cursor { stream, number };
+    let said = json!({ "channel": name, "id": id.to_string() });
+    Ok(whole(StatusCode::OK, said.to_string().into()))
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(Code::InvalidRequest, "there is no such channel").with_status(404)
+}
+
+fn refused(why: ChannelError) -> Refusal {
+    match why {
+        ChannelError::Away => {
+            let words = "the store of channels does not answer, and may not have done what was asked";
+            Refusal::new(Code::Internal, words).with_status(503).retry_after(AWAY)
+        }
+        ChannelError::Refused => Refusal::new(Code::Internal, "the store of channels refuses this one"),
+        ChannelError::Full => {
+            let words = "the gateway has no room for another channel";
+            Refusal::new(Code::QueueFull, words).retry_after(60)
         }
     }
+}
+
+/// `HEAD`: 200 or 404.
+async fn exists(parts: &Parts, name: &str, ask: &Ask, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
+    let found = if visitor.caller.is_signed() {
+        let found = parts.journal.find_signed(&ask.id).await.ok();
+        found.filter(|record| is_of(record, name) && record.is_running())
+    } else {
+        parts.journal.channel(visitor.owner(), name).await.map_err(refused)?
+    };
+    found.map(|_| nothing(StatusCode::OK)).ok_or_else(unknown)
+}
+
+/// Is it the record of the channel `name`, or was it?
+fn is_of(record: &Record, name: &str) -> bool {
+    record.meta().channel.as_deref() == Some(name)
 }
 
 fn media_type(headers: &HeaderMap) -> String {
@@ -145,7 +175,13 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     if parts.shutdown.is_draining() {
         return if ask.comes_back { Ok(retry_later(spread(RETRY_LATER))) } else { Err(draining()) };
     }
-    let record = find(parts, name, &ask, &visitor).await?;
+    let record = match find(parts, name, &ask, &visitor).await {
+        // An error status would end an `EventSource` for ever.
+        Err(refusal) if ask.comes_back && refusal.failure.status() == 503 => {
+            return Ok(retry_later(spread(RETRY_LATER)));
+        }
+        found => found?,
+    };
     let status = record.status();
     let after = match (&ask.cursor, ask.number) {
         (Some(cursor), _) => cursor.number,
@@ -153,9 +189,13 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
         (None, Some(number)) => number,
         (None, None) => status.first.saturating_sub(1),
     };
-    let after = after.min(status.last);
-    if status.ended.is_some() && after == status.last {
-        return Ok(nothing(StatusCode::NO_CONTENT));
+    let after = record.resumes_after(after);
+    match &status.ended {
+        Some(ended) if after >= status.last && ended.end == End::Done => {
+            return Ok(nothing(StatusCode::NO_CONTENT));
+        }
+        Some(_) if after >= status.last => return Err(gone(parts, name, &visitor).await),
+        Some(_) | None => {}
     }
     let Visitor { hangup, access, .. } = visitor;
     let reader = match record.read(after, None, hangup) {
@@ -171,13 +211,38 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     );
     let numbering = Numbering { stream: record.meta().id.clone(), framing: Framing::Sse };
     let plain = Manner::plain(b": keep-alive\n", parts.keep_alive);
-    let manner = Manner { numbering: Some(Box::new(numbering)), ..plain };
+    let manner = Manner { numbering: Some(Box::new(numbering)), lost: lost(name), ..plain };
     let body = StreamBody::new(reader, access, manner).greeting(greeting.into());
     let mut response = stream(Framing::Sse, body);
     if after > 0 {
         resumed_after(&mut response, &cursor);
     }
+    if parts.journal.is_away() {
+        reading::durability(&mut response);
+    }
     Ok(response)
+}
+
+/// What a subscriber is told whose channel went away with the store. The empty `id` has an `EventSource` come back without its
+/// cursor, to the channel that has taken this one's place (WHATWG HTML section 9.2.6).
+fn lost(name: &str) -> Bytes {
+    let words = "the store of channels has lost this one: the next of its name begins anew";
+    let data = json!({ "channel": name, "error": { "code": Code::ProducerLost.name(), "message": words } });
+    format!("id:\nevent: lost\ndata: {data}\n\n").into()
+}
+
+/// What came behind a cursor that is not known any more cannot be told, and a gap is not passed over in silence. Where the
+/// channel of this name begins now, if there is one, is told along.
+async fn gone(parts: &Parts, name: &str, visitor: &Visitor) -> Refusal {
+    let words = "the events behind this cursor are no longer kept";
+    let refusal = Refusal::new(Code::InvalidRequest, words).with_status(410);
+    if visitor.caller.is_signed() {
+        return refusal;
+    }
+    match parts.journal.channel(visitor.owner(), name).await {
+        Ok(Some(record)) => reading::earliest(refusal, &record, record.status().first),
+        Ok(None) | Err(_) => refusal,
+    }
 }
 
 /// The record that is to be read: the one that an address or a cursor names, if it is or was this channel's, or the one that the
@@ -191,29 +256,20 @@ async fn find(parts: &Parts, name: &str, ask: &Ask, visitor: &Visitor) -> Result
     let found = match &ask.cursor {
         _ if signed => parts.journal.find_signed(&ask.id).await,
         Some(cursor) => parts.journal.find(visitor.owner(), &cursor.stream).await,
-        None => {
-            let channel = parts.channels.open(&parts.journal, visitor.owner(), name).await?;
-            return Ok(Arc::clone(&channel.record));
-        }
+        None => return parts.journal.open_channel(visitor.owner(), name).await.map_err(refused),
     };
-    // What came behind a cursor that is not known any more cannot be told, and a gap is not passed over in silence.
-    let gone = |why: OpenError| match why {
-        OpenError::Away => reading::refused(why),
-        OpenError::Unknown | OpenError::Expired => {
-            Refusal::new(Code::InvalidRequest, "the events behind this cursor are no longer kept")
-                .with_status(410)
-        }
-    };
-    found
-        .map_err(gone)
-        .and_then(|record| if is_of(&record, name) { Ok(record) } else { Err(gone(OpenError::Unknown)) })
+    match found {
+        Ok(record) if is_of(&record, name) => Ok(record),
+        Err(OpenError::Away) => Err(reading::refused(OpenError::Away)),
+        Ok(_) | Err(OpenError::Unknown | OpenError::Expired) => Err(gone(parts, name, visitor).await),
+    }
 }
 
 /// `POST /v1/channels/{name}/token`: an address for pages, which have no key.
 pub(super) async fn sign(parts: &Parts, name: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
     check(name)?;
-    let channel = parts.channels.open(&parts.journal, visitor.owner(), name).await?;
-    let id = &channel.record.meta().id;
+    let record = parts.journal.open_channel(visitor.owner(), name).await.map_err(refused)?;
+    let id = &record.meta().id;
     let (query, expires) = parts.signer.query(id, Grant::Read);
     let path: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     let path = path.replace('+', "%20");

@@ -164,6 +164,7 @@ async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) 
         id: random_id(),
         owner: visitor.owner().map(String::from),
         conversation: None,
+        channel: None,
         created: SystemTime::now(),
         linger: None,
         retention: parts.journal.retention(),

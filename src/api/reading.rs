@@ -21,8 +21,11 @@ const STREAM_RESUMED_AFTER: HeaderName = HeaderName::from_static("stream-resumed
 /// The first event that is still kept.
 const STREAM_EARLIEST_ID: HeaderName = HeaderName::from_static("stream-earliest-id");
 
+/// `local`: other replicas cannot read this, though they should.
+const STREAM_DURABILITY: HeaderName = HeaderName::from_static("stream-durability");
+
 /// After how many seconds a store that does not answer may do so again.
-const AWAY: u32 = 2;
+pub(super) const AWAY: u32 = 2;
 
 /// How a record is read.
 pub(super) struct Reading {
@@ -111,16 +114,26 @@ pub(super) fn trimmed(record: &Record, why: Trimmed) -> Refusal {
         Trimmed::Earlier { earliest } => {
             let words = "the events behind this cursor are no longer kept";
             let refusal = Refusal::new(Code::InvalidRequest, words).with_status(410);
-            let cursor = Cursor { stream: record.meta().id.clone(), number: earliest };
-            match HeaderValue::try_from(cursor.to_string()) {
-                Ok(value) => refusal.header(STREAM_EARLIEST_ID, value),
-                Err(_) => refusal,
-            }
+            self::earliest(refusal, record, earliest)
         }
         Trimmed::Superseded => Refusal::new(Code::Superseded, "a newer viewer has taken this one's place"),
         Trimmed::Full => {
             Refusal::new(Code::RateLimited, "this stream has as many readers as it may have").retry_after(5)
         }
+    }
+}
+
+/// Says that other replicas do not know what is read here.
+pub(super) fn durability(response: &mut Response<Body>) {
+    response.headers_mut().insert(STREAM_DURABILITY, HeaderValue::from_static("local"));
+}
+
+/// Says which event is the first that is kept.
+pub(super) fn earliest(refusal: Refusal, record: &Record, first: u64) -> Refusal {
+    let cursor = Cursor { stream: record.meta().id.clone(), number: first };
+    match HeaderValue::try_from(cursor.to_string()) {
+        Ok(value) => refusal.header(STREAM_EARLIEST_ID, value),
+        Err(_) => refusal,
     }
 }
 

@@ -28,8 +28,6 @@ use crate::wire::{Code, Dialect, Dropped, Failure, Framing};
 
 /// The id of the stream that answers.
 pub(super) const STREAM_ID: HeaderName = HeaderName::from_static("stream-id");
-/// `local`: other replicas cannot read this stream, though they should.
-const STREAM_DURABILITY: HeaderName = HeaderName::from_static("stream-durability");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Who reads, and on which connection.
@@ -354,6 +352,7 @@ fn meta(parts: &Parts, asked: &Asked, wishes: &Wishes, visitor: &Visitor, label:
         id: identity.id.clone(),
         owner: visitor.owner().map(String::from),
         conversation: wishes.conversation.clone(),
+        channel: None,
         created: SystemTime::now(),
         linger: asked.settings.linger(named, wishes.runs_on()),
         retention: if short {
@@ -379,7 +378,7 @@ pub(super) fn named(response: &mut Response<Body>, record: &Record) {
         headers.insert(LOCATION, location);
     }
     if record.is_local() {
-        headers.insert(STREAM_DURABILITY, HeaderValue::from_static("local"));
+        reading::durability(response);
     }
 }
 

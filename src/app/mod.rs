@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Channels, Pulls};
+use crate::api::Pulls;
 use crate::app::generation::{Generation, Reload};
 use crate::app::signals::Signals;
 use crate::app::worker::{Listener, Worker};
@@ -58,7 +58,6 @@ struct Shared {
     /// The configuration in force; a new one is told to everybody.
     generations: watch::Sender<Arc<Generation>>,
     journal: Journal,
-    channels: Channels,
     pulls: Pulls,
     board: Board,
     signer: Signer,
@@ -84,7 +83,6 @@ impl App {
             metrics: metrics.clone(),
             shutdown: Shutdown::default(),
             journal: Journal::new(&config.journal, metrics, secret.clone().into()),
-            channels: Channels::default(),
             pulls: Pulls::default(),
             board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
@@ -150,7 +148,7 @@ impl App {
             tokio::select! {
                 () = operators.run(admin) => {}
                 () = probe => {}
-                () = sweep(&shared.journal, &shared.channels) => {}
+                () = sweep(&shared.journal) => {}
                 () = shared.journal.run() => {}
                 () = follow_secret(&shared) => {}
                 () = reload.run(source, asked) => {}
@@ -181,10 +179,9 @@ async fn follow_secret(shared: &Shared) {
 }
 
 /// Throws away what is over its time, for as long as the gateway runs.
-async fn sweep(journal: &Journal, channels: &Channels) {
+async fn sweep(journal: &Journal) {
     loop {
         sleep(Duration::from_secs(1)).await;
-        channels.sweep(journal).await;
         journal.sweep();
     }
 }

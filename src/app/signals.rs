@@ -43,7 +43,7 @@ impl Signals {
         let drain = shared.generations.borrow().config.server.drain;
         tracing::info!(limit = %humantime::format_duration(drain), "draining");
         shutdown.drain();
-        shared.channels.end_all().await; // they have no end of their own
+        shared.journal.leave_channels(); // they have no end of their own
         tokio::select! {
             biased;
             () = running.wait() => return,

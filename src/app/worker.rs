@@ -142,7 +142,6 @@ fn stack(
         shutdown: shared.shutdown.clone(),
         metrics: shared.metrics.clone(),
         journal: shared.journal.clone(),
-        channels: shared.channels.clone(),
         pulls: shared.pulls.clone(),
         signer: shared.signer.clone(),
         keep_alive: config.stream.keep_alive,

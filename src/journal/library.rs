@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::journal::channels::Channels;
 use crate::journal::new::{Asker, Claim, StoreError};
 use crate::journal::record::{Copied, Gone, Meta, Record, Role, Stage, Status, Trimmed, Viewer};
 use crate::journal::shelf::Shelf;
@@ -20,6 +21,7 @@ pub struct Journal(Arc<Library>);
 #[derive(Debug)]
 struct Library {
     shelf: Shelf,
+    channels: Channels,
     store: Option<Store>,
     retention: Duration,
 }
@@ -38,7 +40,12 @@ impl Journal {
     /// `secret`: what this process signs addresses with until it hears of another.
     pub fn new(config: &Config, metrics: Metrics, secret: Bytes) -> Self {
         let store = Store::new(config, metrics, secret);
-        Self(Arc::new(Library { shelf: Shelf::new(config), store, retention: config.retention }))
+        Self(Arc::new(Library {
+            shelf: Shelf::new(config),
+            channels: Channels::default(),
+            store,
+            retention: config.retention,
+        }))
     }
 
     /// Waits for the store, but not for long: a gateway starts without it too.
@@ -78,8 +85,26 @@ impl Journal {
         self.0.shelf.totals()
     }
 
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.0.shelf
+    }
+
+    pub(super) fn channels(&self) -> &Channels {
+        &self.0.channels
+    }
+
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.0.store.as_ref()
+    }
+
+    /// Does what all replicas should know stay on this one for now?
+    pub fn is_away(&self) -> bool {
+        self.0.store.as_ref().is_some_and(|store| !store.is_up())
+    }
+
     /// Throws away what is over its time. To be called now and then.
     pub fn sweep(&self) {
+        self.0.channels.sweep(self.0.retention);
         self.0.shelf.sweep();
     }
 

@@ -8,8 +8,10 @@
 //!
 //! Records are found by their id, by the conversation they belong to, and by the key of the request that made them, always
 //! within what belongs to one owner. Where replicas share a store, each finds the records of all: the one that writes a record
-//! copies it to the store behind its readers' backs, and the others fill a mirror of it, which their readers read.
+//! copies it to the store behind its readers' backs, and the others fill a mirror of it, which their readers read. A channel has
+//! any number of writers: with a store it stands there, and all who read it read mirrors.
 
+mod channels;
 mod config;
 mod library;
 mod live;
@@ -24,9 +26,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+pub use channels::Published;
 pub use config::{Config, StoreKind};
 pub use library::{Entry, Journal};
-pub use new::{Busy, Created, Key, New, OpenError};
+pub use new::{Busy, ChannelError, Created, Key, New, OpenError};
 pub use record::{Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
 
 /// Opens a stream that is not recorded. `bound` is how many bytes may wait for the reader before the writer is held up.

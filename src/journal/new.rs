@@ -16,6 +16,29 @@ pub enum OpenError {
     Away,
 }
 
+/// Why a channel is not published on, read or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// The store does not answer, and nobody knows whether it did what it was asked.
+    #[error("the store of channels does not answer")]
+    Away,
+    /// The store has something else in this place.
+    #[error("the store of channels refuses this")]
+    Refused,
+    /// There are as many as may be.
+    #[error("there are as many channels as may be")]
+    Full,
+}
+
+impl From<StoreError> for ChannelError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Away => Self::Away,
+            StoreError::Refused => Self::Refused,
+        }
+    }
+}
+
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum StoreError {

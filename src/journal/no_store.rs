@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::journal::library::Entry;
-use crate::journal::new::{Asker, Claim, StoreError};
+use crate::journal::new::{Asker, ChannelError, Claim, StoreError};
 use crate::journal::record::{Gone, Meta, Outbox, Record, Trimmed, Viewer};
 use crate::journal::shelf::Shelf;
 use crate::journal::{Config, Key, OpenError};
@@ -81,6 +81,32 @@ impl Store {
     }
 
     pub(super) async fn list(&self, _: Option<&str>) -> Result<Vec<Entry>, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn channel(&self, _: Option<&str>, _: &str) -> Result<Option<String>, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn open_channel(
+        &self,
+        _: Option<&str>,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<String, ChannelError> {
+        match *self {}
+    }
+
+    pub(super) async fn publish(
+        &self,
+        _: Option<&str>,
+        _: &str,
+        _: &Bytes,
+    ) -> Result<(String, u64), ChannelError> {
+        match *self {}
+    }
+
+    pub(super) async fn end_channel(&self, _: Option<&str>, _: &str) -> Result<bool, StoreError> {
         match *self {}
     }
 

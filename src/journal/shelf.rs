@@ -337,6 +337,7 @@ mod tests {
             id: id.into(),
             owner: None,
             conversation: Some("talk".into()),
+            channel: None,
             created: SystemTime::now(),
             linger,
             retention: Duration::from_mins(1),

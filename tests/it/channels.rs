@@ -136,6 +136,18 @@ async fn a_cursor_whose_events_are_not_kept_is_a_410_and_no_cursor_is_none() {
 }
 
 #[tokio::test]
+async fn asking_whether_there_is_a_channel_begins_none() {
+    let gateway = gateway().await;
+    let head = || Request::new("HEAD", JOB);
+    assert_eq!(gateway.send(&head()).await.status, 404);
+    assert_eq!(gateway.send(&head()).await.status, 404);
+    publish(&gateway, &json!(1)).await;
+    assert_eq!(gateway.send(&head()).await.status, 200);
+    gateway.send(&Request::new("DELETE", JOB)).await;
+    assert_eq!(gateway.send(&head()).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_form_is_published_too() {
     let gateway = gateway().await;
     let form = Request::raw(JOB, b"event=tick&id=9&data=two%0D%0Alines");

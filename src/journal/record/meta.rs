@@ -17,6 +17,8 @@ pub struct Meta {
     pub owner: Option<String>,
     /// What the client calls the conversation.
     pub conversation: Option<String>,
+    /// What the channel is called that it is: then it has any number of writers, on all replicas, and no end of its own.
+    pub channel: Option<String>,
     pub created: SystemTime,
     /// How long the stream goes on when nobody reads it; `None`: to its end.
     pub linger: Option<Duration>,

@@ -79,6 +79,7 @@ mod tests {
             id: "abc".into(),
             owner: None,
             conversation: None,
+            channel: None,
             created: SystemTime::UNIX_EPOCH,
             linger: None,
             retention: Duration::ZERO,

@@ -265,6 +265,9 @@ impl Record {
         let mut state = self.state.lock();
         let next = state.frames.last() + 1;
         let freed = state.frames.restart(next);
+        if self.is_mirror() && state.ended.is_none() {
+            state.ended = Some(Ended::failed("internal", false)); // nobody fills it any more
+        }
         state.seats.wake();
         drop(state);
         self.total.fetch_sub(freed, Ordering::Relaxed);

@@ -64,15 +64,16 @@ impl Store {
                 mirror.is_told(true);
                 self.take_over(shelf, mirror, look).await;
             }
-            // A store that came back empty: its writer begins it anew, if it lives.
+            // A store that came back empty: its writer begins it anew, if it lives. Nobody does so with a channel, for nobody
+            // knows which numbers others have seen: the next of its name has another id.
             Ok(None) => {
-                if mirror.is_told(false) > self.0.lease {
+                if mirror.meta().channel.is_some() || mirror.is_told(false) > self.0.lease {
                     mirror.end_with(Ended::lost());
                 }
             }
-            // Its readers come back, and are told that the store is away.
+            // Its readers come back, and are told that the store is away. Those of a channel stay: it may go on at any time.
             Err(_) => {
-                if mirror.is_told(false) > self.0.lease * 2 {
+                if mirror.is_told(false) > self.0.lease * 2 && mirror.meta().channel.is_none() {
                     shelf.remove(mirror);
                 }
             }

@@ -6,12 +6,20 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 
 use crate::journal::record::Meta;
 
-/// The first byte of this form.
-const FORM: u8 = 1;
+/// The first byte of what is no channel.
+const STREAM: u8 = 1;
+/// The first byte of a channel, whose name follows.
+const CHANNEL: u8 = 2;
 
 pub(super) fn write(meta: &Meta) -> Vec<u8> {
     let mut out = Vec::with_capacity(meta.label.len() + 128);
-    out.put_u8(FORM);
+    match &meta.channel {
+        None => out.put_u8(STREAM),
+        Some(name) => {
+            out.put_u8(CHANNEL);
+            put(&mut out, name.as_bytes());
+        }
+    }
     put(&mut out, meta.id.as_bytes());
     for text in [&meta.owner, &meta.conversation] {
         out.put_u8(text.is_some().into());
@@ -28,9 +36,11 @@ pub(super) fn write(meta: &Meta) -> Vec<u8> {
 /// `None`: it is something else.
 pub(super) fn read(mut bytes: Bytes) -> Option<Meta> {
     let from = &mut bytes;
-    if from.try_get_u8().ok()? != FORM {
-        return None;
-    }
+    let channel = match from.try_get_u8().ok()? {
+        STREAM => None,
+        CHANNEL => Some(text(from)?),
+        _ => return None,
+    };
     let id = text(from)?;
     let mut optional = || {
         let there = from.try_get_u8().ok()? == 1;
@@ -42,7 +52,8 @@ pub(super) fn read(mut bytes: Bytes) -> Option<Meta> {
     let linger = Duration::from_millis(from.try_get_u64().ok()?);
     let retention = Duration::from_millis(from.try_get_u64().ok()?);
     let label = take(from)?;
-    Some(Meta { id, owner, conversation, created, linger: lingers.then_some(linger), retention, label })
+    let linger = lingers.then_some(linger);
+    Some(Meta { id, owner, conversation, channel, created, linger, retention, label })
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -69,19 +80,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        let meta = Meta {
-            id: "abc".into(),
-            owner: Some("alice".into()),
-            conversation: None,
-            created: UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
-            linger: Some(Duration::from_mins(1)),
-            retention: Duration::from_mins(10),
-            label: Bytes::from("{}"),
-        };
-        let written = Bytes::from(write(&meta));
-        assert_eq!(format!("{:?}", read(written.clone()).unwrap()), format!("{meta:?}"));
-        for end in 0..written.len() {
-            assert!(read(written.slice(..end)).is_none());
+        for channel in [None, Some("job-7".into())] {
+            let meta = Meta {
+                id: "abc".into(),
+                owner: Some("alice".into()),
+                conversation: None,
+                channel,
+                created: UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
+                linger: Some(Duration::from_mins(1)),
+                retention: Duration::from_mins(10),
+                label: Bytes::from("{}"),
+            };
+            let written = Bytes::from(write(&meta));
+            assert_eq!(format!("{:?}", read(written.clone()).unwrap()), format!("{meta:?}"));
+            for end in 0..written.len() {
+                assert!(read(written.slice(..end)).is_none());
+            }
         }
         assert!(read(Bytes::from("junk that was written by somebody else")).is_none());
     }

@@ -47,6 +47,19 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// After so many questions without an answer the connection is given up.
 const UNANSWERED: u32 = 5;
 
+/// Which run of which server this is. Nothing if it does not say so: then one run cannot be told from the next.
+async fn run_of(connection: &mut redis::aio::MultiplexedConnection) -> RedisResult<String> {
+    let told: RedisResult<String> = redis::cmd("INFO").arg("server").query_async(connection).await;
+    match told {
+        Ok(told) => {
+            let run = told.lines().find_map(|line| line.strip_prefix("run_id:"));
+            Ok(run.unwrap_or_default().trim().to_owned())
+        }
+        Err(error) if error.is_io_error() || error.is_connection_dropped() => Err(error),
+        Err(_) => Ok(String::new()),
+    }
+}
+
 impl Store {
     /// Waits for the store, but not for long: a gateway starts without it too.
     pub(in crate::journal) async fn connect(&self) {
@@ -89,7 +102,8 @@ impl Store {
                     let config = AsyncConnectionConfig::new()
                         .set_connection_timeout(Some(ANSWER))
                         .set_response_timeout(Some(PATIENT * 2));
-                    let new = self.0.client.get_multiplexed_async_connection_with_config(&config).await?;
+                    let mut new = self.0.client.get_multiplexed_async_connection_with_config(&config).await?;
+                    *self.0.run.lock() = run_of(&mut new).await?;
                     *self.0.connection.lock() = Some(new.clone());
                     new
                 }

@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// How long a name stands for a stream: while the stream runs it is renewed.
-    fn name_ttl(&self) -> u64 {
+    pub(super) fn name_ttl(&self) -> u64 {
         self.running_ttl() + millis(REMEMBERED)
     }
 
@@ -63,7 +63,12 @@ impl Store {
         Ok(if found == known { None } else { String::from_utf8(found.to_vec()).ok() })
     }
 
-    async fn take_name(&self, name: &str, known: &[u8], new: Vec<u8>) -> Result<Bytes, StoreError> {
+    pub(super) async fn take_name(
+        &self,
+        name: &str,
+        known: &[u8],
+        new: Vec<u8>,
+    ) -> Result<Bytes, StoreError> {
         let mut script = self.0.scripts.claim.prepare_invoke();
         script.key(name).arg(known).arg(new).arg(self.name_ttl());
         let mut connection = self.connection()?;

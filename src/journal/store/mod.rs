@@ -9,6 +9,7 @@
 //! a replica that finds it gone counts the stream's epoch up and ends it, and the writer, should it come back, is refused.
 //! One multiplexed connection carries all commands: a caller that goes away leaves its reply to nobody else.
 
+mod channel;
 mod error;
 mod follow;
 mod head;
@@ -37,6 +38,7 @@ use tokio::sync::{Notify, watch};
 use crate::journal::new::StoreError;
 use crate::journal::record::Outbox;
 use crate::journal::shelf::Shelf;
+use crate::journal::store::channel::Known;
 use crate::journal::store::health::Health;
 use crate::journal::store::listen::Wakes;
 use crate::journal::store::names::Names;
@@ -51,11 +53,17 @@ pub(super) struct Store(Arc<Inner>);
 struct Inner {
     client: Client,
     connection: Mutex<Option<MultiplexedConnection>>,
+    /// Which run of which server it is connected to.
+    run: Mutex<String>,
     health: Health,
     /// This process, for the others.
     replica: String,
     lease: Duration,
     retention: Duration,
+    /// How much is kept of one channel, in bytes.
+    channel_bytes: u64,
+    /// The channels that are published on here.
+    channels: Known,
     seal: Option<[u8; 32]>,
     names: Names,
     scripts: Scripts,
@@ -97,10 +105,13 @@ impl Store {
         Some(Self(Arc::new(Inner {
             client,
             connection: Mutex::default(),
+            run: Mutex::default(),
             health: Health::default(),
             replica: random_id(),
             lease: config.lease,
             retention: config.retention,
+            channel_bytes: config.max_stream_bytes.as_u64(),
+            channels: Known::default(),
             seal,
             names: Names::new(seal),
             scripts: Scripts::default(),
@@ -133,6 +144,7 @@ impl Store {
             Box::pin(self.ship_all(shelf)),
             Box::pin(self.listen(shelf)),
             Box::pin(self.follow_all(shelf)),
+            Box::pin(self.keep_channels(shelf)),
         );
     }
 

@@ -74,6 +74,11 @@ impl Names {
         format!("sg:conversation:{}", self.digest(owner, name))
     }
 
+    /// The channel of a name, as it stands now.
+    pub(super) fn channel(&self, owner: Option<&str>, name: &str) -> String {
+        format!("sg:channel:{}", self.digest(owner, name))
+    }
+
     /// The streams of a caller.
     pub(super) fn list(&self, owner: Option<&str>) -> String {
         format!("sg:list:{}", self.owner(owner))

@@ -11,6 +11,9 @@ pub(super) struct Scripts {
     pub(super) delete: Script,
     pub(super) view: Script,
     pub(super) claim: Script,
+    pub(super) open_channel: Script,
+    pub(super) publish: Script,
+    pub(super) end_channel: Script,
 }
 
 impl Default for Scripts {
@@ -24,6 +27,9 @@ impl Default for Scripts {
             delete: Script::new(include_str!("lua/delete.lua")),
             view: Script::new(include_str!("lua/view.lua")),
             claim: Script::new(include_str!("lua/claim.lua")),
+            open_channel: Script::new(include_str!("lua/open_channel.lua")),
+            publish: Script::new(include_str!("lua/publish.lua")),
+            end_channel: Script::new(include_str!("lua/end_channel.lua")),
         }
     }
 }
