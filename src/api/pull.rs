@@ -1,5 +1,6 @@
 //! Models that are pulled: once each, however many clients ask, and on when they leave. Asked for in Ollama's words, which show
-//! every line from the first, or in Cortex's, which show them on `/events`.
+//! every line from the first, or in Cortex's, which show them on `/events`. Where replicas share a store, once over all of them:
+//! the others read the record of the one that pulls.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,12 +22,13 @@ use crate::api::serving::Served;
 use crate::api::{Parts, body, plan, reading};
 use crate::downstream::{Body, Manner, StreamBody, json as whole, stream};
 use crate::edge::Refusal;
-use crate::journal::{Busy, Created, End, Gone, Meta, New, Record};
+use crate::journal::{Busy, Created, End, Gone, Meta, New, OpenError, Record};
+use crate::relay::PRODUCER_LOST;
 use crate::telemetry::random_id;
 use crate::upstream::{Api, Attempted, Backend, Errand};
-use crate::wire::{Code, Envelope, Failure, Framing, ModelKey};
+use crate::wire::{Code, Dialect, Envelope, Failure, Framing, ModelKey, read_failure};
 
-/// All pulls that run; a clone is a handle.
+/// All pulls that run here; a clone is a handle.
 #[derive(Clone, Debug, Default)]
 pub struct Pulls(Arc<sync::Mutex<HashMap<String, Pull>>>);
 
@@ -39,6 +41,7 @@ struct Pull {
     /// What it is called on `/events`.
     task: String,
     record: Arc<Record>,
+    /// Why it failed, if it ran here.
     failed: Arc<Mutex<Option<Attempted>>>,
 }
 
@@ -65,7 +68,8 @@ pub(super) async fn pull(
     let Visitor { hangup, access, .. } = visitor;
     let reader = pull.record.read(status.first.saturating_sub(1), None, hangup);
     let reader = reader.map_err(|why| reading::trimmed(&pull.record, why))?;
-    let manner = Manner { early: status.last == 0, ..Manner::plain(b" ", parts.keep_alive) };
+    let lost = Failure::new(Code::ProducerLost, PRODUCER_LOST).frame(Dialect::OllamaChat);
+    let manner = Manner { early: status.last == 0, lost, ..Manner::plain(b" ", parts.keep_alive) };
     Ok(stream(Framing::Ndjson, StreamBody::new(reader, access, manner)))
 }
 
@@ -92,7 +96,7 @@ pub(super) async fn task(
         .ok_or_else(|| Failure::new(Code::InvalidRequest, format!("{field} is required")).param(field))?;
     visitor.access.model(&name);
     if stop {
-        let stopped = parts.pulls.stop(&name).await;
+        let stopped = parts.pulls.stop(&name).await || stop_elsewhere(parts, &name).await?;
         let said = json!({ "message": "Download stopped successfully", "taskId": name });
         let unknown = || Refusal::new(Code::InvalidRequest, "there is no such download").with_status(404);
         return stopped.then(|| whole(StatusCode::OK, said.to_string().into())).ok_or_else(unknown);
@@ -128,12 +132,52 @@ impl Pull {
     fn check(&self) -> Result<(), Refusal> {
         match self.record.status().ended {
             Some(ended) if ended.end == End::Failed => {
-                let unknown = || Refusal::new(Code::Cancelled, "this download was stopped");
-                Err(self.failed.lock().clone().map_or_else(unknown, refused))
+                let failed = self.failed.lock().clone();
+                Err(failed.map_or_else(|| self.told(ended.reason.as_deref()), refused))
             }
             Some(_) | None => Ok(()),
         }
     }
+
+    /// What another replica says of why it failed: one word, and the last line.
+    fn told(&self, reason: Option<&str>) -> Refusal {
+        let code = match reason {
+            Some("cancelled") => return Refusal::new(Code::Cancelled, "this download was stopped"),
+            Some("producer_lost") => return Refusal::new(Code::ProducerLost, PRODUCER_LOST),
+            Some("draining") => Code::Draining,
+            Some("upstream_unreachable") => Code::UpstreamUnreachable,
+            Some(_) | None => Code::UpstreamError,
+        };
+        let last = self.record.last_frame().unwrap_or_default();
+        Refusal::from(Failure::new(code, read_failure(&last).message))
+    }
+}
+
+/// Where a pull is found by all replicas: among the conversations of nobody, under a name that no header can hold.
+fn place(key: &str) -> String {
+    format!("pull\n{key}")
+}
+
+/// Stops the pull of a model that another replica runs; false if there is none.
+async fn stop_elsewhere(parts: &Parts, task: &str) -> Result<bool, Refusal> {
+    let Some(key) = parts.serving.find(task).and_then(|served| key_of(served, task)) else {
+        return Ok(false);
+    };
+    let found = match parts.journal.conversation(None, &place(&key)).await {
+        Ok(record) => record.is_running().then_some(record),
+        Err(OpenError::Unknown | OpenError::Expired) => None,
+        Err(why @ OpenError::Away) => return Err(reading::refused(why)),
+    };
+    let Some(record) = found else { return Ok(false) };
+    parts.journal.cancel(&record, Gone::Cancelled).await.map_err(reading::refused)?;
+    Ok(true)
+}
+
+/// What is pulled: a model of the first backend of its route that has models of its own.
+fn key_of(served: &Served, model: &str) -> Option<String> {
+    let targets = ollamas(served)?;
+    let (first, alias) = targets.first()?;
+    Some(format!("{} {}", first.name, tagged(alias.as_deref().unwrap_or(model))))
 }
 
 /// Models without a tag are the latest.
@@ -146,8 +190,7 @@ fn tagged(model: &str) -> String {
 async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) -> Result<Pull, Refusal> {
     let served = parts.serving.find(model).ok_or_else(|| unknown_model(model))?;
     let targets = ollamas(served).ok_or_else(|| no_ollama(model))?;
-    let (first, alias) = targets.first().ok_or_else(|| no_ollama(model))?;
-    let key = format!("{} {}", first.name, tagged(alias.as_deref().unwrap_or(model)));
+    let key = key_of(served, model).ok_or_else(|| no_ollama(model))?;
     let mut pulls = parts.pulls.0.lock().await;
     if let Some(pull) = pulls.get(&key).filter(|pull| pull.record.is_running()) {
         return Ok(pull.clone());
@@ -162,20 +205,23 @@ async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) 
     let errand = Errand { candidates: candidates.collect(), method: Method::POST, path: "/api/pull" };
     let meta = Meta {
         id: random_id(),
-        owner: visitor.owner().map(String::from),
-        conversation: None,
+        owner: None, // whoever may pull sees it
+        conversation: Some(place(&key)),
         channel: None,
         created: SystemTime::now(),
         linger: None,
         retention: parts.journal.retention(),
         label: Bytes::new(),
     };
-    let Created::New { writer, record, .. } =
-        parts.journal.create(New { meta, key: None, busy: Busy::Begin }).await
-    else {
-        return Err(Refusal::new(Code::Internal, "the pull could not begin"));
+    let pull = |record| Pull { task: model.to_owned(), record, failed: Arc::default() };
+    let (writer, record) = match parts.journal.create(New { meta, key: None, busy: Busy::Yield }).await {
+        Created::New { writer, record, .. } => (writer, record),
+        Created::Busy(record) => return Ok(pull(record)), // another replica's
+        Created::Repeats(_) | Created::Differs => {
+            return Err(Refusal::new(Code::Internal, "the pull could not begin"));
+        }
     };
-    let pull = Pull { task: model.to_owned(), record, failed: Arc::default() };
+    let pull = pull(record);
     pulls.insert(key.clone(), pull.clone());
     drop(pulls);
     let job = Run {

@@ -4,6 +4,7 @@ mod channels;
 mod fenced;
 mod outage;
 mod partition;
+mod pulls;
 mod sealed;
 mod shared;
 mod storm;
