@@ -101,7 +101,7 @@ impl Service<Admitted> for Api {
             Endpoint::Generate(dialect) => {
                 Box::pin(generate::generate(parts, dialect, traced, (slot, caller)))
             }
-            Endpoint::Streams => Box::pin(async move { streams::list(&parts, &visitor).await }),
+            Endpoint::Streams => Box::pin(async move { streams::list(&parts, &traced, &visitor).await }),
             Endpoint::Stream(id) => {
                 let look = look();
                 Box::pin(async move { streams::one(&parts, &id, look, visitor).await })

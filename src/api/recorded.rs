@@ -18,7 +18,7 @@ use crate::api::wishes::{OnConflict, Wishes};
 use crate::api::{Parts, responses, whole};
 use crate::downstream::{self, Body, Numbering};
 use crate::edge::{Caller, Grant, Refusal, Slot};
-use crate::journal::{self, Busy, Created, Entry, Gone, Key, Meta, New, Reader, Record, Writer};
+use crate::journal::{self, Busy, Created, Gone, Key, Meta, New, Reader, Record, Writer};
 use crate::relay::abandoned;
 use crate::server::{Hangup, Tasks};
 use crate::telemetry::Access;
@@ -130,19 +130,9 @@ pub(super) async fn answer(
 
 /// Ends what runs or waits in the conversation of a stream that begins. Where the store is away, others go on.
 async fn interrupt(parts: &Parts, record: &Record, before: &Arc<Record>) {
-    let (mine, owner) = (record.meta(), record.meta().owner.as_deref());
-    let mut others = vec![Arc::clone(before)];
-    for Entry { meta, status } in parts.journal.list(owner).await.unwrap_or_default() {
-        let waits =
-            meta.conversation == mine.conversation && meta.created <= mine.created && status.ended.is_none();
-        if waits
-            && ![&mine.id, &before.meta().id].contains(&&meta.id)
-            && let Ok(other) = parts.journal.find(owner, &meta.id).await
-        {
-            others.push(other);
-        }
-    }
-    for other in others {
+    let line = parts.journal.line(record).await;
+    let others = line.into_iter().filter(|other| other.meta().id != before.meta().id);
+    for other in [Arc::clone(before)].into_iter().chain(others) {
         if parts.journal.cancel(&other, Gone::Superseded).await.is_err() {
             tracing::debug!("the store is away: another stream of the conversation goes on");
         }

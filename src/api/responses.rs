@@ -14,7 +14,7 @@ use crate::api::wishes::Wishes;
 use crate::api::{Parts, plan, transcript};
 use crate::downstream::{Body, json as whole};
 use crate::edge::Refusal;
-use crate::journal::{End, Entry, Gone, Record};
+use crate::journal::{End, Entry, Gone, Page, Record};
 use crate::wire::openai_responses::{
     State, input_items, joined_items, outline, response_in, sequence_number, stand_alone, with_status,
 };
@@ -86,7 +86,8 @@ async fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Recor
             Ok(_) | Err(_) => {}
         }
     }
-    for Entry { meta, .. } in parts.journal.list(visitor.owner()).await.map_err(refused)? {
+    let listed = parts.journal.list(visitor.owner(), Page::ALL).await.map_err(refused)?;
+    for Entry { meta, .. } in listed.entries {
         if !Label::read(&meta.label).is_some_and(|label| label.kept) {
             continue;
         }
@@ -158,7 +159,11 @@ pub(super) async fn one(
             _ => {}
         }
     }
-    if stream && !label.whole() {
+    if stream && label.whole() {
+        let words = "This response cannot be streamed because it was not created with background=true.";
+        return Err(Failure::new(Code::InvalidRequest, words).param("stream").into());
+    }
+    if stream {
         let after = starting_after.map_or(0, |number| position(&record, number));
         let reading = Reading {
             after,

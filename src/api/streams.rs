@@ -14,9 +14,9 @@ use crate::api::label::Label;
 use crate::api::reading::{self, Reading, find, follow, nothing};
 use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
 use crate::downstream::{Body, json as whole, retry_later};
-use crate::edge::Refusal;
-use crate::journal::{End, Entry, Gone, Meta, OpenError, Record, Status, Viewer};
-use crate::wire::{Answer, AnswerBlock, Code, Framing, Text};
+use crate::edge::{Refusal, Traced};
+use crate::journal::{End, Entry, Gone, Listed, Meta, OpenError, Page, Record, Status, Viewer};
+use crate::wire::{Answer, AnswerBlock, Code, Failure, Framing, Text};
 
 /// The longest poll.
 const MAX_WAIT: Duration = Duration::from_mins(1);
@@ -291,15 +291,48 @@ pub(super) async fn sign(parts: &Parts, id: &str, visitor: &Visitor) -> Result<R
     Ok(whole(StatusCode::OK, addresses_of(parts, &record).to_string().into()))
 }
 
-/// `GET /v1/streams`.
-pub(super) async fn list(parts: &Parts, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
-    let entries = parts.journal.list(visitor.owner()).await.map_err(reading::refused)?;
+/// How many streams a page has where its reader does not say.
+const PAGE: usize = 100;
+/// How many it may have.
+const MAX_PAGE: usize = 1000;
+
+/// `GET /v1/streams?limit=N&after=id`: the newest first, page by page as OpenAI's lists.
+pub(super) async fn list(
+    parts: &Parts,
+    traced: &Traced,
+    visitor: &Visitor,
+) -> Result<Response<Body>, Refusal> {
+    let wrong = |param, words: String| Refusal::from(Failure::new(Code::InvalidRequest, words).param(param));
+    let (mut limit, mut after) = (PAGE, None);
+    for (key, value) in form_urlencoded::parse(traced.request.uri().query().unwrap_or_default().as_bytes()) {
+        match key.as_ref() {
+            "limit" => {
+                let lawful = value.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
+                let words = || wrong("limit", format!("`limit` is a number from 1 to {MAX_PAGE}"));
+                limit = lawful.ok_or_else(words)?;
+            }
+            "after" => after = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    let page = Page { after: after.as_deref(), limit };
+    let Listed { entries, more } =
+        parts.journal.list(visitor.owner(), page).await.map_err(|why| match why {
+            OpenError::Away => reading::refused(why),
+            OpenError::Unknown | OpenError::Expired => {
+                wrong("after", "`after` is no stream of the list".into())
+            }
+        })?;
+    let id = |entry: Option<&Entry>| entry.map(|entry| entry.meta.id.clone());
+    let (first, last) = (id(entries.first()), id(entries.last()));
     let summary = |Entry { meta, status }| {
         let label = Label::read(&meta.label)?;
         Some(summary(&meta, status, &label))
     };
     let data: Vec<Value> = entries.into_iter().filter_map(summary).collect();
-    Ok(whole(StatusCode::OK, json!({ "object": "list", "data": data }).to_string().into()))
+    let list =
+        json!({ "object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more });
+    Ok(whole(StatusCode::OK, list.to_string().into()))
 }
 
 /// How a stream stands, without what it says.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::journal::channels::Channels;
 use crate::journal::new::{Asker, Claim, StoreError};
-use crate::journal::record::{Copied, Gone, Meta, Record, Role, Stage, Status, Trimmed, Viewer};
+use crate::journal::record::{Copied, Gone, Meta, Record, Role, Stage, Trimmed, Viewer};
 use crate::journal::shelf::Shelf;
 use crate::journal::store::Store;
 use crate::journal::{Busy, Config, Created, Key, New, OpenError, Writer};
@@ -24,13 +24,6 @@ struct Library {
     channels: Channels,
     store: Option<Store>,
     retention: Duration,
-}
-
-/// A record as it stands, without what it says.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub meta: Meta,
-    pub status: Status,
 }
 
 /// How often a name is asked for that others take at the same time.
@@ -236,25 +229,6 @@ impl Journal {
             Some(_) => here.map_err(|_| OpenError::Away)?,
         };
         self.find(owner, &id).await
-    }
-
-    /// The records that belong to `owner`, the newest first.
-    pub async fn list(&self, owner: Option<&str>) -> Result<Vec<Entry>, OpenError> {
-        let mut entries: Vec<Entry> = match &self.0.store {
-            None => Vec::new(),
-            Some(store) if store.is_up() => store.list(owner).await?,
-            Some(_) => return Err(OpenError::Away),
-        };
-        for record in self.0.shelf.all(|record| record.meta().owner.as_deref() == owner) {
-            let entry = Entry { meta: record.meta().clone(), status: record.status() };
-            match entries.iter_mut().find(|known| known.meta.id == entry.meta.id) {
-                Some(known) => *known = entry,
-                None if record.is_mirror() => {} // thrown away meanwhile
-                None => entries.push(entry),
-            }
-        }
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.meta.created));
-        Ok(entries)
     }
 
     /// Asks the writer of a record to stop, wherever it is.

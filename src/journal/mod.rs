@@ -14,6 +14,7 @@
 mod channels;
 mod config;
 mod library;
+mod list;
 mod live;
 mod new;
 mod record;
@@ -28,7 +29,8 @@ use bytes::Bytes;
 
 pub use channels::Published;
 pub use config::{Config, StoreKind};
-pub use library::{Entry, Journal};
+pub use library::Journal;
+pub use list::{Entry, Listed, Page};
 pub use new::{Busy, ChannelError, Created, Key, New, OpenError};
 pub use record::{Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
 

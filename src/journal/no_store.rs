@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::journal::library::Entry;
+use crate::journal::list::Entry;
 use crate::journal::new::{Asker, ChannelError, Claim, StoreError};
 use crate::journal::record::{Gone, Meta, Outbox, Record, Trimmed, Viewer};
 use crate::journal::shelf::Shelf;
@@ -80,7 +80,23 @@ impl Store {
         match *self {}
     }
 
-    pub(super) async fn list(&self, _: Option<&str>) -> Result<Vec<Entry>, StoreError> {
+    pub(super) async fn listed(&self, _: Option<&str>) -> Result<Vec<(u64, String)>, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn unlist(&self, _: Option<&str>, _: Vec<String>) {
+        match *self {}
+    }
+
+    pub(super) async fn entry(&self, _: Option<&str>, _: &str) -> Result<Option<Entry>, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn line(&self, _: Option<&str>, _: &str) -> Result<Vec<String>, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn leave_line(&self, _: Option<&str>, _: &str, _: &[String]) {
         match *self {}
     }
 

@@ -161,6 +161,12 @@ impl Shelf {
         places.conversations.get(&named).and_then(|ids| ids.last().cloned()).ok_or(OpenError::Unknown)
     }
 
+    /// The ids of the records of a conversation that may still run.
+    pub(super) fn line(&self, owner: Option<&str>, name: &str) -> Vec<String> {
+        let named = (owner.map(String::from), String::from(name));
+        self.places.lock().conversations.get(&named).cloned().unwrap_or_default()
+    }
+
     /// The records for which `is` holds.
     pub(super) fn all(&self, is: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
         let places = self.places.lock();

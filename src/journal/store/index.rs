@@ -3,12 +3,9 @@
 use std::time::UNIX_EPOCH;
 
 use bytes::{BufMut as _, Bytes};
-use futures_util::StreamExt as _;
-use futures_util::stream;
-use redis::RedisResult;
 
 use crate::journal::Key;
-use crate::journal::library::Entry;
+use crate::journal::list::Entry;
 use crate::journal::new::{Claim, StoreError};
 use crate::journal::record::{Ended, Meta, Record, Status};
 use crate::journal::store::look::Question;
@@ -16,18 +13,22 @@ use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, head, millis};
 
 /// How many streams of one owner are listed.
 const LISTED: isize = 1000;
-/// How many of them are looked at at a time.
-const AT_A_TIME: usize = 16;
+/// How many streams of one conversation are in its line.
+const IN_LINE: isize = 256;
 
 impl Store {
-    /// Puts a stream on its owner's list.
+    /// Puts a stream on its owner's list and in the line of its conversation. What has no label is on no list.
     pub(super) async fn enlist(&self, meta: &Meta) -> Result<(), StoreError> {
-        let list = self.0.names.list(meta.owner.as_deref());
+        let owner = meta.owner.as_deref();
+        let list = Some((self.0.names.list(owner), LISTED)).filter(|_| !meta.label.is_empty());
+        let line = meta.conversation.as_ref().map(|name| (self.0.names.line(owner, name), IN_LINE));
         let created = millis(meta.created.duration_since(UNIX_EPOCH).unwrap_or_default());
         let mut all = redis::pipe();
-        all.cmd("ZADD").arg(&list).arg(created).arg(&meta.id).ignore();
-        all.cmd("ZREMRANGEBYRANK").arg(&list).arg(0).arg(-LISTED - 1).ignore();
-        all.cmd("PEXPIRE").arg(&list).arg(self.name_ttl()).ignore();
+        for (set, most) in list.into_iter().chain(line) {
+            all.cmd("ZADD").arg(&set).arg(created).arg(&meta.id).ignore();
+            all.cmd("ZREMRANGEBYRANK").arg(&set).arg(0).arg(-most - 1).ignore();
+            all.cmd("PEXPIRE").arg(&set).arg(self.name_ttl()).ignore();
+        }
         let mut connection = self.connection()?;
         self.within(QUICK, all.query_async(&mut connection)).await
     }
@@ -94,10 +95,7 @@ impl Store {
         }
         let Some(conversation) = &meta.conversation else { return Ok(()) };
         let Some(other) = self.converse(meta, conversation, None).await? else { return Ok(()) };
-        let entry = match self.entry(meta.owner.as_deref(), &other).await {
-            Err(StoreError::Refused) => None, // it is no stream
-            entry => entry?,
-        };
+        let entry = self.entry(meta.owner.as_deref(), &other).await?;
         // The newest of a conversation is the one that its name stands for.
         if other != meta.id && entry.is_none_or(|entry| entry.meta.created <= meta.created) {
             self.converse(meta, conversation, Some(&other)).await?;
@@ -113,7 +111,9 @@ impl Store {
         let key = key.map(|key| self.0.names.key(owner, &key.name));
         let conversation = meta.conversation.as_ref().map(|name| self.0.names.conversation(owner, name));
         let mut all = redis::pipe();
-        for name in key.into_iter().chain(conversation).chain([self.0.names.list(owner)]) {
+        let line = meta.conversation.as_ref().map(|name| self.0.names.line(owner, name));
+        let names = key.into_iter().chain(conversation).chain(line);
+        for name in names.chain([self.0.names.list(owner)]) {
             all.cmd("PEXPIRE").arg(name).arg(self.name_ttl()).ignore();
         }
         let Ok(mut connection) = self.connection() else { return };
@@ -121,39 +121,66 @@ impl Store {
         drop(renewed); // the next time, then
     }
 
-    /// The streams of an owner, as they stand.
-    pub(in crate::journal) async fn list(&self, owner: Option<&str>) -> Result<Vec<Entry>, StoreError> {
+    /// The ids of the streams of an owner, and when they began, in milliseconds.
+    pub(in crate::journal) async fn listed(
+        &self,
+        owner: Option<&str>,
+    ) -> Result<Vec<(u64, String)>, StoreError> {
         let list = self.0.names.list(owner);
+        let mut command = redis::cmd("ZREVRANGE");
+        command.arg(list).arg(0).arg(LISTED - 1).arg("WITHSCORES");
         let mut connection = self.connection()?;
-        let work = async {
-            let ids: RedisResult<Vec<String>> =
-                redis::cmd("ZREVRANGE").arg(&list).arg(0).arg(LISTED - 1).query_async(&mut connection).await;
-            ids
-        };
-        let ids = self.within(PATIENT, work).await?;
-        let looks = stream::iter(ids).map(|id| async move { (self.entry(owner, &id).await, id) });
-        let looks: Vec<_> = looks.buffered(AT_A_TIME).collect().await;
-        let (mut entries, mut over) = (Vec::new(), Vec::new());
-        for (entry, id) in looks {
-            match entry {
-                Ok(Some(entry)) => entries.push(entry),
-                Ok(None) | Err(StoreError::Refused) => over.push(id),
-                Err(StoreError::Away) => return Err(StoreError::Away),
-            }
-        }
-        if !over.is_empty() {
-            let work = redis::cmd("ZREM").arg(&list).arg(over).to_owned();
-            let removed: Result<u64, StoreError> =
-                self.within(PATIENT, work.query_async(&mut connection)).await;
-            drop(removed); // they are looked at once more, then
-        }
-        Ok(entries)
+        let pairs: Vec<(String, f64)> = self.within(PATIENT, command.query_async(&mut connection)).await?;
+        Ok(pairs.into_iter().map(|(id, created)| (whole(created), id)).collect())
     }
 
-    /// `None`: it is not there any more.
-    async fn entry(&self, owner: Option<&str>, id: &str) -> Result<Option<Entry>, StoreError> {
+    /// Takes streams that are not there any more from the list of their owner.
+    pub(in crate::journal) async fn unlist(&self, owner: Option<&str>, ids: Vec<String>) {
+        self.take_away(self.0.names.list(owner), &ids).await;
+    }
+
+    /// The ids of the streams of a conversation that may still run.
+    pub(in crate::journal) async fn line(
+        &self,
+        owner: Option<&str>,
+        conversation: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(self.0.names.line(owner, conversation)).arg(0).arg(-1);
+        let mut connection = self.connection()?;
+        self.within(QUICK, command.query_async(&mut connection)).await
+    }
+
+    /// Takes streams that have ended from the line of their conversation.
+    pub(in crate::journal) async fn leave_line(
+        &self,
+        owner: Option<&str>,
+        conversation: &str,
+        ids: &[String],
+    ) {
+        self.take_away(self.0.names.line(owner, conversation), ids).await;
+    }
+
+    async fn take_away(&self, set: String, ids: &[String]) {
+        let Ok(mut connection) = self.connection() else { return };
+        let command = redis::cmd("ZREM").arg(set).arg(ids).to_owned();
+        let removed: Result<u64, StoreError> =
+            self.within(PATIENT, command.query_async(&mut connection)).await;
+        drop(removed); // they are looked at once more, then
+    }
+
+    /// `None`: it is not there any more, or is no stream.
+    pub(in crate::journal) async fn entry(
+        &self,
+        owner: Option<&str>,
+        id: &str,
+    ) -> Result<Option<Entry>, StoreError> {
         let question = Question { after: 0, count: 0, reads: false, head: true };
-        let Some(look) = self.look(id, question).await? else { return Ok(None) };
+        let look = match self.look(id, question).await {
+            Ok(Some(look)) => look,
+            Ok(None) | Err(StoreError::Refused) => return Ok(None),
+            Err(StoreError::Away) => return Err(StoreError::Away),
+        };
         let meta = self.seal(id).open(0, &look.head).and_then(head::read);
         let own = |meta: &Meta| meta.owner.as_deref() == owner && meta.id == id && !look.deleted;
         let Some(meta) = meta.filter(own) else { return Ok(None) };
@@ -168,6 +195,16 @@ impl Store {
         };
         Ok(Some(Entry { meta, status }))
     }
+}
+
+/// A score of a sorted set as the number that it was.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "milliseconds since 1970 are less than 2^53"
+)]
+fn whole(score: f64) -> u64 {
+    score as u64
 }
 
 fn claim(fingerprint: &[u8; 32], id: &str) -> Vec<u8> {

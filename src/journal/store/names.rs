@@ -79,6 +79,11 @@ impl Names {
         format!("sg:channel:{}", self.digest(owner, name))
     }
 
+    /// The streams of a conversation that may still run.
+    pub(super) fn line(&self, owner: Option<&str>, name: &str) -> String {
+        format!("sg:line:{}", self.digest(owner, name))
+    }
+
     /// The streams of a caller.
     pub(super) fn list(&self, owner: Option<&str>) -> String {
         format!("sg:list:{}", self.owner(owner))

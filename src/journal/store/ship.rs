@@ -140,6 +140,10 @@ impl Store {
             Appended::Kept(news) => {
                 let whole = batch.ended.is_some();
                 copied.has(if whole { Stage::Whole } else { Stage::Copying }, news.last);
+                if let (true, Some(name)) = (whole, &record.meta().conversation) {
+                    let meta = record.meta();
+                    self.leave_line(meta.owner.as_deref(), name, std::slice::from_ref(&meta.id)).await;
+                }
                 if batch.frames.is_empty() {
                     self.renew_names(record).await;
                 }

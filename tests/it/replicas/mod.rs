@@ -2,6 +2,7 @@
 
 mod channels;
 mod fenced;
+mod lists;
 mod outage;
 mod partition;
 mod pulls;

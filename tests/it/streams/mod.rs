@@ -10,6 +10,7 @@ mod cuts;
 mod follow;
 mod ids;
 mod keys;
+mod pages;
 mod polls;
 mod repeats;
 mod room;

@@ -214,6 +214,18 @@ async fn work_in_the_background_can_be_streamed_and_goes_on_without_its_client()
 }
 
 #[tokio::test]
+async fn a_response_that_was_no_stream_cannot_be_streamed_later() {
+    let (gateway, mut upstream) = gateway("openai", &[], &[]).await;
+    let (kept, _) = turn(&gateway, &mut upstream, &input("x", &json!({})), "Rhine").await;
+    let path = format!("/v1/responses/{}?stream=true", kept["id"].as_str().unwrap());
+    let mut refused = gateway.get(&path).await;
+    assert_eq!(refused.status, 400);
+    let error = &refused.json().await["error"];
+    assert_eq!((&error["type"], &error["param"]), (&json!("invalid_request_error"), &json!("stream")));
+    assert!(error["message"].as_str().unwrap().contains("background=true"));
+}
+
+#[tokio::test]
 async fn work_in_the_background_is_cancelled() {
     for api in BACKENDS {
         let (gateway, mut upstream) = gateway(api, &[], &[]).await;
