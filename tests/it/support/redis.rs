@@ -1,4 +1,5 @@
-//! A real Redis server, started for one test and killed with it, on a port of its own.
+//! A real Redis server, started for one test and killed with it, on a port of its own. `STREAMGATE_TEST_REDIS` names another
+//! program that speaks its protocol and takes its arguments: `STREAMGATE_TEST_REDIS=valkey-server cargo test --test it replicas::`.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -122,7 +123,8 @@ fn free_port() -> u16 {
 }
 
 fn launch(port: u16, folder: &TempDir, arguments: &[String]) -> Child {
-    let mut command = Command::new("redis-server");
+    let program = std::env::var_os("STREAMGATE_TEST_REDIS").unwrap_or_else(|| "redis-server".into());
+    let mut command = Command::new(program);
     command.args([
         "--bind",
         "127.0.0.1",
