@@ -152,4 +152,14 @@ mod tests {
         assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("a"))));
         assert_eq!(next(&mut reader), Some(Next::ProducerLost));
     }
+
+    #[tokio::test]
+    async fn a_mirror_that_is_thrown_away_ends_for_those_who_wait_at_its_end() {
+        let mirror = mirror(&Arc::default());
+        mirror.fill(1, frames(&["a"]));
+        let mut reader = mirror.read(1, None, CancellationToken::new()).unwrap();
+        assert_eq!(next(&mut reader), None);
+        mirror.forget();
+        assert_eq!((next(&mut reader), mirror.is_running()), (Some(Next::Lost), false));
+    }
 }
