@@ -29,7 +29,7 @@ use crate::edge::{
 use crate::journal::Journal;
 use crate::server::{Server, Shutdown, Tasks, bind};
 use crate::telemetry::{self, Board, Metrics, random_id};
-use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
+use crate::upstream::{self, Backend, Catalog, ClientError, Pool, Standings, build_client};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,7 @@ struct Shared {
     channels: Channels,
     pulls: Pulls,
     board: Board,
+    standings: Standings,
     signer: Signer,
     connections: Arc<AtomicUsize>,
 }
@@ -91,15 +92,18 @@ impl App {
         let admin = listen(config.admin.listen, 1)?.remove(0);
         let metrics = Metrics::new();
         let secret = random_id();
+        let names = || config.backends.iter().map(|backend| backend.name.clone());
+        let board = Board::new(names());
         let shared = Shared {
             metrics: metrics.clone(),
             shutdown: Shutdown::default(),
             keys: Keys::new(&config.keys),
             limits: Limits::new(config.server.max_streams),
-            journal: Journal::new(&config.journal, metrics, secret.clone().into()),
+            journal: Journal::new(&config.journal, metrics.clone(), secret.clone().into()),
             channels: Channels::default(),
             pulls: Pulls::default(),
-            board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
+            standings: Standings::new(names(), &config.pool, &metrics, &board),
+            board,
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
         };
@@ -141,13 +145,9 @@ impl App {
         let Worker { server, parts, stack } = operators;
         runtime.block_on(async {
             let admin = server.run(TcpListener::from_std(admin)?, stack);
-            let probe = async {
-                probe(&parts.pool).await;
-                std::future::pending::<()>().await;
-            };
             tokio::select! {
                 () = admin => {}
-                () = probe => {}
+                () = parts.pool.watch(&config.pool) => {}
                 () = sweep(&shared.journal, &shared.channels) => {}
                 () = shared.journal.run() => {}
                 () = follow_secret(&shared) => {}
@@ -183,20 +183,6 @@ async fn sweep(journal: &Journal, channels: &Channels) {
         sleep(Duration::from_secs(1)).await;
         channels.sweep(journal).await;
         journal.sweep();
-    }
-}
-
-/// Says once which backends are not there. They may come later.
-async fn probe(pool: &Pool) {
-    for backend in pool.backends() {
-        let answers = backend.answers().await;
-        pool.board().backend(&backend.name, answers);
-        if !answers {
-            tracing::info!(
-                backend = backend.name,
-                "is not there yet; it will be asked again with every request"
-            );
-        }
     }
 }
 
@@ -268,12 +254,12 @@ impl Worker {
         let tasks = Tasks::default();
         let pool = {
             let _on = runtime.enter();
-            let client = |backend| {
+            let client = |backend: &upstream::Config| {
                 let client = build_client(backend, config.stream.connect_timeout)?;
-                Ok(Arc::new(Backend::new(backend, client)))
+                Ok(Arc::new(Backend::new(backend, client, shared.standings.of(&backend.name))))
             };
             let backends = config.backends.iter().map(client).collect::<Result<_, ClientError>>()?;
-            Pool::new(backends, shared.metrics.clone(), shared.board.clone())
+            Pool::new(backends, shared.standings.clone(), shared.metrics.clone(), shared.board.clone())
         };
         let parts = Arc::new(Parts {
             catalog: Catalog::new(pool.clone()),

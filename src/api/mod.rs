@@ -2,6 +2,7 @@
 
 mod body;
 mod channels;
+mod conversation;
 mod count;
 mod cursor;
 mod errand;
@@ -151,7 +152,7 @@ impl Service<Admitted> for Api {
             Endpoint::Root => Box::pin(async { Ok(health::root()) }),
             Endpoint::Healthz => Box::pin(async { Ok(health::healthz()) }),
             Endpoint::Readyz => Box::pin(async move { health::readyz(&parts.shutdown) }),
-            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts.metrics, &parts.journal)) }),
+            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts)) }),
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct Config {
     pub log: telemetry::Config,
     pub stream: StreamConfig,
     pub journal: journal::Config,
+    pub pool: upstream::PoolConfig,
     pub keys: Vec<KeyConfig>,
     pub backends: Vec<upstream::Config>,
     pub routes: Vec<RouteConfig>,
@@ -115,6 +116,7 @@ impl Config {
             log: sections.one("log"),
             stream: sections.one("stream"),
             journal: sections.one("journal"),
+            pool: sections.one("pool"),
             keys: sections.many("key"),
             backends: sections.many("backend"),
             routes: sections.many("route"),
@@ -186,6 +188,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.log), format!("{:?}", default.log));
         assert_eq!(format!("{:?}", config.stream), format!("{:?}", default.stream));
         assert_eq!(format!("{:?}", config.journal), format!("{:?}", default.journal));
+        assert_eq!(format!("{:?}", config.pool), format!("{:?}", default.pool));
         assert!(config.keys.is_empty());
     }
 

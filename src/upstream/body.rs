@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::telemetry::Metrics;
 use crate::upstream::demo;
+use crate::upstream::standing::Turn;
 use crate::wire::{Frame, FrameTooLarge, Framing, Splitter};
 
 /// Where the bytes come from.
@@ -23,6 +24,8 @@ pub struct FrameStream {
     body: Body,
     splitter: Splitter,
     metrics: Metrics,
+    /// Its backend is busy with it while this lives.
+    turn: Option<Turn>,
 }
 
 /// What came next.
@@ -48,7 +51,12 @@ pub enum StreamError {
 
 impl FrameStream {
     pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
-        Self { body, splitter: Splitter::new(framing, limit), metrics }
+        Self { body, splitter: Splitter::new(framing, limit), metrics, turn: None }
+    }
+
+    /// From now on the answer counts as what its backend is busy with.
+    pub(super) fn hold(&mut self, turn: Turn) {
+        self.turn = Some(turn);
     }
 
     /// The next frame that has come already. Never waits.
@@ -62,7 +70,12 @@ impl FrameStream {
             if let Some(frame) = self.ready()? {
                 return Ok(Next::Frame(frame));
             }
-            match self.body.chunk().await? {
+            let chunk = self.body.chunk().await.inspect_err(|_| {
+                if let Some(turn) = &mut self.turn {
+                    turn.broke_off();
+                }
+            })?;
+            match chunk {
                 Some(chunk) => {
                     self.metrics.bytes_in(chunk.len());
                     self.splitter.push(chunk);

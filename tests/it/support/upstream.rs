@@ -29,7 +29,17 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+    }
+
+    /// Begins to listen where so far connections were refused.
+    pub(crate) fn at(refusing: Socket) -> Self {
+        refusing.listen(128).unwrap();
+        refusing.set_nonblocking(true).unwrap();
+        Self::on(TcpListener::from_std(refusing.into()).unwrap())
+    }
+
+    fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::channel(64);
         let (seen, pages) = (Arc::new(AtomicUsize::new(0)), Pages::default());
@@ -53,6 +63,11 @@ impl Upstream {
     /// The next request other than a GET.
     pub(crate) async fn call(&mut self) -> Call {
         within("a call of the gateway to its backend", self.calls.recv()).await.unwrap()
+    }
+
+    /// The same however long it takes; `None` when the server is gone.
+    pub(super) async fn any_call(&mut self) -> Option<Call> {
+        self.calls.recv().await
     }
 
     /// How many requests other than a GET came so far.
