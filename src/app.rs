@@ -92,8 +92,7 @@ impl App {
         let admin = listen(config.admin.listen, 1)?.remove(0);
         let metrics = Metrics::new();
         let secret = random_id();
-        let names = || config.backends.iter().map(|backend| backend.name.clone());
-        let board = Board::new(names());
+        let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
         let shared = Shared {
             metrics: metrics.clone(),
             shutdown: Shutdown::default(),
@@ -102,7 +101,7 @@ impl App {
             journal: Journal::new(&config.journal, metrics.clone(), secret.clone().into()),
             channels: Channels::default(),
             pulls: Pulls::default(),
-            standings: Standings::new(names(), &config.pool, &metrics, &board),
+            standings: Standings::new(&config.pool, &metrics, &board),
             board,
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),

@@ -30,7 +30,7 @@ pub(super) fn readyz(shutdown: &Shutdown) -> Result<Response<Body>, Refusal> {
 /// All metrics.
 pub(super) fn metrics(parts: &Parts) -> Response<Body> {
     let Parts { metrics, journal, pool, .. } = parts;
-    pool.standings().measure(metrics);
+    pool.standings().measure();
     let (records, readers, bytes) = journal.totals();
     metrics.records(records, readers, bytes);
     text("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())

@@ -1,6 +1,5 @@
 //! Which backends serve which model, and how its streams are treated: the routes of the configuration, in their order.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,7 +127,7 @@ pub struct Target {
     pub name: String,
     pub model: Option<String>,
     /// Its share of the requests, next to the others' weights; unset: 1.
-    pub weight: Option<NonZeroU32>,
+    pub weight: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -145,7 +144,7 @@ struct TargetTable {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
-    weight: Option<NonZeroU32>,
+    weight: Option<u32>,
 }
 
 impl From<WireTarget> for Target {
@@ -255,7 +254,7 @@ impl Serving {
                     Some(Destination {
                         backend: Arc::clone(pool.backend(&target.name)?),
                         alias: target.model.clone(),
-                        weight: target.weight.map_or(1, NonZeroU32::get),
+                        weight: target.weight.unwrap_or(1),
                     })
                 })
                 .collect(),

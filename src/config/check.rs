@@ -252,6 +252,10 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
             report(("route", at, "balance"), message, Some("balance = \"weighted\" or \"least_loaded\""));
         }
         for target in &route.backends {
+            if target.weight == Some(0) {
+                let message = format!("the `weight` of `{}` must be more than 0", target.name);
+                report(("route", at, "backends"), message, None);
+            }
             if !config.backends.iter().any(|backend| backend.name == target.name) {
                 let message = format!(
                     "the route for `{}` names a backend that is not there: `{}`",

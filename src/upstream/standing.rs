@@ -23,9 +23,11 @@ pub struct Standings(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    backends: HashMap<String, Arc<Standing>>,
+    backends: Mutex<HashMap<String, Arc<Standing>>>,
     budgets: Mutex<HashMap<String, Arc<Budget>>>,
     config: PoolConfig,
+    metrics: Metrics,
+    board: Board,
 }
 
 /// How one backend stands.
@@ -79,59 +81,37 @@ enum Phase {
 
 impl Standings {
     /// Standings of backends of which nothing is known yet.
-    pub fn new(
-        names: impl Iterator<Item = String>,
-        config: &PoolConfig,
-        metrics: &Metrics,
-        board: &Board,
-    ) -> Self {
-        Self::keeping(None, names, config, (metrics, board))
-    }
-
-    /// Those of another configuration: backends and routes that stay keep what is known of them.
-    #[must_use]
-    pub fn renewed(
-        &self,
-        names: impl Iterator<Item = String>,
-        config: &PoolConfig,
-        metrics: &Metrics,
-        board: &Board,
-    ) -> Self {
-        Self::keeping(Some(self), names, config, (metrics, board))
-    }
-
-    fn keeping(
-        earlier: Option<&Self>,
-        names: impl Iterator<Item = String>,
-        config: &PoolConfig,
-        (metrics, board): (&Metrics, &Board),
-    ) -> Self {
-        let standing = |name: String| {
-            let kept = earlier.and_then(|earlier| earlier.0.backends.get(&name)).map(|kept| {
-                kept.state.lock().breaker.adopt(Rules::new(config));
-                Arc::clone(kept)
-            });
-            let standing = kept.unwrap_or_else(|| Arc::new(Standing::new(&name, config, metrics, board)));
-            (name, standing)
-        };
-        let budgets = earlier.map(|earlier| earlier.0.budgets.lock().clone()).unwrap_or_default();
-        for budget in budgets.values() {
-            budget.adopt(config);
-        }
+    pub fn new(config: &PoolConfig, metrics: &Metrics, board: &Board) -> Self {
         Self(Arc::new(Shared {
-            backends: names.map(standing).collect(),
-            budgets: Mutex::new(budgets),
+            backends: Mutex::default(),
+            budgets: Mutex::default(),
             config: config.clone(),
+            metrics: metrics.clone(),
+            board: board.clone(),
         }))
     }
 
-    /// How a backend stands. One of a name that is not there stands for itself.
+    /// Those of another configuration: backends that stay, by their names, keep what is known of them, and so do routes.
+    #[must_use]
+    pub fn renewed(&self, config: &PoolConfig, stays: impl Fn(&str) -> bool) -> Self {
+        let renewed = Self::new(config, &self.0.metrics, &self.0.board);
+        for (name, standing) in self.0.backends.lock().iter().filter(|(name, _)| stays(name)) {
+            standing.state.lock().breaker.adopt(Rules::new(config));
+            renewed.0.backends.lock().insert(name.clone(), Arc::clone(standing));
+        }
+        for (route, budget) in self.0.budgets.lock().iter() {
+            budget.adopt(config);
+            renewed.0.budgets.lock().insert(route.clone(), Arc::clone(budget));
+        }
+        renewed
+    }
+
+    /// How the backend of this name stands: the same for all who ask.
     pub fn of(&self, name: &str) -> Arc<Standing> {
-        let known = self.0.backends.get(name).map(Arc::clone);
-        known.unwrap_or_else(|| {
-            let board = Board::default();
-            Arc::new(Standing::new(name, &self.0.config, &Metrics::new(), &board))
-        })
+        let Shared { config, metrics, board, .. } = self.0.as_ref();
+        let mut backends = self.0.backends.lock();
+        let standing = backends.entry(name.to_owned());
+        Arc::clone(standing.or_insert_with(|| Arc::new(Standing::new(name, config, metrics, board))))
     }
 
     /// The retry budget of the route with this pattern, in all workers the same.
@@ -142,8 +122,9 @@ impl Standings {
     }
 
     /// Tells the metrics how all stand.
-    pub fn measure(&self, metrics: &Metrics) {
-        for (name, standing) in &self.0.backends {
+    pub fn measure(&self) {
+        let metrics = &self.0.metrics;
+        for (name, standing) in self.0.backends.lock().iter() {
             let health = standing.health();
             for other in Health::ALL {
                 metrics.backend_state(name, other.name(), other == health);
@@ -344,8 +325,7 @@ mod tests {
     use crate::wire::Failure;
 
     fn standings() -> Standings {
-        let names = ["a", "b"].map(String::from).into_iter();
-        Standings::new(names, &PoolConfig::default(), &Metrics::new(), &Board::default())
+        Standings::new(&PoolConfig::default(), &Metrics::new(), &Board::default())
     }
 
     fn fail(standing: &Arc<Standing>) {
@@ -368,12 +348,10 @@ mod tests {
         (0..5).for_each(|_| fail(&standings.of("a")));
         (0..5).for_each(|_| fail(&standings.of("b")));
         let budget = standings.budget("*");
-        let names = ["a", "c"].map(String::from).into_iter();
-        let renewed = standings.renewed(names, &PoolConfig::default(), &Metrics::new(), &Board::default());
+        let renewed = standings.renewed(&PoolConfig::default(), |name| name == "a");
         assert_eq!(renewed.of("a").health(), Health::Ejected);
-        assert_eq!(renewed.of("c").health(), Health::Up);
+        assert_eq!(renewed.of("b").health(), Health::Up, "one that went and came is another");
         assert!(Arc::ptr_eq(&renewed.budget("*"), &budget));
-        assert!(!renewed.0.backends.contains_key("b"));
     }
 
     #[tokio::test(start_paused = true)]
