@@ -195,7 +195,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u32> {
     let seconds = value.parse().ok().or_else(|| {
         let date = httpdate::parse_http_date(value).ok()?;
         let left = date.duration_since(now).unwrap_or_default();
-        u32::try_from((left + Duration::from_millis(999)).as_secs()).ok()
+        Some(u32::try_from((left + Duration::from_millis(999)).as_secs()).unwrap_or(u32::MAX))
     });
     seconds.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP))
 }

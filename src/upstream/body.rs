@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::telemetry::Metrics;
 use crate::upstream::demo;
 use crate::upstream::standing::Turn;
-use crate::wire::{Frame, FrameTooLarge, Framing, Splitter};
+use crate::wire::{Code, Frame, FrameTooLarge, Framing, Splitter};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -59,6 +59,14 @@ impl FrameStream {
         self.turn = Some(turn);
     }
 
+    /// The answer has failed behind its first content: its backend's health suffers if it is to blame.
+    pub fn failed(&mut self, code: Code) {
+        let blame = matches!(code, Code::UpstreamError | Code::UpstreamStalled | Code::UpstreamTruncated);
+        if let Some(turn) = self.turn.as_mut().filter(|_| blame) {
+            turn.broke_off();
+        }
+    }
+
     /// The next frame that has come already. Never waits.
     pub fn ready(&mut self) -> Result<Option<Frame>, StreamError> {
         Ok(self.splitter.next_frame()?)
@@ -70,12 +78,7 @@ impl FrameStream {
             if let Some(frame) = self.ready()? {
                 return Ok(Next::Frame(frame));
             }
-            let chunk = self.body.chunk().await.inspect_err(|_| {
-                if let Some(turn) = &mut self.turn {
-                    turn.broke_off();
-                }
-            })?;
-            match chunk {
+            match self.body.chunk().await? {
                 Some(chunk) => {
                     self.metrics.bytes_in(chunk.len());
                     self.splitter.push(chunk);
@@ -87,6 +90,7 @@ impl FrameStream {
 
     /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.
     pub async fn rest(mut self: Box<Self>) {
+        self.turn = None; // its backend is done
         let reading = async {
             let mut budget = REST_BYTES;
             while let Ok(Some(chunk)) = self.body.chunk().await {

@@ -194,6 +194,9 @@ impl Standing {
         self.metrics.probe(&self.name, answered);
         let change = self.state.lock().breaker.probe(Instant::now(), answered);
         self.tell(change);
+        if answered && change.is_none() && self.health() == Health::Up {
+            self.board.backend(&self.name, true); // a request may have found nobody there for a moment
+        }
     }
 
     fn end(&self, attempt: (Instant, bool), verdict: Verdict) {
@@ -260,7 +263,9 @@ impl Turn {
 
     /// It broke off behind its first content.
     pub(super) fn broke_off(&mut self) {
-        self.judge(Verdict::BrokeOff);
+        if self.phase == Phase::Flowing {
+            self.judge(Verdict::BrokeOff);
+        }
     }
 
     /// Is the backend well, after all that is known?

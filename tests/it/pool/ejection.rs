@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{ask, is, seen, servers, setup, succeeds};
 use crate::support::Manner::{After, RetryAfter, Status, Well};
-use crate::support::{Heard, Request, Setup, Upstream, chat, until};
+use crate::support::{Heard, Request, Setup, Upstream, chat, openai, until};
 
 #[tokio::test]
 async fn one_that_wants_to_be_left_alone_gets_nothing_for_that_time() {
@@ -106,13 +106,22 @@ async fn a_single_backend_is_always_asked_and_speaks_for_itself() {
 #[tokio::test]
 async fn streams_that_break_off_eject_their_backend() {
     let (mut first, mut second) = (Upstream::start().await, Upstream::start().await);
-    let setup = Setup::new().pool("probe_interval = \"0s\"").backend("first", "openai", &first.url());
+    let setup = Setup::new().stream("idle_timeout = \"200ms\"").pool("probe_interval = \"0s\"");
+    let setup = setup.backend("first", "openai", &first.url());
     let gateway = setup.backend("second", "openai", &second.url()).start().await;
-    for _ in 0..5 {
+    for time in 0..5 {
         let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
         let mut call = first.call().await;
         call.say(&["Dou"]).await;
-        call.cut().await;
+        match time {
+            0 | 1 => call.cut().await,
+            2 => call.finish().await, // without its terminator
+            3 => {
+                call.sse(&openai::error("no memory left")).await;
+                call.finish().await;
+            }
+            _ => drop(call.closed().await), // it says nothing any more
+        }
         assert!(Heard::of(&mut asked.answer().await).await.failed());
     }
     let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
