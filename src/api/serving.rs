@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::relay::{Limits, OnDisconnect};
-use crate::upstream::{Backend, Balance, Budget, Choice, Pool, Share};
+use crate::upstream::{Api, Backend, Balance, Budget, Choice, Pool, Share};
 
 /// `[stream]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -223,6 +223,12 @@ impl Served {
         let mut fitting: Vec<_> = self.targets.iter().map(|target| (target, share(target))).collect();
         if fitting.iter().any(|(_, share)| share.has == Some(true)) {
             fitting.retain(|(_, share)| share.has != Some(false));
+        }
+        // Vendors serve names that their lists leave out: without a better one, not to be there proves nothing.
+        for (target, share) in &mut fitting {
+            if share.has == Some(false) && matches!(target.backend.api, Api::OpenAi | Api::Anthropic) {
+                share.has = None;
+            }
         }
         fitting
     }

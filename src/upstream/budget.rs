@@ -1,7 +1,7 @@
 //! The retry budget of a route: retries and hedges may be a share of its requests, and a few a second beside those, so that
 //! failover cannot multiply the load when all backends are in trouble.
 
-use std::time::Duration;
+use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -9,8 +9,7 @@ use tokio::time::Instant;
 use crate::upstream::config::PoolConfig;
 
 /// Seconds over which requests and retries are weighed against each other.
-const WINDOW: u64 = 10;
-const SECONDS: usize = 10;
+const WINDOW: u32 = 10;
 
 /// Counts requests and retries of the last ten seconds, second by second.
 #[derive(Debug)]
@@ -23,13 +22,14 @@ pub struct Budget {
 struct State {
     ratio: f64,
     per_second: u32,
-    seconds: [Second; SECONDS],
+    /// The last ten, without those in which nothing happened.
+    seconds: VecDeque<Second>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Second {
     /// Which second this is, counted from the beginning.
-    number: u64,
+    number: u32,
     requests: u32,
     retries: u32,
 }
@@ -39,7 +39,7 @@ impl Budget {
         let state = State {
             ratio: config.retry_ratio,
             per_second: config.retries_per_second,
-            seconds: [Second::default(); SECONDS],
+            seconds: VecDeque::new(),
         };
         Self { started: Instant::now(), state: Mutex::new(state) }
     }
@@ -53,51 +53,48 @@ impl Budget {
 
     /// A request has come.
     pub(super) fn deposit(&self, now: Instant) {
-        let mut state = self.state.lock();
-        let second = state.second(self.number(now));
-        second.requests = second.requests.saturating_add(1);
+        self.state.lock().count(self.number(now), 1, 0);
     }
 
     /// Takes one retry; false if there is none left.
     pub(super) fn withdraw(&self, now: Instant) -> bool {
         let number = self.number(now);
         let mut state = self.state.lock();
-        let recent = state.seconds.iter().filter(|second| second.number + WINDOW > number);
+        let recent = state.seconds.iter().filter(|second| second.number.saturating_add(WINDOW) > number);
         let (requests, retries) = recent.fold((0_u32, 0_u32), |(requests, retries), second| {
             (requests.saturating_add(second.requests), retries.saturating_add(second.retries))
         });
-        let floor = f64::from(state.per_second) * Duration::from_secs(WINDOW).as_secs_f64();
+        let floor = f64::from(state.per_second.saturating_mul(WINDOW));
         if f64::from(retries) + 1.0 > state.ratio.mul_add(f64::from(requests), floor) {
             return false;
         }
-        let second = state.second(number);
-        second.retries = second.retries.saturating_add(1);
+        state.count(number, 0, 1);
         true
     }
 
-    fn number(&self, now: Instant) -> u64 {
-        // Counted from one window on, so that the empty seconds of the beginning are old.
-        now.saturating_duration_since(self.started).as_secs() + WINDOW
+    fn number(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.started).as_secs()).unwrap_or(u32::MAX)
     }
 }
 
 impl State {
-    /// The counts of this second, begun anew if they are of an earlier one.
-    fn second(&mut self, number: u64) -> &mut Second {
-        let [first, rest @ ..] = &mut self.seconds;
-        let second = match usize::try_from(number % WINDOW) {
-            Ok(at @ 1..) => rest.get_mut(at - 1).unwrap_or(first),
-            Ok(0) | Err(_) => first,
-        };
-        if second.number != number {
-            *second = Second { number, ..Second::default() };
+    /// Counts in this second; forgets what is too old to matter.
+    fn count(&mut self, number: u32, requests: u32, retries: u32) {
+        self.seconds.retain(|second| second.number.saturating_add(WINDOW) > number);
+        match self.seconds.back_mut() {
+            Some(second) if second.number >= number => {
+                second.requests = second.requests.saturating_add(requests);
+                second.retries = second.retries.saturating_add(retries);
+            }
+            Some(_) | None => self.seconds.push_back(Second { number, requests, retries }),
         }
-        second
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::advance;
 
     use super::*;

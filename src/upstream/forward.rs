@@ -55,7 +55,8 @@ impl Pool {
         let deadline = access.started() + forward.timeout;
         let backends = forward.candidates.iter().map(|candidate| (&candidate.backend, candidate.share));
         let mut turns = self.turns(&forward.choice, backends);
-        while let Some((at, mut turn)) = turns.next(Further::Failover) {
+        while let Some((at, turn)) = turns.next(Further::Failover) {
+            let mut turn = turn.whole();
             let Some(Addressed { backend, body, .. }) = forward.candidates.get(at) else { break };
             access.attempt(&backend.name);
             let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {

@@ -81,7 +81,7 @@ impl Speed {
     /// not heard of for long is taken to equal.
     pub(super) fn cost(&self, outstanding: usize, weight: u32, fastest: f64) -> f64 {
         /// Below that, differences are noise.
-        const LEAST: f64 = 0.001;
+        const LEAST: f64 = 0.01;
         let ttft = self.ttft.unwrap_or(fastest).mul_add(self.freshness, fastest * (1.0 - self.freshness));
         let running = f64::from(u32::try_from(outstanding).unwrap_or(u32::MAX)) + 1.0;
         let succeeding = (1.0 - self.errors).max(0.01);

@@ -66,6 +66,8 @@ pub(super) struct Turn {
     started: Instant,
     /// Does it try whether the backend is well again?
     trial: bool,
+    /// Is it a stream, whose first content is waited for?
+    streams: bool,
     phase: Phase,
 }
 
@@ -91,7 +93,7 @@ impl Standings {
         }))
     }
 
-    /// Those of another configuration: backends that stay, by their names, keep what is known of them, and so do routes.
+    /// Those of another configuration: backends whose names stay keep what is known of them, and so do routes.
     #[must_use]
     pub fn renewed(&self, config: &PoolConfig, stays: impl Fn(&str) -> bool) -> Self {
         let renewed = Self::new(config, &self.0.metrics, &self.0.board);
@@ -186,7 +188,7 @@ impl Standing {
     pub(super) fn begin(self: &Arc<Self>, now: Instant, forced: bool) -> Option<Turn> {
         let trial = self.state.lock().breaker.begin(now, forced)?;
         self.outstanding.fetch_add(1, Ordering::Relaxed);
-        Some(Turn { standing: Arc::clone(self), started: now, trial, phase: Phase::Waiting })
+        Some(Turn { standing: Arc::clone(self), started: now, trial, streams: true, phase: Phase::Waiting })
     }
 
     /// A probe was answered, or not.
@@ -242,6 +244,12 @@ impl Standing {
 }
 
 impl Turn {
+    /// The answer comes whole: how long that takes says nothing of first content.
+    pub(super) fn whole(mut self) -> Self {
+        self.streams = false;
+        self
+    }
+
     /// First content has come; more may follow.
     pub(super) fn content(&mut self) {
         let now = Instant::now();
@@ -293,7 +301,9 @@ impl Drop for Turn {
                 // The client left, or another backend was faster: it takes so long at least.
                 let now = Instant::now();
                 let after = now.saturating_duration_since(self.started);
-                self.standing.state.lock().load.at_least(now, after);
+                if self.streams {
+                    self.standing.state.lock().load.at_least(now, after);
+                }
                 self.judge(Verdict::Unknown);
             }
             Phase::Flowing => self.judge(Verdict::Done),

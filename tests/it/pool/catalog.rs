@@ -46,13 +46,28 @@ async fn a_route_for_every_model_leads_to_whoever_has_it() {
 }
 
 #[tokio::test]
-async fn a_backend_that_does_not_tell_comes_before_one_that_has_it_not() {
+async fn a_backend_that_does_not_tell_comes_before_an_ollama_that_has_it_not() {
     let (without, silent) = (Upstream::start().await, Upstream::start().await);
-    without.page("/v1/models", &models(&["river"]));
-    let (gateway, servers) = knowing(vec![without, silent], "ordered").await;
-    let mut answer = gateway.post("/v1/chat/completions", &prompt("lake", true)).await;
+    without.page("/api/tags", &json!({"models": [{"model": "river:latest"}]}));
+    let setup = Setup::new().pool("probe_interval = \"50ms\"").backend("a", "ollama", &without.url());
+    let gateway = setup.backend("b", "openai", &silent.url()).start().await;
+    until("the list to be read", async || without.gets_seen("/api/version") >= 2).await;
+    let servers = [without, silent].map(|upstream| Server::of(upstream, Well));
+    for (model, seen) in [("lake", [0, 1]), ("river", [1, 1])] {
+        let mut answer = gateway.post("/v1/chat/completions", &prompt(model, true)).await;
+        assert!(Heard::of(&mut answer).await.succeeded());
+        assert_eq!([servers[0].seen(), servers[1].seen()], seen, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_does_not_list_a_name_keeps_its_place() {
+    let (vendor, silent) = (Upstream::start().await, Upstream::start().await);
+    vendor.page("/v1/models", &models(&["river-2026-10"]));
+    let (gateway, servers) = knowing(vec![vendor, silent], "ordered").await;
+    let mut answer = gateway.post("/v1/chat/completions", &prompt("river-latest", true)).await;
     assert!(Heard::of(&mut answer).await.succeeded());
-    assert_eq!((servers[0].seen(), servers[1].seen()), (0, 1));
+    assert_eq!((servers[0].seen(), servers[1].seen()), (1, 0));
 }
 
 #[tokio::test]

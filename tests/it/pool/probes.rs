@@ -76,6 +76,20 @@ async fn a_backend_may_have_a_probe_of_its_own_or_none() {
 }
 
 #[tokio::test]
+async fn a_probe_that_is_answered_with_a_5xx_is_a_failed_one_and_a_401_is_not() {
+    let (loading, locked) = (Upstream::start().await, Upstream::start().await);
+    loading.status("/v1/models", 503);
+    locked.status("/v1/models", 401);
+    let setup = quick().backend("loading", "openai", &loading.url());
+    let gateway = setup.backend("locked", "openai", &locked.url()).start().await;
+    until("the first to be down", async || is(&gateway, "loading", "down").await).await;
+    until("the second to be probed", async || locked.gets_seen("/v1/models") >= 3).await;
+    assert!(is(&gateway, "locked", "up").await);
+    loading.status("/v1/models", 200);
+    until("the first to be up", async || is(&gateway, "loading", "up").await).await;
+}
+
+#[tokio::test]
 async fn a_probe_that_hangs_is_a_failed_one() {
     let (_kept, url) = deaf_address();
     let gateway = quick().backend("one", "openai", &url).start().await;

@@ -70,27 +70,28 @@ async fn a_slow_one_gets_less_than_a_fast_one() {
 
 #[tokio::test]
 async fn whoever_has_a_stream_under_way_is_busy_until_its_end() {
-    let (mut one, mut other) = (Upstream::start().await, Upstream::start().await);
-    let setup = Setup::new().backend("one", "openai", &one.url()).backend("other", "openai", &other.url());
-    let route = format!("model = \"*\"\nbackends = [\"one\", \"other\"]\n{LOADED}");
-    let gateway = setup.route(&route).start().await;
-    let _first = gateway.ask_post("/v1/chat/completions", &chat()).await;
-    let (mut first, idle) = tokio::select! {
-        call = one.call() => (call, &mut other),
-        call = other.call() => (call, &mut one),
-    };
-    first.say(&["Dou"]).await;
-    gateway.metric_reaches("streamgate_backend_outstanding", &[], 1.0).await;
-    for _ in 0..5 {
+    let mut upstream = Upstream::start().await;
+    let gateway = Setup::new().backend("one", "openai", &upstream.url()).start().await;
+    let outstanding = async || gateway.metric("streamgate_backend_outstanding", &["backend=\"one\""]).await;
+    let mut streams = Vec::new();
+    for number in 1..=3 {
         let asked = gateway.ask_post("/v1/chat/completions", &chat()).await;
-        let mut call = idle.call().await;
-        call.say(&["Rhine"]).await;
-        call.end().await;
-        drop(asked.answer().await);
-        until("the second stream to be over", async || {
-            gateway.metric("streamgate_backend_outstanding", &[]).await < 1.5
-        })
-        .await;
+        let mut call = upstream.call().await;
+        assert!((outstanding().await - f64::from(number)).abs() < 0.1, "while content is waited for");
+        call.say(&["Dou"]).await;
+        let mut answer = asked.answer().await;
+        answer.next_event().await;
+        assert!((outstanding().await - f64::from(number)).abs() < 0.1, "while it flows");
+        streams.push((answer, call));
     }
-    first.end().await;
+    let (answer, call) = streams.pop().unwrap();
+    call.end().await;
+    until("one to be over", async || outstanding().await < 2.1).await;
+    drop(answer);
+    let (answer, call) = streams.pop().unwrap();
+    call.cut().await;
+    until("two to be over", async || outstanding().await < 1.1).await;
+    drop(answer);
+    drop(streams); // the client leaves
+    until("all to be over", async || outstanding().await < 0.1).await;
 }

@@ -57,7 +57,12 @@ impl Upstream {
 
     /// From now on, `GET path` is answered with this document, without the test's doing.
     pub(crate) fn page(&self, path: &str, document: &Value) {
-        self.pages.lock().insert(path.to_owned(), document.to_string());
+        self.pages.lock().insert(path.to_owned(), (200, document.to_string()));
+    }
+
+    /// From now on, `GET path` is answered with this status.
+    pub(crate) fn status(&self, path: &str, status: u16) {
+        self.pages.lock().insert(path.to_owned(), (status, "{}".to_owned()));
     }
 
     /// The next request other than a GET.
@@ -105,7 +110,8 @@ pub(crate) fn deaf_address() -> (Vec<Socket>, String) {
     (kept, url)
 }
 
-type Pages = Arc<Mutex<HashMap<String, String>>>;
+/// A status and a document for every path.
+type Pages = Arc<Mutex<HashMap<String, (u16, String)>>>;
 
 #[derive(Clone)]
 struct Desk {
@@ -132,7 +138,7 @@ async fn converse(mut stream: TcpStream, connection: usize, desk: Desk) {
             desk.gets.lock().push(asked.path.clone());
             let page = desk.pages.lock().get(&asked.path).cloned();
             let answer = match page {
-                Some(document) => whole(200, &[], &document),
+                Some((status, document)) => whole(status, &[], &document),
                 None => whole(404, &[], &json!({"error": "no such page"}).to_string()),
             };
             if stream.write_all(answer.as_bytes()).await.is_err() {
