@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::app::App;
-use crate::config::{Config, Overrides};
+use crate::config::{Overrides, Source};
 
 /// Serves until a signal ends it.
 pub(super) fn run(file: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()> {
-    let config = Config::load(file, Overrides { listen })?;
+    let mut source = Source::new(file.to_owned(), Overrides { listen });
+    let config = source.load()?;
     let demo = config.serves_demo();
     let app = App::bind(config)?;
     let (clients, operators) = app.addresses()?;
@@ -25,5 +26,5 @@ pub(super) fn run(file: &Path, listen: Option<SocketAddr>) -> anyhow::Result<()>
         )?;
     }
     out.flush()?;
-    Ok(app.run()?)
+    Ok(app.run(source)?)
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod sections;
+mod source;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ use crate::journal;
 use crate::server;
 use crate::telemetry;
 use crate::upstream;
+
+pub use source::Source;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +99,21 @@ impl Config {
             problems(vec![Problem { line: 0, message: format!("cannot be read: {error}"), hint: Some(hint) }])
         })?;
         Self::parse(&text, overrides).map_err(problems)
+    }
+
+    /// What is taken only when the gateway starts, key by key.
+    pub fn fixed(&self) -> [(&'static str, String); 8] {
+        let Self { server, admin, log, journal, .. } = self;
+        [
+            ("server.listen", server.listen.to_string()),
+            ("server.workers", server.workers.to_string()),
+            ("server.max_connections", server.max_connections.to_string()),
+            ("server.header_timeout", format!("{:?}", server.header_timeout)),
+            ("server.max_header_bytes", server.max_header_bytes.to_string()),
+            ("admin", format!("{admin:?}")),
+            ("log", format!("{log:?}")),
+            ("journal", format!("{journal:?}")),
+        ]
     }
 
     /// Does a request for the model `demo` lead to the built-in one?

@@ -21,6 +21,12 @@ impl Limits {
     pub fn new(max_streams: usize) -> Self {
         Self { max_streams, streams: Arc::default() }
     }
+
+    /// Another limit, for the streams that are counted already too.
+    #[must_use]
+    pub fn renewed(&self, max_streams: usize) -> Self {
+        Self { max_streams, streams: Arc::clone(&self.streams) }
+    }
 }
 
 /// The right to run; freed when dropped.

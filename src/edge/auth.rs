@@ -66,7 +66,7 @@ impl KeyConfig {
 }
 
 /// All keys. None at all: everybody may do everything, and the gateway listens on loopback only.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Keys(Arc<HashMap<[u8; 32], Caller>>);
 
 /// Whose key it is.
@@ -115,16 +115,24 @@ impl Caller {
 impl Keys {
     /// `configs` have been checked.
     pub fn new(configs: &[KeyConfig]) -> Self {
+        Self::default().renewed(configs)
+    }
+
+    /// Other keys. Those that stay keep what was counted of them.
+    #[must_use]
+    pub fn renewed(&self, configs: &[KeyConfig]) -> Self {
         let caller = |config: &KeyConfig| {
+            let digest = config.digest()?;
+            let before = self.0.get(&digest).and_then(|caller| caller.owner.as_ref());
             let owner = Owner {
                 name: config.name.clone(),
                 scopes: config.scopes.iter().copied().collect(),
                 max_streams: config.max_streams,
-                streams: Arc::default(),
+                streams: before.map(|owner| Arc::clone(&owner.streams)).unwrap_or_default(),
             };
-            Caller { owner: Some(Arc::new(owner)), signed: false }
+            Some((digest, Caller { owner: Some(Arc::new(owner)), signed: false }))
         };
-        Self(Arc::new(configs.iter().filter_map(|config| Some((config.digest()?, caller(config)))).collect()))
+        Self(Arc::new(configs.iter().filter_map(caller).collect()))
     }
 
     /// The same answer for a key that is missing, unknown or of another shape.

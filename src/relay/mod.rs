@@ -83,6 +83,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), drained };
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
     let asking = async {
+        let plan = plan;
         if let Some(after) = after {
             after.await;
         }

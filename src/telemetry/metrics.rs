@@ -45,6 +45,7 @@ struct Families {
     /// Without a sample where there is no store.
     store_up: Family<StoreLabels, Gauge>,
     store_errors: Counter,
+    reloads: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -92,13 +93,13 @@ struct EjectionLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
+struct StoreLabels {
+    store: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct StoreLabels {
-    store: &'static str,
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 impl Metrics {
@@ -135,6 +136,7 @@ impl Metrics {
             bytes: bytes.clone(),
             store_up: Family::default(),
             store_errors: Counter::default(),
+            reloads: Family::default(),
         };
         families.register();
         Self(Arc::new(families))
@@ -247,6 +249,12 @@ impl Metrics {
         self.0.store_errors.inc();
     }
 
+    /// The configuration was read anew, and taken or refused.
+    pub fn reloaded(&self, taken: bool) {
+        let outcome = if taken { "taken" } else { "refused" };
+        self.0.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
     /// All of them as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -279,6 +287,7 @@ impl Families {
         self.register_pool();
         let registry = &mut self.registry;
         registry.register("store_up", "Does the store of streams answer", self.store_up.clone());
+        registry.register("config_reloads", "Configurations read anew, by outcome", self.reloads.clone());
         registry.register("store_errors", "What the store did not do", self.store_errors.clone());
     }
 

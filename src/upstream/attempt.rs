@@ -99,7 +99,7 @@ pub(super) async fn open(
         Api::Ollama | Api::OpenAi | Api::Anthropic => {
             let response = ask_simply(&mut candidate).await?;
             check_media_type(&response, framing)?;
-            Body::Http(response)
+            Body::Http(response.into())
         }
     };
     let mut frames = Box::new(FrameStream::new(body, framing, limit, metrics.clone()));

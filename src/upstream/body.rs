@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::Response;
+use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use crate::telemetry::Metrics;
@@ -14,7 +14,8 @@ use crate::wire::{Code, Frame, FrameTooLarge, Framing, Splitter};
 /// Where the bytes come from.
 #[derive(Debug)]
 pub(super) enum Body {
-    Http(Response),
+    /// Without the head of the response, which would keep the buffer that it was read into.
+    Http(reqwest::Body),
     Demo(Box<demo::Answer>),
 }
 
@@ -107,10 +108,16 @@ impl FrameStream {
 impl Body {
     async fn chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
         match self {
-            Self::Http(response) => response.chunk().await.map_err(|error| {
-                tracing::debug!(error = %error.without_url(), "the backend's connection broke off");
-                StreamError::Broken
-            }),
+            Self::Http(body) => loop {
+                let Some(frame) = body.frame().await else { return Ok(None) };
+                let frame = frame.map_err(|error| {
+                    tracing::debug!(error = %error.without_url(), "the backend's connection broke off");
+                    StreamError::Broken
+                })?;
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data)); // trailers mean nothing here
+                }
+            },
             Self::Demo(answer) => answer.chunk().await,
         }
     }

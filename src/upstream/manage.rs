@@ -34,7 +34,7 @@ impl Pool {
         access: &Access,
     ) -> Result<(Arc<Backend>, Box<FrameStream>), Attempted> {
         let (backend, response) = self.send(errand, access).await?;
-        let body = Body::Http(response);
+        let body = Body::Http(response.into());
         Ok((backend, Box::new(FrameStream::new(body, Framing::Ndjson, LINE_BYTES, self.metrics().clone()))))
     }
 

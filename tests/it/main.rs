@@ -51,6 +51,8 @@ mod refusals;
 #[cfg(test)]
 mod refuse;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 #[cfg(feature = "redis")]
 mod replicas;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::journal::Key;
-use crate::journal::record::{Ended, Record, Role, index};
+use crate::journal::record::{Ended, Record, Role};
 
 /// The records that have something that the store has not. Each stands there once, so that it needs no other bound.
 #[derive(Debug, Default)]
@@ -73,8 +73,9 @@ pub(in crate::journal) struct Batch {
     /// The number of the first frame.
     pub(in crate::journal) from: u64,
     pub(in crate::journal) frames: Vec<Bytes>,
-    /// The first frame that is still kept.
+    /// The first frame that is still kept, and how many bytes are.
     pub(in crate::journal) first: u64,
+    pub(in crate::journal) kept: usize,
     /// How it ended, if these are its last frames.
     pub(in crate::journal) ended: Option<Ended>,
     /// There is more than that.
@@ -130,12 +131,11 @@ impl Record {
     /// What follows frame `after`.
     pub(in crate::journal) fn batch(&self, after: u64) -> Batch {
         let state = self.state.lock();
-        let from = (after + 1).max(state.first);
+        let from = (after + 1).max(state.frames.first());
         let mut size = 0;
         let frames: Vec<Bytes> = state
             .frames
-            .iter()
-            .skip(index(from, state.first))
+            .behind(after)
             .take_while(|frame| {
                 let fits = size == 0 || size + frame.len() <= BATCH;
                 size += frame.len();
@@ -143,8 +143,9 @@ impl Record {
             })
             .cloned()
             .collect();
-        let more = from + (frames.len() as u64) <= state.last();
+        let more = from + (frames.len() as u64) <= state.frames.last();
         let ended = state.ended.clone().filter(|_| !more);
-        Batch { from, frames, first: state.first, ended, more }
+        let (first, kept) = (state.frames.first(), state.frames.bytes());
+        Batch { from, frames, first, kept, ended, more }
     }
 }

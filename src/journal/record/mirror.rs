@@ -13,21 +13,18 @@ impl Record {
     /// them is no longer kept anywhere.
     pub(in crate::journal) fn fill(&self, from: u64, frames: Vec<Bytes>) {
         let mut state = self.state.lock();
-        let last = state.last();
+        let last = state.frames.last();
         if from > last + 1 {
-            let freed = state.bytes;
-            state.frames.clear();
-            state.bytes = 0;
-            state.first = from;
+            let freed = state.frames.restart(from);
             self.total.fetch_sub(freed, Ordering::Relaxed);
         }
         let known = usize::try_from((last + 1).saturating_sub(from)).unwrap_or(usize::MAX);
         // What comes at once after an outage is no reader's fault: they are behind, and catch up.
-        for seat in state.readers.values_mut() {
+        for seat in state.seats.iter_mut() {
             seat.stands = None;
         }
         self.push(&mut state, frames.into_iter().skip(known));
-        state.wake_readers();
+        state.seats.wake();
     }
 
     /// Ends what has not ended yet, in the words of another replica.
@@ -39,7 +36,7 @@ impl Record {
                 state.wake_writer();
             }
             state.ended = Some(ended);
-            state.wake_readers();
+            state.seats.wake();
         }
     }
 

@@ -2,13 +2,14 @@
 //! while it runs and for a while afterwards.
 
 mod copy;
+mod frames;
 mod meta;
 mod mirror;
 mod reader;
+mod seats;
 mod viewers;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,11 +22,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::journal::record::frames::Frames;
+use crate::journal::record::seats::{Seat, Seats};
 use crate::journal::record::viewers::Viewers;
 use crate::journal::shelf::Limits;
 use crate::journal::{End, Reader as AnyReader, ReaderKind};
 
-pub(super) use copy::{Batch, Copied, Outbox, Stage};
+pub(super) use copy::{Batch, Copied, Outbox, Progress, Stage};
 pub use meta::{Ended, Gone, Meta, Status, Trimmed, Viewer};
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;
@@ -67,49 +70,18 @@ impl fmt::Debug for Record {
 
 #[derive(Debug)]
 struct State {
-    frames: VecDeque<Bytes>,
-    /// The number of the first frame in `frames`.
-    first: u64,
-    bytes: usize,
-    /// Bytes of all frames there ever were, to tell how far a reader is behind.
-    appended: u64,
+    frames: Frames,
     ended: Option<Ended>,
     /// Tokens that went in and came out, once they are known.
     tokens: Option<(u64, u64)>,
     gone: Option<Gone>,
-    readers: BTreeMap<u64, Seat>,
-    next_seat: u64,
+    seats: Seats,
     /// Since when nobody reads.
     left: Option<Instant>,
     /// Until when somebody reads it on another replica, as far as is known.
     read_elsewhere: Option<Instant>,
     writer: Option<Waker>,
     viewers: Viewers,
-}
-
-/// The place of one reader.
-#[derive(Debug)]
-struct Seat {
-    waker: Option<Waker>,
-    /// Ends the reader's connection, which may hang in a write and be deaf to everything else.
-    hangup: CancellationToken,
-    viewer: Option<Viewer>,
-    superseded: bool,
-    /// It was too slow, and has lost its place.
-    slow: bool,
-    /// Somebody who only waits for something to happen: no reader.
-    waits: bool,
-    /// `State::appended` where it reads.
-    read: u64,
-    /// Where it read when it was last looked at, and since when it reads no further.
-    stands: Option<(u64, Instant)>,
-}
-
-/// What a seat is taken with.
-struct Place {
-    hangup: CancellationToken,
-    viewer: Option<Viewer>,
-    waits: bool,
 }
 
 /// A reader for whom so many bytes wait, and who has read nothing for so long, is dropped. It can resume.
@@ -123,15 +95,11 @@ const AHEAD: u64 = 10_000;
 impl Record {
     pub(super) fn new(meta: Meta, limits: Limits, total: Arc<AtomicUsize>, role: Role) -> Self {
         let state = State {
-            frames: VecDeque::new(),
-            first: 1,
-            bytes: 0,
-            appended: 0,
+            frames: Frames::default(),
             ended: None,
             tokens: None,
             gone: None,
-            readers: BTreeMap::new(),
-            next_seat: 0,
+            seats: Seats::default(),
             left: Some(Instant::now()),
             read_elsewhere: None,
             writer: None,
@@ -156,10 +124,10 @@ impl Record {
     pub fn status(&self) -> Status {
         let state = self.state.lock();
         Status {
-            first: state.first,
-            last: state.last(),
-            bytes: state.bytes,
-            readers: state.readers(),
+            first: state.frames.first(),
+            last: state.frames.last(),
+            bytes: state.frames.bytes(),
+            readers: state.seats.reading(),
             ended: state.ended.clone(),
             tokens: state.tokens,
         }
@@ -194,8 +162,8 @@ impl Record {
     /// The frames that are kept behind frame `after`, and the number of the first frame that could be among them.
     pub fn frames_after(&self, after: u64) -> (u64, Vec<Bytes>) {
         let state = self.state.lock();
-        let next = after.saturating_add(1).max(state.first);
-        (next, state.frames.iter().skip(index(next, state.first)).cloned().collect())
+        let next = after.saturating_add(1).max(state.frames.first());
+        (next, state.frames.behind(after).cloned().collect())
     }
 
     /// Reads what follows frame `after`. The connection behind `hangup` is closed when the reader loses its place and does not
@@ -210,36 +178,31 @@ impl Record {
         if viewer.as_ref().is_some_and(|viewer| state.viewers.is_superseded(viewer)) {
             return Err(Trimmed::Superseded);
         }
-        if after.saturating_add(1) < state.first {
-            return Err(Trimmed::Earlier { earliest: state.first });
+        if after.saturating_add(1) < state.frames.first() {
+            return Err(Trimmed::Earlier { earliest: state.frames.first() });
         }
         // A viewer that is not let in displaces nobody.
         let exclusive = viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
         let stay = |seat: &&Seat| seat.reads() && !(exclusive && seat.viewer.is_some());
-        if state.readers.values().filter(stay).count() >= self.max_readers
-            || exclusive && state.viewers.is_full()
+        if state.seats.iter().filter(stay).count() >= self.max_readers || exclusive && state.viewers.is_full()
         {
             return Err(Trimmed::Full);
         }
         if let Some(viewer) = viewer.as_ref().filter(|viewer| viewer.exclusive) {
             state.take_over(viewer);
         }
-        let reader = self.sit(&mut state, after, Place { hangup, viewer, waits: false });
+        let reader = self.sit(&mut state, after, |read| Seat::reader(read, viewer, hangup));
         Ok(AnyReader(ReaderKind::Recorded(reader)))
     }
 
-    fn sit(self: &Arc<Self>, state: &mut State, after: u64, place: Place) -> Reader {
+    /// `seat` is given how many bytes of all frames it has read.
+    fn sit(self: &Arc<Self>, state: &mut State, after: u64, seat: impl FnOnce(u64) -> Seat) -> Reader {
         let next = self.place(state, after) + 1;
-        let unread = state.frames.iter().skip(index(next, state.first)).map(|frame| frame.len() as u64);
-        let read = state.appended - unread.sum::<u64>();
-        let number = state.next_seat;
-        state.next_seat += 1;
+        let unread = state.frames.behind(next - 1).map(|frame| frame.len() as u64);
+        let read = state.frames.ever() - unread.sum::<u64>();
         state.left = None;
-        let Place { hangup, viewer, waits } = place;
-        let seat =
-            Seat { waker: None, hangup, viewer, superseded: false, slow: false, waits, read, stands: None };
-        state.readers.insert(number, seat);
-        Reader { record: Arc::clone(self), seat: number, next }
+        let seat = state.seats.take(seat(read));
+        Reader { record: Arc::clone(self), seat, next }
     }
 
     /// The last frame that a reader has seen who says that it was `after`. A mirror may be behind its readers, who come from the
@@ -247,7 +210,8 @@ impl Record {
     /// than there is.
     fn place(&self, state: &State, after: u64) -> u64 {
         let ahead = if self.is_mirror() && state.ended.is_none() { AHEAD } else { 0 };
-        if after > state.last() + ahead { state.last() } else { after }
+        let last = state.frames.last();
+        if after > last + ahead { last } else { after }
     }
 
     /// Where a replay begins for a reader who has seen frame `after`.
@@ -275,8 +239,7 @@ impl Record {
     /// Waits until the stream has ended or gone beyond frame `after`. Cancel safe.
     pub async fn changed(self: &Arc<Self>, after: u64) {
         // A seat of its own: while somebody listens, the stream is not abandoned.
-        let place = Place { hangup: CancellationToken::new(), viewer: None, waits: true };
-        let mut reader = self.sit(&mut self.state.lock(), after, place);
+        let mut reader = self.sit(&mut self.state.lock(), after, Seat::waiting);
         poll_fn(|cx| reader.poll_next(cx)).await;
     }
 
@@ -289,47 +252,44 @@ impl Record {
 
     /// The oldest frame that is kept.
     pub fn first_frame(&self) -> Option<Bytes> {
-        self.state.lock().frames.front().cloned()
+        self.state.lock().frames.oldest().cloned()
     }
 
     /// The newest frame.
     pub fn last_frame(&self) -> Option<Bytes> {
-        self.state.lock().frames.back().cloned()
+        self.state.lock().frames.newest().cloned()
     }
 
     /// Forgets the frames, and breaks off who still reads them.
     pub(super) fn forget(&self) {
         let mut state = self.state.lock();
-        let kept = state.bytes;
-        state.first = state.last() + 1;
-        state.frames.clear();
-        state.bytes = 0;
-        state.wake_readers();
+        let next = state.frames.last() + 1;
+        let freed = state.frames.restart(next);
+        state.seats.wake();
         drop(state);
-        self.total.fetch_sub(kept, Ordering::Relaxed);
+        self.total.fetch_sub(freed, Ordering::Relaxed);
     }
 
     fn push(&self, state: &mut State, frames: impl IntoIterator<Item = Bytes>) {
-        let before = state.bytes;
+        let before = state.frames.bytes();
         for frame in frames {
-            state.bytes += frame.len();
-            state.appended += frame.len() as u64;
-            state.frames.push_back(frame);
+            state.frames.push(&frame);
         }
-        let mut trimmed = 0;
-        while state.bytes > self.max_bytes && state.frames.len() > 1 {
-            trimmed += state.pop().unwrap_or_default();
+        while state.frames.bytes() > self.max_bytes && state.frames.pop().is_some() {}
+        let now = state.frames.bytes();
+        if now >= before {
+            self.total.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.total.fetch_sub(before - now, Ordering::Relaxed);
         }
-        self.total.fetch_add(state.bytes + trimmed - before, Ordering::Relaxed);
-        self.total.fetch_sub(trimmed, Ordering::Relaxed);
     }
 
     /// Drops the readers that have stood still for too long, or whose next frame is gone. To be called now and then.
     pub(super) fn drop_slow(&self, now: Instant) {
         let mut state = self.state.lock();
-        let (appended, kept) = (state.appended, state.bytes as u64);
-        for seat in state.readers.values_mut().filter(|seat| seat.reads() && !seat.slow) {
-            let waiting = appended - seat.read;
+        let (ever, kept) = (state.frames.ever(), state.frames.bytes() as u64);
+        for seat in state.seats.iter_mut().filter(|seat| seat.reads() && !seat.slow) {
+            let waiting = ever - seat.read;
             let since = match seat.stands {
                 Some((read, since)) if read == seat.read && waiting > BEHIND => since,
                 _ => now,
@@ -346,8 +306,9 @@ impl Record {
     pub(super) fn trim(&self, bytes: usize) -> usize {
         let mut state = self.state.lock();
         let mut freed = 0;
-        while freed < bytes && state.frames.len() > 1 {
-            freed += state.pop().unwrap_or_default();
+        while freed < bytes {
+            let Some(size) = state.frames.pop() else { break };
+            freed += size;
         }
         drop(state);
         self.total.fetch_sub(freed, Ordering::Relaxed);
@@ -357,59 +318,17 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let kept = self.state.get_mut().bytes + OVERHEAD + self.meta.label.len();
+        let kept = self.state.get_mut().frames.bytes() + OVERHEAD + self.meta.label.len();
         self.total.fetch_sub(kept, Ordering::Relaxed);
     }
 }
 
 impl State {
-    fn last(&self) -> u64 {
-        self.first + self.frames.len() as u64 - 1
-    }
-
-    fn pop(&mut self) -> Option<usize> {
-        let size = self.frames.pop_front()?.len();
-        self.first += 1;
-        self.bytes -= size;
-        Some(size)
-    }
-
-    fn wake_readers(&mut self) {
-        for seat in self.readers.values_mut() {
-            if let Some(waker) = seat.waker.take() {
-                waker.wake();
-            }
-        }
-    }
-
     fn wake_writer(&mut self) {
         if let Some(waker) = self.writer.take() {
             waker.wake();
         }
     }
-
-    fn readers(&self) -> usize {
-        self.readers.values().filter(|seat| seat.reads()).count()
-    }
-}
-
-impl Seat {
-    /// Is it somebody's who reads, and may go on?
-    fn reads(&self) -> bool {
-        !self.superseded && !self.waits
-    }
-
-    /// Ends the connection, which is told so if it still listens.
-    fn close(&mut self) {
-        self.hangup.cancel();
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-fn index(number: u64, first: u64) -> usize {
-    usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX)
 }
 
 fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {

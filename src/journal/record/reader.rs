@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use crate::journal::record::{Ended, Record, index, remember};
+use crate::journal::record::{Ended, Record, remember};
 use crate::journal::{End, Next};
 
 /// One reader of a record.
@@ -25,19 +25,19 @@ impl Reader {
     pub(in crate::journal) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
         let mut state = self.record.state.lock();
         let state = &mut *state;
-        let Some(seat) = state.readers.get_mut(&self.seat) else {
+        let Some(seat) = state.seats.get_mut(self.seat) else {
             return Poll::Ready(Next::Lost);
         };
         if seat.superseded {
             return Poll::Ready(Next::Superseded);
         }
-        if seat.slow || self.next < state.first {
+        if seat.slow || self.next < state.frames.first() {
             return Poll::Ready(Next::Lost); // it resumes, and is told what is still there
         }
-        if let Some(frame) = state.frames.get(index(self.next, state.first)) {
+        if let Some(frame) = state.frames.get(self.next) {
             self.next += 1;
             seat.read += frame.len() as u64;
-            let last = self.next > state.first + state.frames.len() as u64 - 1;
+            let last = self.next > state.frames.last();
             let failed = state.ended.as_ref().is_some_and(|ended| ended.words);
             let frame = frame.clone();
             return Poll::Ready(if last && failed { Next::LastWords(frame) } else { Next::Frame(frame) });
@@ -57,8 +57,8 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.record.state.lock();
-        state.readers.remove(&self.seat);
-        if state.readers.is_empty() {
+        state.seats.leave(self.seat);
+        if state.seats.is_empty() {
             state.left = Some(Instant::now());
             state.wake_writer();
         }

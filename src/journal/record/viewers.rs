@@ -38,7 +38,7 @@ impl State {
     /// Ends who reads under a name and came before `turn`, or is not `current`; gives those who never may come back.
     fn displace(&mut self, current: &str, turn: u64) -> Vec<String> {
         let mut displaced: Vec<String> = Vec::new();
-        for seat in self.readers.values_mut() {
+        for seat in self.seats.iter_mut() {
             let Some(other) = &seat.viewer else { continue };
             if other.id == current && other.turn >= turn {
                 continue;

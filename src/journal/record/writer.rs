@@ -24,7 +24,7 @@ impl Writer {
         let mut state = self.0.state.lock();
         if state.ended.is_none() {
             self.0.push(&mut state, frames);
-            state.wake_readers();
+            state.seats.wake();
             self.0.changed_here();
         }
         if state.gone.is_some() { Backlog::Abandoned } else { Backlog::Room }
@@ -39,7 +39,7 @@ impl Writer {
         if state.ended.is_none() {
             self.0.push(&mut state, frame);
             state.ended = Some(ended);
-            state.wake_readers();
+            state.seats.wake();
             self.0.changed_here();
         }
     }

@@ -178,20 +178,23 @@ impl Store {
     ) -> Result<T, StoreError> {
         match timeout(time, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                let kind = StoreError::from(&error);
-                self.0.metrics.store_error();
-                match kind {
-                    StoreError::Away => self.is_down(&error.to_string()),
-                    StoreError::Refused => tracing::debug!(%error, "the store refuses something"),
-                }
-                Err(kind)
-            }
+            Ok(Err(error)) => Err(self.failed(&error)),
             Err(_) => {
                 self.0.metrics.store_error();
                 self.is_down("it does not answer in time");
                 Err(StoreError::Away)
             }
         }
+    }
+
+    /// A command failed.
+    pub(super) fn failed(&self, error: &RedisError) -> StoreError {
+        let kind = StoreError::from(error);
+        self.0.metrics.store_error();
+        match kind {
+            StoreError::Away => self.is_down(&error.to_string()),
+            StoreError::Refused => tracing::debug!(%error, "the store refuses something"),
+        }
+        kind
     }
 }

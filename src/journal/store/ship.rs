@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::future::join_all;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::journal::new::StoreError;
-use crate::journal::record::{Ended, Gone, Record, Stage};
+use crate::journal::record::{Batch, Copied, Ended, Gone, Progress, Record, Stage};
 use crate::journal::shelf::Shelf;
 use crate::journal::store::Store;
 use crate::journal::store::look::Question;
@@ -19,7 +18,7 @@ use crate::journal::store::stream::{Appended, News};
 const ROUND: Duration = Duration::from_millis(50);
 /// How many streams are sent at a time.
 const AT_A_TIME: usize = 64;
-/// How often one stream is tried in one round.
+/// How many batches of one stream are sent in one round.
 const TRIES: usize = 64;
 /// How long a store that does not answer is left alone.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -66,47 +65,78 @@ impl Store {
     }
 
     async fn ship_round(&self, shelf: &Shelf) {
-        stream::iter(self.0.outbox.take())
-            .for_each_concurrent(AT_A_TIME, |record| async move { self.ship(shelf, &record).await })
-            .await;
-    }
-
-    async fn ship(&self, shelf: &Shelf, record: &Arc<Record>) {
+        let mut due = self.0.outbox.take();
         for _ in 0..TRIES {
-            match self.ship_batch(shelf, record).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(StoreError::Away) => break,
-                Err(StoreError::Refused) => {
-                    if let Some(copied) = record.copied() {
-                        copied.set(Stage::Never);
-                    }
-                    let stream = &record.meta().id;
-                    tracing::warn!(stream, "the store refuses this stream: other replicas cannot read it");
-                    return;
-                }
+            let mut more = Vec::new();
+            while !due.is_empty() {
+                let rest = due.split_off(due.len().min(AT_A_TIME));
+                more.extend(self.ship(shelf, std::mem::replace(&mut due, rest)).await);
+            }
+            due = more;
+            if due.is_empty() || !self.is_up() {
+                break;
             }
         }
-        record.changed_here(); // later
+        for record in due {
+            record.changed_here(); // later
+        }
     }
 
-    /// Sends one batch. `true`: there is more.
-    async fn ship_batch(&self, shelf: &Shelf, record: &Arc<Record>) -> Result<bool, StoreError> {
+    /// Sends the next batch of some streams, all in one go; gives those of which there is more.
+    async fn ship(&self, shelf: &Shelf, records: Vec<Arc<Record>>) -> Vec<Arc<Record>> {
+        let (mut batches, mut others) = (Vec::with_capacity(records.len()), Vec::new());
+        for record in records {
+            match record.copied().map(Copied::progress) {
+                Some(Progress { stage: Stage::Copying, last, .. }) => {
+                    let batch = record.batch(last);
+                    batches.push((record, batch));
+                }
+                Some(_) => others.push(record),
+                None => {}
+            }
+        }
+        let preparing = others.into_iter().map(async |record| {
+            let more = self.prepare(shelf, &record).await;
+            has_more(record, &more)
+        });
+        let mut more: Vec<_> = join_all(preparing).await.into_iter().flatten().collect();
+        if batches.is_empty() {
+            return more;
+        }
+        let sent = match self.append(&batches).await {
+            Ok(sent) => sent,
+            Err(error) => batches.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for ((record, batch), sent) in batches.into_iter().zip(sent) {
+            let told = match sent {
+                Ok(appended) => Ok(self.sent(shelf, &record, (&batch, appended)).await),
+                Err(error) => Err(error),
+            };
+            more.extend(has_more(record, &told));
+        }
+        more
+    }
+
+    /// Does what must come before the next frames of a stream, or behind its last. `true`: there is more to be sent.
+    async fn prepare(&self, shelf: &Shelf, record: &Arc<Record>) -> Result<bool, StoreError> {
         let Some(copied) = record.copied() else { return Ok(false) };
-        let progress = copied.progress();
-        match progress.stage {
-            Stage::Never => return Ok(false),
-            Stage::Whole => return self.look_after(shelf, record).await,
+        match copied.progress().stage {
+            Stage::Never => Ok(false),
+            Stage::Whole => self.look_after(shelf, record).await,
             Stage::Unknown => {
                 self.begin(record).await?;
                 self.rename(record).await?;
                 copied.has(Stage::Copying, 0);
-                return Ok(true);
+                Ok(true)
             }
-            Stage::Copying => {}
+            Stage::Copying => Ok(true),
         }
-        let batch = record.batch(progress.last);
-        match self.append(record, &batch).await? {
+    }
+
+    /// A batch was sent, and this came of it. `true`: there is more to be sent.
+    async fn sent(&self, shelf: &Shelf, record: &Arc<Record>, (batch, appended): (&Batch, Appended)) -> bool {
+        let Some(copied) = record.copied() else { return false };
+        match appended {
             Appended::Kept(news) => {
                 let whole = batch.ended.is_some();
                 copied.has(if whole { Stage::Whole } else { Stage::Copying }, news.last);
@@ -114,16 +144,18 @@ impl Store {
                     self.renew_names(record).await;
                 }
                 self.heed(record, news).await;
-                return Ok(batch.more);
+                return batch.more;
             }
             Appended::Behind(last) => {
                 copied.has(Stage::Copying, last);
-                return Ok(true);
+                return true;
             }
             // The store has lost it. What the others have fenced is remembered for longer than this.
-            Appended::Missing if progress.at.elapsed() < self.0.retention.max(Duration::from_mins(10)) => {
+            Appended::Missing
+                if copied.progress().at.elapsed() < self.0.retention.max(Duration::from_mins(10)) =>
+            {
                 copied.set(Stage::Unknown);
-                return Ok(true);
+                return true;
             }
             Appended::Missing => copied.set(Stage::Never),
             Appended::Deleted => {
@@ -138,7 +170,7 @@ impl Store {
                 record.end_with(Ended::lost());
             }
         }
-        Ok(false)
+        false
     }
 
     /// Somebody else may have thrown away a stream that has ended, or the store may have lost it. `true`: it must be sent anew.
@@ -172,6 +204,22 @@ impl Store {
         }
         if let Some((viewer, turn)) = news.viewer {
             self.supersede(&record.meta().id, record.taken_over(&viewer, turn)).await;
+        }
+    }
+}
+
+/// Gives a record back of which there is more to be sent.
+fn has_more(record: Arc<Record>, told: &Result<bool, StoreError>) -> Option<Arc<Record>> {
+    match told {
+        Ok(more) => more.then_some(record),
+        Err(StoreError::Away) => Some(record),
+        Err(StoreError::Refused) => {
+            if let Some(copied) = record.copied() {
+                copied.set(Stage::Never);
+            }
+            let stream = &record.meta().id;
+            tracing::warn!(stream, "the store refuses this stream: other replicas cannot read it");
+            None
         }
     }
 }

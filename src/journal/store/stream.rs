@@ -1,8 +1,10 @@
 //! What is done to one stream in the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
 
 use crate::journal::new::StoreError;
 use crate::journal::record::{Batch, Ended, Gone, Record, Viewer};
@@ -60,7 +62,38 @@ impl Store {
         self.enlist(meta).await
     }
 
-    pub(super) async fn append(&self, record: &Record, batch: &Batch) -> Result<Appended, StoreError> {
+    /// Adds one batch to each of several streams, all in one go. What came of each, in order.
+    pub(super) async fn append(
+        &self,
+        batches: &[(Arc<Record>, Batch)],
+    ) -> Result<Vec<Result<Appended, StoreError>>, StoreError> {
+        let mut all = Pipeline::with_capacity(batches.len());
+        all.ignore_errors();
+        for (record, batch) in batches {
+            all.add_command(self.appending(record, batch).ok_or(StoreError::Refused)?);
+        }
+        let mut connection = self.connection()?;
+        let appending = async {
+            let replies: Vec<RedisResult<Vec<Bytes>>> = all.query_async(&mut connection).await?;
+            let unknown = |reply: &RedisResult<_>| reply.as_ref().is_err_and(is_no_script);
+            if !replies.iter().any(unknown) {
+                return Ok(replies);
+            }
+            // It was started anew. What is sent twice is taken once.
+            self.0.scripts.append.load_async(&mut connection).await?;
+            all.query_async(&mut connection).await
+        };
+        let replies = self.within(PATIENT, appending).await?;
+        Ok(replies.into_iter().map(|reply| self.judged(reply)).collect())
+    }
+
+    fn judged(&self, reply: RedisResult<Vec<Bytes>>) -> Result<Appended, StoreError> {
+        let reply = reply.map_err(|error| self.failed(&error))?;
+        appended(&reply).ok_or(StoreError::Refused)
+    }
+
+    /// `None`: there is no randomness to seal with.
+    fn appending(&self, record: &Record, batch: &Batch) -> Option<Cmd> {
         let meta = record.meta();
         let keys = StreamKeys::new(&meta.id);
         let seal = self.seal(&meta.id);
@@ -70,17 +103,16 @@ impl Store {
         };
         let running = self.running_ttl();
         let ttl = |more: Duration| if end.is_empty() { running } else { millis(meta.retention + more) };
-        let mut script = self.0.scripts.append.prepare_invoke();
-        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease).key(keys.readers);
-        script.arg(&self.0.replica).arg(batch.from).arg(batch.first).arg(record.status().bytes);
-        script.arg(millis(self.0.lease)).arg(ttl(REMEMBERED)).arg(ttl(Duration::ZERO));
-        script.arg(end).arg(reason).arg(keys.channel);
+        let mut append = redis::cmd("EVALSHA");
+        append.arg(self.0.scripts.append.get_hash()).arg(5);
+        append.arg(keys.meta).arg(keys.frames).arg(keys.head).arg(keys.lease).arg(keys.readers);
+        append.arg(&self.0.replica).arg(batch.from).arg(batch.first).arg(batch.kept);
+        append.arg(millis(self.0.lease)).arg(ttl(REMEMBERED)).arg(ttl(Duration::ZERO));
+        append.arg(end).arg(reason).arg(keys.channel);
         for (number, frame) in (batch.from..).zip(&batch.frames) {
-            script.arg(seal.close(number, frame).ok_or(StoreError::Refused)?);
+            append.arg(seal.close(number, frame)?);
         }
-        let mut connection = self.connection()?;
-        let reply: Vec<Bytes> = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
-        appended(&reply).ok_or(StoreError::Refused)
+        Some(append)
     }
 
     /// Ends a stream whose writer has let its lease run out. While the store was away nobody could renew one: then the writer
@@ -158,6 +190,10 @@ impl Store {
         let told: Result<(), StoreError> = self.within(PATIENT, both.query_async(&mut connection)).await;
         drop(told); // they are superseded here in any case
     }
+}
+
+fn is_no_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// How an end is written.

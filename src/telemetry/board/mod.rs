@@ -63,6 +63,16 @@ impl Board {
         Self(Arc::new(Mutex::new(State { backends, ..State::default() })))
     }
 
+    /// There are these backends from now on, and no others.
+    pub fn keep(&self, backends: impl Iterator<Item = String>) {
+        let mut state = self.0.lock();
+        let mut before = std::mem::take(&mut state.backends);
+        state.backends = backends
+            .map(|name| (before.remove(&name).flatten(), name))
+            .map(|(up, name)| (name, up))
+            .collect();
+    }
+
     /// A backend was reached, or was not.
     pub fn backend(&self, name: &str, is_up: bool) {
         let mut state = self.0.lock();

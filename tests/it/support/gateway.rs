@@ -24,7 +24,7 @@ pub(crate) struct Gateway {
     log: Lines,
     said: Lines,
     _readers: JoinSet<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Gateway {
@@ -55,7 +55,7 @@ impl Gateway {
         })
         .await;
         let (public, admin) = (said.address("listening on").unwrap(), said.address("admin on").unwrap());
-        Self { public, admin, process, log, said, _readers: readers, _folder: folder }
+        Self { public, admin, process, log, said, _readers: readers, folder }
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -135,6 +135,13 @@ impl Gateway {
 
     pub(crate) fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// Gives its configuration another text, in one step.
+    pub(crate) fn rewrite(&self, config: &str) {
+        let (next, file) = (self.folder.path().join("next.toml"), self.folder.path().join("proxy.toml"));
+        std::fs::write(&next, config).unwrap();
+        std::fs::rename(next, file).unwrap();
     }
 
     /// What it wrote to standard output.

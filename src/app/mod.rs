@@ -1,0 +1,207 @@
+//! From a configuration to a running gateway: every part is built here, in the order of what it needs, and the stack that a
+//! request passes is put together here, once.
+
+mod generation;
+mod signals;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{Channels, Pulls};
+use crate::app::generation::{Generation, Reload};
+use crate::app::signals::Signals;
+use crate::app::worker::{Listener, Worker};
+use crate::config::{Config, Source};
+use crate::edge::Signer;
+use crate::journal::Journal;
+use crate::server::{Shutdown, bind};
+use crate::telemetry::{self, Board, Metrics, random_id};
+use crate::upstream::ClientError;
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// A gateway whose sockets are bound.
+#[derive(Debug)]
+pub struct App {
+    listeners: Vec<std::net::TcpListener>,
+    admin: std::net::TcpListener,
+    shared: Shared,
+    /// Of the admin listener and the signals.
+    runtime: Runtime,
+    signals: Signals,
+}
+
+/// What all workers have in common.
+#[derive(Clone, Debug)]
+struct Shared {
+    metrics: Metrics,
+    shutdown: Shutdown,
+    /// The configuration in force; a new one is told to everybody.
+    generations: watch::Sender<Arc<Generation>>,
+    journal: Journal,
+    channels: Channels,
+    pulls: Pulls,
+    board: Board,
+    signer: Signer,
+    connections: Arc<AtomicUsize>,
+}
+
+impl App {
+    /// Starts the log, listens to signals and binds the sockets: from here on clients may connect, and they are answered
+    /// once it runs.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        telemetry::start(&config.log);
+        let workers = match config.server.workers {
+            0 => thread::available_parallelism()?.get(),
+            workers => workers,
+        };
+        let listen =
+            |address, count| bind(address, count).map_err(|source| StartError::Listen { address, source });
+        let listeners = listen(config.server.listen, workers)?;
+        let admin = listen(config.admin.listen, 1)?.remove(0);
+        let metrics = Metrics::new();
+        let secret = random_id();
+        let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
+        let shared = Shared {
+            metrics: metrics.clone(),
+            shutdown: Shutdown::default(),
+            journal: Journal::new(&config.journal, metrics.clone(), secret.clone().into()),
+            channels: Channels::default(),
+            pulls: Pulls::default(),
+            board: board.clone(),
+            signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
+            connections: Arc::default(),
+            generations: watch::Sender::new(Arc::new(Generation::first(config, &metrics, &board))),
+        };
+        let runtime = new_runtime()?;
+        let signals = runtime.block_on(async {
+            shared.journal.connect().await;
+            shared.share_secret(); // that of the other replicas, if there are any
+            Signals::new()
+        })?;
+        Ok(Self { listeners, admin, shared, runtime, signals })
+    }
+
+    /// The address for clients, and the one for operators.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        let first = self
+            .listeners
+            .first()
+            .map_or_else(|| Err(io::ErrorKind::NotFound.into()), std::net::TcpListener::local_addr);
+        Ok((first?, self.admin.local_addr()?))
+    }
+
+    /// Serves until a signal ends it: the first lets running streams come to their end, the second does not wait. Follows the
+    /// file of its configuration.
+    pub fn run(self, source: Source) -> Result<(), StartError> {
+        let Self { listeners, admin, shared, runtime, mut signals } = self;
+        let running = TaskTracker::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let own = new_runtime()?;
+            let worker = Worker::new(&shared, shared.shutdown.clone(), Listener::Public, &own)?;
+            let token = running.token();
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            thread.spawn(move || {
+                let _running = token;
+                own.block_on(async {
+                    tokio::select! {
+                        () = worker.run(listener) => {}
+                        () = worker.follow() => {}
+                    }
+                });
+            })?;
+        }
+        running.close();
+        // The admin listener stays to the end, so that operators can watch a drain.
+        let operators = Worker::new(&shared, Shutdown::default(), Listener::Admin, &runtime)?;
+        let mut hangup = signals.hangup.take();
+        let asked = async || {
+            if let Some(signal) = &mut hangup
+                && signal.recv().await.is_some()
+            {
+                return;
+            }
+            std::future::pending::<()>().await;
+        };
+        runtime.block_on(async {
+            let reload = Reload { shared: &shared, operators: &operators };
+            tokio::select! {
+                () = operators.run(admin) => {}
+                () = probe(&shared, &operators) => {}
+                () = sweep(&shared.journal, &shared.channels) => {}
+                () = shared.journal.run() => {}
+                () = follow_secret(&shared) => {}
+                () = reload.run(source, asked) => {}
+                () = signals.end(&shared, &running) => {}
+            }
+            // The workers have ended, and with them their streams: the other replicas are told how.
+            shared.journal.flush().await;
+            Ok(())
+        })
+    }
+}
+
+impl Shared {
+    /// Signs addresses with what all replicas sign with, as far as it is known.
+    fn share_secret(&self) {
+        if let Some(secret) = self.journal.secret() {
+            self.signer.adopt(&secret.borrow());
+        }
+    }
+}
+
+/// Signs addresses with what all replicas sign with, for as long as the gateway runs.
+async fn follow_secret(shared: &Shared) {
+    let Some(mut secret) = shared.journal.secret() else { return std::future::pending().await };
+    while secret.changed().await.is_ok() {
+        shared.share_secret();
+    }
+}
+
+/// Throws away what is over its time, for as long as the gateway runs.
+async fn sweep(journal: &Journal, channels: &Channels) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        channels.sweep(journal).await;
+        journal.sweep();
+    }
+}
+
+/// Probes the backends of the newest configuration, for as long as the gateway runs.
+async fn probe(shared: &Shared, operators: &Worker) {
+    let mut generations = shared.generations.subscribe();
+    loop {
+        let config = Arc::clone(&generations.borrow_and_update().config);
+        let pool = operators.pool();
+        tokio::select! {
+            biased;
+            changed = generations.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = pool.watch(&config.pool) => {}
+        }
+    }
+}
+
+fn new_runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,183 @@
+//! A worker: one single-threaded runtime with its own listener, clients and stack. The stack is that of the newest configuration.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytesize::ByteSize;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder};
+
+use crate::api::{Api, Bounds, Parts, Serving, Transcripts};
+use crate::app::Shared;
+use crate::app::generation::Generation;
+use crate::downstream::{self, Body};
+use crate::edge::{AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, RouteLayer, Routes, TraceLayer};
+use crate::server::{Server, Shutdown, Tasks};
+use crate::upstream::{self, Backend, Catalog, ClientError, Pool, build_client};
+
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Listener {
+    Public,
+    Admin,
+}
+
+/// What a request passes, from the outside in. Each layer takes what the one before it made.
+type Stack = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// The stack of the newest configuration, and its pool: each request passes the one that is the newest when it comes.
+#[derive(Clone)]
+struct Newest(Arc<ArcSwap<(Stack, Pool)>>);
+
+/// Everything of one single-threaded runtime that is not shared.
+pub(super) struct Worker {
+    shared: Shared,
+    door: Listener,
+    tasks: Tasks,
+    shutdown: Shutdown,
+    newest: Newest,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: &Shared,
+        shutdown: Shutdown,
+        door: Listener,
+        runtime: &Runtime,
+    ) -> Result<Self, ClientError> {
+        let _on = runtime.enter();
+        let tasks = Tasks::default();
+        let generation = shared.generations.borrow().clone();
+        let newest = stack(shared, &generation, door, &tasks)?;
+        let newest = Newest(Arc::new(ArcSwap::from_pointee(newest)));
+        Ok(Self { shared: shared.clone(), door, tasks, shutdown, newest })
+    }
+
+    /// Takes another configuration for the requests to come.
+    pub(super) fn renew(&self, generation: &Generation) -> Result<(), ClientError> {
+        let newest = stack(&self.shared, generation, self.door, &self.tasks)?;
+        self.newest.0.store(Arc::new(newest));
+        Ok(())
+    }
+
+    /// The backends of the newest configuration.
+    pub(super) fn pool(&self) -> Pool {
+        self.newest.0.load().1.clone()
+    }
+
+    /// Serves until the gateway drains, and then until the last stream has ended.
+    pub(super) async fn run(&self, listener: std::net::TcpListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "cannot listen"),
+        };
+        let config = Arc::clone(&self.shared.generations.borrow().config);
+        let server = Server {
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+            metrics: self.shared.metrics.clone(),
+            connections: Arc::clone(&self.shared.connections),
+            max_connections: config.server.max_connections,
+            header_timeout: config.server.header_timeout,
+            max_header_bytes: bytes(config.server.max_header_bytes),
+        };
+        server.run(listener, self.newest.clone()).await;
+    }
+
+    /// Follows the configuration, for as long as the gateway runs.
+    pub(super) async fn follow(&self) {
+        let mut generations = self.shared.generations.subscribe();
+        while generations.changed().await.is_ok() {
+            let generation = generations.borrow_and_update().clone();
+            if let Err(error) = self.renew(&generation) {
+                tracing::error!(%error, "a worker stays with the configuration before");
+            }
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Newest {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let mut stack = self.0.load().0.clone();
+        stack.call(request)
+    }
+}
+
+/// Everything that a configuration says of requests.
+fn stack(
+    shared: &Shared,
+    generation: &Generation,
+    door: Listener,
+    tasks: &Tasks,
+) -> Result<(Stack, Pool), ClientError> {
+    let config = &generation.config;
+    let pool = pool(generation, shared)?;
+    let parts = Parts {
+        catalog: Catalog::new(pool.clone()),
+        serving: Serving::new(&config.routes, &config.stream, &pool),
+        pool: pool.clone(),
+        bounds: Bounds {
+            body_bytes: bytes(config.server.max_body_bytes),
+            body_timeout: config.server.body_timeout,
+            json_depth: config.server.max_json_depth,
+            event_bytes: bytes(config.stream.max_event_bytes),
+        },
+        tasks: tasks.clone(),
+        shutdown: shared.shutdown.clone(),
+        metrics: shared.metrics.clone(),
+        journal: shared.journal.clone(),
+        channels: shared.channels.clone(),
+        pulls: shared.pulls.clone(),
+        signer: shared.signer.clone(),
+        keep_alive: config.stream.keep_alive,
+        transcripts: Transcripts::default(),
+    };
+    let (listen, routes, origins) = match door {
+        Listener::Public => (config.server.listen, Routes::public(), config.server.allowed_origins.clone()),
+        // no web page has a business there
+        Listener::Admin => (config.admin.listen, Routes::admin(), Vec::new()),
+    };
+    let names = Names::new(listen.ip(), &config.server.allowed_hosts);
+    let service = ServiceBuilder::new()
+        // first, so that everything behind it has an id and is logged, refusals too
+        .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json })
+        // before anything answers: a stranger's page must not even learn which routes there are
+        .layer(GuardLayer { names, header_bytes: bytes(config.server.max_header_bytes) })
+        .layer(CorsLayer(origins.into()))
+        .layer(RouteLayer(routes))
+        .layer(AuthLayer { keys: generation.keys.clone(), signer: shared.signer.clone() })
+        // behind the key, whose streams it counts
+        .layer(AdmitLayer(generation.limits.clone()))
+        .service(Api(Arc::new(parts)));
+    Ok((BoxCloneSyncService::new(service), pool))
+}
+
+fn pool(generation: &Generation, shared: &Shared) -> Result<Pool, ClientError> {
+    let Generation { config, standings, .. } = generation;
+    let backend = |backend: &upstream::Config| {
+        let client = build_client(backend, config.stream.connect_timeout)?;
+        Ok(Arc::new(Backend::new(backend, client, standings.of(&backend.name))))
+    };
+    let backends = config.backends.iter().map(backend).collect::<Result<_, ClientError>>()?;
+    Ok(Pool::new(backends, standings.clone(), shared.metrics.clone(), shared.board.clone()))
+}
+
+/// A size of the configuration as one of memory.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
