@@ -6,12 +6,13 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use crate::api::conversation::prefix;
 use crate::api::generate::{passed_on, refused, unknown_model};
-use crate::api::serving::Served;
+use crate::api::serving::{Destination, Served};
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
 use crate::edge::{Refusal, Slot, Traced};
-use crate::upstream::{Api, Forward};
+use crate::upstream::{Addressed, Api, Forward};
 use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, own_history, parse_request};
 
 /// Says that the number is an estimate.
@@ -33,6 +34,7 @@ pub(super) async fn count_tokens(
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
     let forward = Forward {
         candidates: counting(served, &envelope, &body),
+        choice: served.choice(|| prefix(&body)),
         path: PATH,
         headers,
         timeout: served.settings.limits().max_duration,
@@ -53,15 +55,13 @@ pub(super) async fn count_tokens(
 }
 
 /// The backends that can count, each with the body for it.
-fn counting(
-    served: &Served,
-    envelope: &Envelope,
-    body: &bytes::Bytes,
-) -> Vec<(Arc<crate::upstream::Backend>, bytes::Bytes)> {
-    let can_count = served.targets.iter().filter(|(backend, _)| backend.api == Api::Anthropic);
-    let asked = can_count.map(|(backend, alias)| {
+fn counting(served: &Served, envelope: &Envelope, body: &bytes::Bytes) -> Vec<Addressed> {
+    let fitting = served.fitting(&envelope.model).into_iter();
+    let can_count = fitting.filter(|(target, _)| target.backend.api == Api::Anthropic);
+    let asked = can_count.map(|(Destination { backend, alias, .. }, share)| {
         let (edits, _) = own_history(Dialect::Anthropic, body);
-        (Arc::clone(backend), envelope.rewrite(body, alias.as_deref(), false, edits))
+        let body = envelope.rewrite(body, alias.as_deref(), false, edits);
+        Addressed { backend: Arc::clone(backend), share, body }
     });
     asked.collect()
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 
+use crate::api::conversation::prefix;
 use crate::api::generate::{refused, unknown_model};
+use crate::api::serving::Destination;
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json};
 use crate::edge::{Forwarded, Refusal, Slot, Traced};
-use crate::upstream::{Api, Forward};
+use crate::upstream::{Addressed, Api, Forward};
 use crate::wire::{Code, Edits, Envelope, Failure, ModelKey};
 
 /// Passes one request on.
@@ -28,11 +30,13 @@ pub(super) async fn forward(
     access.model(&envelope.model);
     let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
     let candidates: Vec<_> = served
-        .targets
-        .iter()
-        .filter(|(backend, _)| speaks(backend.api, forwarded))
-        .map(|(backend, alias)| {
-            (Arc::clone(backend), envelope.rewrite(&body, alias.as_deref(), false, Edits::default()))
+        .fitting(&envelope.model)
+        .into_iter()
+        .filter(|(target, _)| speaks(target.backend.api, forwarded))
+        .map(|(Destination { backend, alias, .. }, share)| Addressed {
+            backend: Arc::clone(backend),
+            share,
+            body: envelope.rewrite(&body, alias.as_deref(), false, Edits::default()),
         })
         .collect();
     if candidates.is_empty() {
@@ -41,6 +45,7 @@ pub(super) async fn forward(
     }
     let forward = Forward {
         candidates,
+        choice: served.choice(|| prefix(&body)),
         path: forwarded.path(),
         headers: HeaderMap::new(),
         timeout: served.settings.limits().max_duration,

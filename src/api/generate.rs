@@ -9,6 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::api::conversation::{named, prefix};
 use crate::api::plan::{self, Planned, plan};
 use crate::api::recorded::{Recording, Visitor};
 use crate::api::serving::{Record, Settings};
@@ -19,7 +20,7 @@ use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
 use crate::journal::{self, Reader, Writer};
 use crate::relay::{self, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
-use crate::upstream::{Attempted, Candidate, Plan};
+use crate::upstream::{Attempted, Candidate, Choice, Plan};
 use crate::wire::openai_responses::State;
 use crate::wire::{
     self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     /// Does the client want a stream?
     pub(super) stream: bool,
     pub(super) settings: Settings,
+    /// How the backend is chosen.
+    pub(super) choice: Choice,
     pub(super) access: Access,
 }
 
@@ -67,11 +70,12 @@ pub(super) async fn generate(
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !streams || envelope.usage || !dialect.has_stream_options();
     let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes).await?;
+    let choice = served.choice(|| wishes.conversation.as_deref().map_or_else(|| prefix(&body), named));
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
-    let asked = Asked { client, stream: streams, settings: served.settings, access };
+    let asked = Asked { client, stream: streams, settings: served.settings, choice, access };
     drop(body); // the candidates hold what they need of it
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
@@ -162,7 +166,7 @@ pub(super) fn relay(
     let (writer, after) = to;
     let job = Job {
         pool: parts.pool.clone(),
-        plan: plan_of(parts, &asked.settings, candidates),
+        plan: plan_of(parts, (&asked.settings, asked.choice), candidates),
         client: asked.client,
         limits: asked.settings.limits(),
         writer,
@@ -215,9 +219,14 @@ pub(super) async fn streamed(
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 
-pub(super) fn plan_of(parts: &Parts, settings: &Settings, candidates: Vec<Candidate>) -> Plan {
+pub(super) fn plan_of(
+    parts: &Parts,
+    (settings, choice): (&Settings, Choice),
+    candidates: Vec<Candidate>,
+) -> Plan {
     Plan {
         candidates,
+        choice,
         first_token_timeout: settings.first_token_timeout,
         max_event_bytes: parts.bounds.event_bytes,
     }

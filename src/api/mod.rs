@@ -1,6 +1,7 @@
 //! What the endpoints do.
 
 mod body;
+mod conversation;
 mod count;
 mod cursor;
 mod errand;
@@ -148,7 +149,7 @@ impl Service<Admitted> for Api {
             Endpoint::Root => Box::pin(async { Ok(health::root()) }),
             Endpoint::Healthz => Box::pin(async { Ok(health::healthz()) }),
             Endpoint::Readyz => Box::pin(async move { health::readyz(&parts.shutdown) }),
-            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts.metrics, &parts.journal)) }),
+            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts)) }),
         }
     }
 }

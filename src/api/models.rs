@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::Parts;
 use crate::api::generate::unknown_model;
+use crate::api::serving::Destination;
 use crate::downstream::{self, Body};
 use crate::edge::Refusal;
 use crate::upstream::Model;
@@ -83,7 +84,7 @@ async fn served(parts: &Parts) -> Vec<Model> {
         }
     }
     for (name, route) in parts.serving.exact() {
-        let target = route.targets.iter().find_map(|(backend, alias)| {
+        let target = route.targets.iter().find_map(|Destination { backend, alias, .. }| {
             let there = alias.as_deref().unwrap_or(name);
             known.iter().find(|model| model.backend == backend.name && same_name(&model.name, there))
         });
@@ -98,8 +99,7 @@ async fn served(parts: &Parts) -> Vec<Model> {
 
 /// Does asking for the model lead to the backend that has it, under this name?
 fn is_served(parts: &Parts, model: &Model) -> bool {
-    let leads_there = |(backend, alias): &(_, Option<String>)| {
-        let backend: &std::sync::Arc<crate::upstream::Backend> = backend;
+    let leads_there = |Destination { backend, alias, .. }: &Destination| {
         backend.name == model.backend && alias.as_ref().is_none_or(|alias| same_name(&model.name, alias))
     };
     parts.serving.find(&model.name).is_some_and(|route| route.targets.iter().any(leads_there))

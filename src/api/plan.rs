@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::api::serving::Served;
+use crate::api::serving::{Destination, Served};
 use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
 use crate::wire::openai_responses::flatten;
@@ -39,11 +39,12 @@ pub(super) fn plan(
     body: &Bytes,
     headers: &HeaderMap,
 ) -> Result<Planned, Refusal> {
-    let mut candidates = Vec::with_capacity(served.targets.len());
+    let fitting = served.fitting(&envelope.model);
+    let mut candidates = Vec::with_capacity(fitting.len());
     let mut unfit = None;
     let (mut request, mut own) = (None, None);
     let flat = if client == Dialect::OpenAiResponses { flatten(body) } else { Cow::Borrowed(body.as_ref()) };
-    for (backend, alias) in &served.targets {
+    for (Destination { backend, alias, .. }, share) in fitting {
         let Some(dialect) = backend.dialect_for(client) else { continue };
         let written = if dialect == client {
             let usage =
@@ -59,6 +60,7 @@ pub(super) fn plan(
         match written {
             Ok(Written { body, dropped, names }) => candidates.push(Candidate {
                 backend: Arc::clone(backend),
+                share,
                 dialect,
                 body,
                 translated: dialect != client,

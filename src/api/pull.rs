@@ -246,8 +246,8 @@ async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) 
 
 /// The backends of a route that have models of their own, each with what it calls the model.
 pub(super) fn ollamas(served: &Served) -> Option<Vec<(Arc<Backend>, Option<String>)>> {
-    let targets = served.targets.iter().filter(|(backend, _)| backend.api == Api::Ollama);
-    let targets: Vec<_> = targets.map(|(backend, alias)| (Arc::clone(backend), alias.clone())).collect();
+    let targets = served.targets.iter().filter(|target| target.backend.api == Api::Ollama);
+    let targets: Vec<_> = targets.map(|target| (Arc::clone(&target.backend), target.alias.clone())).collect();
     (!targets.is_empty()).then_some(targets)
 }
 

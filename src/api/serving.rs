@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::relay::{Limits, OnDisconnect};
-use crate::upstream::{Backend, Pool};
+use crate::upstream::{Api, Backend, Balance, Budget, Choice, Pool, Share};
 
 /// `[stream]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,6 +84,12 @@ pub struct RouteConfig {
     /// Exact, or with `*` for anything.
     pub model: String,
     pub backends: Vec<Target>,
+    /// How it chooses among its backends; unset: by weight if one has a weight, else in order.
+    #[serde(default)]
+    pub balance: Option<Balance>,
+    /// How long a stream may go without content until a second backend is asked beside the first.
+    #[serde(default, with = "humantime_serde")]
+    pub hedge_after: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     pub commit_after: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
@@ -107,14 +113,21 @@ impl RouteConfig {
     pub fn serves(&self, model: &str) -> bool {
         fits(&self.model, model)
     }
+
+    fn balance(&self) -> Balance {
+        let weighs = self.backends.iter().any(|target| target.weight.is_some());
+        self.balance.unwrap_or(if weighs { Balance::Weighted } else { Balance::Ordered })
+    }
 }
 
-/// A backend of a route: its name, or a table that says also what the backend calls the model.
+/// A backend of a route: its name, or a table that says also what the backend calls the model, and its weight.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "WireTarget")]
 pub struct Target {
     pub name: String,
     pub model: Option<String>,
+    /// Its share of the requests, next to the others' weights; unset: 1.
+    pub weight: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -130,13 +143,15 @@ struct TargetTable {
     name: String,
     #[serde(default)]
     model: Option<String>,
+    #[serde(default)]
+    weight: Option<u32>,
 }
 
 impl From<WireTarget> for Target {
     fn from(wire: WireTarget) -> Self {
         match wire {
-            WireTarget::Name(name) => Self { name, model: None },
-            WireTarget::Table(TargetTable { name, model }) => Self { name, model },
+            WireTarget::Name(name) => Self { name, model: None, weight: None },
+            WireTarget::Table(TargetTable { name, model, weight }) => Self { name, model, weight },
         }
     }
 }
@@ -182,9 +197,51 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct Served {
     pattern: String,
-    /// The backends, each with the model's name there if it is another.
-    pub(super) targets: Vec<(Arc<Backend>, Option<String>)>,
+    pub(super) targets: Vec<Destination>,
     pub(super) settings: Settings,
+    balance: Balance,
+    hedge_after: Option<Duration>,
+    budget: Arc<Budget>,
+}
+
+/// A backend of a route.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) backend: Arc<Backend>,
+    /// The model's name there, if it is another.
+    pub(super) alias: Option<String>,
+    weight: u32,
+}
+
+impl Served {
+    /// The backends for a model, each with its share: without those that are known not to have it, if another has.
+    pub(super) fn fitting(&self, model: &str) -> Vec<(&Destination, Share)> {
+        let share = |target: &Destination| Share {
+            weight: target.weight,
+            has: target.backend.has(target.alias.as_deref().unwrap_or(model)),
+        };
+        let mut fitting: Vec<_> = self.targets.iter().map(|target| (target, share(target))).collect();
+        if fitting.iter().any(|(_, share)| share.has == Some(true)) {
+            fitting.retain(|(_, share)| share.has != Some(false));
+        }
+        // Vendors serve names that their lists leave out: without a better one, not to be there proves nothing.
+        for (target, share) in &mut fitting {
+            if share.has == Some(false) && matches!(target.backend.api, Api::OpenAi | Api::Anthropic) {
+                share.has = None;
+            }
+        }
+        fitting
+    }
+
+    /// How one request's backend is chosen. `conversation` is asked only if it matters.
+    pub(super) fn choice(&self, conversation: impl FnOnce() -> u64) -> Choice {
+        Choice {
+            balance: self.balance,
+            conversation: if self.balance == Balance::Conversation { conversation() } else { 0 },
+            budget: Some(Arc::clone(&self.budget)),
+            hedge_after: self.hedge_after,
+        }
+    }
 }
 
 /// All routes.
@@ -199,8 +256,17 @@ impl Serving {
             targets: route
                 .backends
                 .iter()
-                .filter_map(|target| Some((Arc::clone(pool.backend(&target.name)?), target.model.clone())))
+                .filter_map(|target| {
+                    Some(Destination {
+                        backend: Arc::clone(pool.backend(&target.name)?),
+                        alias: target.model.clone(),
+                        weight: target.weight.unwrap_or(1),
+                    })
+                })
                 .collect(),
+            balance: route.balance(),
+            hedge_after: route.hedge_after,
+            budget: pool.standings().budget(&route.model),
             settings: Settings {
                 commit_after: route.commit_after.unwrap_or(stream.commit_after),
                 keep_alive: route.keep_alive.unwrap_or(stream.keep_alive),

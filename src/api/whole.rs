@@ -1,5 +1,7 @@
 //! Whole answers: passed on where the backend speaks the client's dialect, gathered from a stream where it does not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::api::Parts;
@@ -7,7 +9,7 @@ use crate::api::generate::{Asked, plan_of, refused};
 use crate::edge::Refusal;
 use crate::relay::{self, Collected};
 use crate::telemetry::{Access, End};
-use crate::upstream::{Api, Attempted, Candidate, Forward};
+use crate::upstream::{Addressed, Api, Attempted, Candidate, Choice, Forward};
 use crate::wire::{self, Code, Dropped, Failure};
 
 /// Asks the candidates in order for a whole answer.
@@ -47,31 +49,33 @@ async fn first_of(
     asked: &Asked,
     candidates: Vec<Candidate>,
 ) -> Result<(Bytes, Dropped), Attempted> {
-    let mut failed = None;
-    for candidate in candidates {
-        let result = if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
-            pass_on(parts, asked, candidate).await.map(|body| (body, Dropped::default()))
-        } else {
-            let plan = plan_of(parts, &asked.settings, vec![candidate]);
-            let gathered =
-                relay::collect(&parts.pool, &plan, &asked.client, asked.settings.limits(), &asked.access);
-            gathered.await.map(|Collected { body, dropped, rest }| {
-                parts.tasks.spawn(rest.rest());
-                (body, dropped)
-            })
-        };
-        match result {
-            Err(attempted) if attempted.retryable => failed = Some(attempted),
-            decided => return decided,
-        }
+    let backends = candidates.iter().map(|candidate| (Arc::clone(&candidate.backend), candidate.share));
+    let ask = |at: usize| ask_one(parts, asked, candidates.get(at).cloned());
+    parts.pool.each(&asked.choice, backends.collect(), ask).await
+}
+
+async fn ask_one(
+    parts: &Parts,
+    asked: &Asked,
+    candidate: Option<Candidate>,
+) -> Result<(Bytes, Dropped), Attempted> {
+    let candidate = candidate.ok_or_else(|| Attempted::retryable(Code::Internal, "no backend was asked"))?;
+    if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
+        return pass_on(parts, asked, candidate).await.map(|body| (body, Dropped::default()));
     }
-    Err(failed.unwrap_or_else(|| Attempted::retryable(Code::Internal, "no backend was asked")))
+    let plan = plan_of(parts, (&asked.settings, Choice::made()), vec![candidate]);
+    let limits = asked.settings.limits();
+    let Collected { body, dropped, rest } =
+        relay::collect(&parts.pool, &plan, &asked.client, limits, &asked.access).await?;
+    parts.tasks.spawn(rest.rest());
+    Ok((body, dropped))
 }
 
 async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Bytes, Attempted> {
-    let Candidate { backend, dialect, body, headers, .. } = candidate;
+    let Candidate { backend, share, dialect, body, headers, .. } = candidate;
     let forward = Forward {
-        candidates: vec![(backend, body)],
+        candidates: vec![Addressed { backend, share, body }],
+        choice: Choice::made(),
         path: dialect.path(),
         headers,
         timeout: asked.settings.limits().max_duration,

@@ -7,6 +7,8 @@ use crate::app::Shared;
 use crate::app::worker::Worker;
 use crate::config::{Config, Source};
 use crate::edge::{Keys, Limits};
+use crate::telemetry::{Board, Metrics};
+use crate::upstream::Standings;
 
 /// A configuration in force.
 #[derive(Clone, Debug)]
@@ -14,20 +16,31 @@ pub(super) struct Generation {
     pub(super) config: Arc<Config>,
     pub(super) keys: Keys,
     pub(super) limits: Limits,
+    /// What is known of the backends.
+    pub(super) standings: Standings,
 }
 
 impl Generation {
-    pub(super) fn first(config: Config) -> Self {
+    pub(super) fn first(config: Config, metrics: &Metrics, board: &Board) -> Self {
         let keys = Keys::new(&config.keys);
         let limits = Limits::new(config.server.max_streams);
-        Self { config: Arc::new(config), keys, limits }
+        let standings = Standings::new(&config.pool, metrics, board);
+        Self { config: Arc::new(config), keys, limits, standings }
     }
 
     /// The next one. What was counted under this one stays counted.
     fn next(&self, config: Config) -> Self {
         let keys = self.keys.renewed(&config.keys);
         let limits = self.limits.renewed(config.server.max_streams);
-        Self { config: Arc::new(config), keys, limits }
+        let address = |config: &Config, name: &str| {
+            config.backends.iter().find(|backend| backend.name == name).map(|backend| backend.url.clone())
+        };
+        // One that moves to another address is another.
+        let standings = self.standings.renewed(&config.pool, |name| {
+            let before = address(&self.config, name);
+            before.is_some() && before == address(&config, name)
+        });
+        Self { config: Arc::new(config), keys, limits, standings }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::edge::Signer;
 use crate::journal::Journal;
 use crate::server::{Shutdown, bind};
 use crate::telemetry::{self, Board, Metrics, random_id};
-use crate::upstream::{ClientError, Pool};
+use crate::upstream::ClientError;
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,15 +79,16 @@ impl App {
         let admin = listen(config.admin.listen, 1)?.remove(0);
         let metrics = Metrics::new();
         let secret = random_id();
+        let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
         let shared = Shared {
             metrics: metrics.clone(),
             shutdown: Shutdown::default(),
-            journal: Journal::new(&config.journal, metrics, secret.clone().into()),
+            journal: Journal::new(&config.journal, metrics.clone(), secret.clone().into()),
             pulls: Pulls::default(),
-            board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
+            board: board.clone(),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
-            generations: watch::Sender::new(Arc::new(Generation::first(config))),
+            generations: watch::Sender::new(Arc::new(Generation::first(config, &metrics, &board))),
         };
         let runtime = new_runtime()?;
         let signals = runtime.block_on(async {
@@ -140,14 +141,10 @@ impl App {
             std::future::pending::<()>().await;
         };
         runtime.block_on(async {
-            let probe = async {
-                probe(&operators.pool()).await;
-                std::future::pending::<()>().await;
-            };
             let reload = Reload { shared: &shared, operators: &operators };
             tokio::select! {
                 () = operators.run(admin) => {}
-                () = probe => {}
+                () = probe(&shared, &operators) => {}
                 () = sweep(&shared.journal) => {}
                 () = shared.journal.run() => {}
                 () = follow_secret(&shared) => {}
@@ -186,16 +183,18 @@ async fn sweep(journal: &Journal) {
     }
 }
 
-/// Says once which backends are not there. They may come later.
-async fn probe(pool: &Pool) {
-    for backend in pool.backends() {
-        let answers = backend.answers().await;
-        pool.board().backend(&backend.name, answers);
-        if !answers {
-            tracing::info!(
-                backend = backend.name,
-                "is not there yet; it will be asked again with every request"
-            );
+/// Probes the backends of the newest configuration, for as long as the gateway runs.
+async fn probe(shared: &Shared, operators: &Worker) {
+    let mut generations = shared.generations.subscribe();
+    loop {
+        let config = Arc::clone(&generations.borrow_and_update().config);
+        let pool = operators.pool();
+        tokio::select! {
+            biased;
+            changed = generations.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = pool.watch(&config.pool) => {}
         }
     }
 }

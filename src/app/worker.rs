@@ -17,11 +17,10 @@ use tower::{Service, ServiceBuilder};
 use crate::api::{Api, Bounds, Parts, Serving, Transcripts};
 use crate::app::Shared;
 use crate::app::generation::Generation;
-use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, RouteLayer, Routes, TraceLayer};
 use crate::server::{Server, Shutdown, Tasks};
-use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
+use crate::upstream::{self, Backend, Catalog, ClientError, Pool, build_client};
 
 /// Whom a listener is for.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +126,7 @@ fn stack(
     tasks: &Tasks,
 ) -> Result<(Stack, Pool), ClientError> {
     let config = &generation.config;
-    let pool = pool(config, shared)?;
+    let pool = pool(generation, shared)?;
     let parts = Parts {
         catalog: Catalog::new(pool.clone()),
         serving: Serving::new(&config.routes, &config.stream, &pool),
@@ -167,13 +166,14 @@ fn stack(
     Ok((BoxCloneSyncService::new(service), pool))
 }
 
-fn pool(config: &Config, shared: &Shared) -> Result<Pool, ClientError> {
-    let backend = |backend| {
+fn pool(generation: &Generation, shared: &Shared) -> Result<Pool, ClientError> {
+    let Generation { config, standings, .. } = generation;
+    let backend = |backend: &upstream::Config| {
         let client = build_client(backend, config.stream.connect_timeout)?;
-        Ok(Arc::new(Backend::new(backend, client)))
+        Ok(Arc::new(Backend::new(backend, client, standings.of(&backend.name))))
     };
     let backends = config.backends.iter().map(backend).collect::<Result<_, ClientError>>()?;
-    Ok(Pool::new(backends, shared.metrics.clone(), shared.board.clone()))
+    Ok(Pool::new(backends, standings.clone(), shared.metrics.clone(), shared.board.clone()))
 }
 
 /// A size of the configuration as one of memory.

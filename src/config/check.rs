@@ -11,7 +11,7 @@ use crate::config::sections::Lines;
 use crate::config::{Config, Problem};
 use crate::edge::KeyConfig;
 use crate::telemetry::{Secret, SecretSource};
-use crate::upstream::{Api, Config as Backend};
+use crate::upstream::{Api, Balance, Config as Backend, PoolConfig};
 
 /// Checks `config`, and reads the keys that it names. `complete`: every section could be read, so that a name that is missing
 /// is really missing.
@@ -21,6 +21,7 @@ pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems
     };
     check_server(config, &mut report);
     check_journal(config, &mut report);
+    check_pool(&config.pool, &mut report);
     for (at, key) in config.keys.iter().enumerate() {
         if key.digest().is_none() {
             let message = format!("the `sha256` of key `{}` is not 64 hexadecimal digits", key.name);
@@ -95,6 +96,30 @@ fn check_server(config: &Config, report: &mut Report<'_>) {
     }
 }
 
+fn check_pool(pool: &PoolConfig, report: &mut Report<'_>) {
+    let times = [
+        ("probe_timeout", pool.probe_timeout),
+        ("eject_for", pool.eject_for),
+        ("eject_for_max", pool.eject_for_max),
+    ];
+    check_times(("pool", 0), times.map(|(name, time)| (name, Some(time))), report);
+    let counts = [
+        ("probe_failures", pool.probe_failures),
+        ("probe_successes", pool.probe_successes),
+        ("eject_after", pool.eject_after),
+    ];
+    for (name, _) in counts.iter().filter(|(_, count)| *count == 0) {
+        report(("pool", 0, name), format!("`{name}` must be more than 0"), None);
+    }
+    if !(pool.eject_error_rate > 0.0 && pool.eject_error_rate <= 1.0) {
+        let message = "`eject_error_rate` must be more than 0 and at most 1".into();
+        report(("pool", 0, "eject_error_rate"), message, None);
+    }
+    if !(pool.retry_ratio >= 0.0 && pool.retry_ratio.is_finite()) {
+        report(("pool", 0, "retry_ratio"), "`retry_ratio` must be 0 or more".into(), None);
+    }
+}
+
 fn check_journal(config: &mut Config, report: &mut Report<'_>) {
     let journal = &mut config.journal;
     if let Some(why) = journal.url_problem() {
@@ -165,6 +190,13 @@ fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'s
             problems.push((key, words, None));
         }
     }
+    if let Some(probe) = &backend.probe
+        && probe != "none"
+        && !probe.starts_with('/')
+    {
+        let message = format!("the `probe` of backend `{name}` is neither a path nor `none`");
+        problems.push(("probe", message, Some("probe = \"/health\"")));
+    }
     if let Some(key) = &mut backend.api_key {
         match read(key) {
             Ok(value) => key.value = Some(value),
@@ -211,9 +243,19 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
             ("first_token_timeout", route.first_token_timeout),
             ("idle_timeout", route.idle_timeout),
             ("max_duration", route.max_duration),
+            ("hedge_after", route.hedge_after),
         ];
         check_times(("route", at), times, report);
+        let weighs = route.backends.iter().any(|target| target.weight.is_some());
+        if weighs && route.balance == Some(Balance::Ordered) {
+            let message = format!("the route for `{}` has weights, which mean nothing in order", route.model);
+            report(("route", at, "balance"), message, Some("balance = \"weighted\" or \"least_loaded\""));
+        }
         for target in &route.backends {
+            if target.weight == Some(0) {
+                let message = format!("the `weight` of `{}` must be more than 0", target.name);
+                report(("route", at, "backends"), message, None);
+            }
             if !config.backends.iter().any(|backend| backend.name == target.name) {
                 let message = format!(
                     "the route for `{}` names a backend that is not there: `{}`",

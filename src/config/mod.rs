@@ -29,6 +29,7 @@ pub struct Config {
     pub log: telemetry::Config,
     pub stream: StreamConfig,
     pub journal: journal::Config,
+    pub pool: upstream::PoolConfig,
     pub keys: Vec<KeyConfig>,
     pub backends: Vec<upstream::Config>,
     pub routes: Vec<RouteConfig>,
@@ -133,6 +134,7 @@ impl Config {
             log: sections.one("log"),
             stream: sections.one("stream"),
             journal: sections.one("journal"),
+            pool: sections.one("pool"),
             keys: sections.many("key"),
             backends: sections.many("backend"),
             routes: sections.many("route"),
@@ -204,6 +206,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.log), format!("{:?}", default.log));
         assert_eq!(format!("{:?}", config.stream), format!("{:?}", default.stream));
         assert_eq!(format!("{:?}", config.journal), format!("{:?}", default.journal));
+        assert_eq!(format!("{:?}", config.pool), format!("{:?}", default.pool));
         assert!(config.keys.is_empty());
     }
 
@@ -270,6 +273,33 @@ mod tests {
         let right = "[journal]\nstore = \"redis\"\nurl = \"rediss://:canary@localhost:6379/1\"\n";
         let config = Config::parse(right, Overrides::default()).unwrap();
         assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn the_pools_of_the_readme_are_lawful() {
+        let readme = include_str!("../../README.md");
+        let blocks: Vec<&str> =
+            readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let pools: Vec<_> = blocks.into_iter().filter(|block| block.contains("balance = ")).collect();
+        assert!(!pools.is_empty());
+        for pool in pools {
+            let config = Config::parse(pool, Overrides::default()).unwrap();
+            assert!(config.routes.iter().any(|route| route.balance.is_some()), "{pool}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_in_a_pool_is_named() {
+        let lines = problems(
+            "[pool]\nprobe_failures = 0\neject_after = 0\neject_error_rate = 1.5\nretry_ratio = -1.0\n\
+             eject_for = \"0s\"\n[[backend]]\nname = \"a\"\napi = \"ollama\"\nurl = \"http://a\"\nprobe = \"health\"\n\
+             [[route]]\nmodel = \"*\"\nbackends = [{ name = \"a\", weight = 0 }]\nbalance = \"ordered\"\nhedge_after = \"0s\"\n",
+        );
+        let numbers: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line.split(':').nth(1).filter(|_| line.starts_with("f:")))
+            .collect();
+        assert_eq!(numbers, ["2", "3", "4", "5", "6", "11", "14", "15", "16"], "{lines:?}");
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Lines {
     }
 }
 
-const SECTIONS: [&str; 8] = ["server", "admin", "log", "stream", "journal", "key", "backend", "route"];
+const SECTIONS: [&str; 9] =
+    ["server", "admin", "log", "stream", "journal", "pool", "key", "backend", "route"];
 
 impl<'t> Sections<'t> {
     pub(super) fn parse(text: &'t str) -> Result<Self, Vec<Problem>> {
@@ -170,6 +171,7 @@ pub(super) fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         ("log", keys::<crate::telemetry::Config>()),
         ("stream", keys::<crate::api::StreamConfig>()),
         ("journal", keys::<crate::journal::Config>()),
+        ("pool", keys::<crate::upstream::PoolConfig>()),
         ("[key]", keys::<crate::edge::KeyConfig>()),
         ("[backend]", keys::<crate::upstream::Config>()),
         ("[route]", keys::<crate::api::RouteConfig>()),

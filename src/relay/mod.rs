@@ -294,10 +294,12 @@ impl Pump {
                 self.meter.ended(outcome(gone));
             }
             Ending::Failed(failure) => {
+                self.frames.failed(failure.code);
                 self.meter.ended(End::Failed(failure.code.name()));
                 writer.fail(self.rewrite.last_words(&failure), failure.code.name());
             }
             Ending::FailedSame { frame, code } => {
+                self.frames.failed(code);
                 self.meter.ended(End::Failed(code.name()));
                 writer.fail(frame, code.name());
             }

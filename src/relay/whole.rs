@@ -51,6 +51,9 @@ pub async fn collect(
         timers.event(Instant::now());
         state = gathering.take(next);
     }
+    if let Some(Err(failure)) = &state {
+        frames.failed(failure.code);
+    }
     let body = gathering.end(state.unwrap_or_else(|| Err(truncated())), client)?;
     Ok(Collected { body, dropped, rest: frames })
 }

@@ -121,6 +121,14 @@ impl Access {
         record.attempts += 1;
     }
 
+    /// Of those that were tried, this one answers.
+    pub fn served_by(&self, backend: &str) {
+        let mut record = self.0.record.lock();
+        if record.backend.as_deref() != Some(backend) {
+            record.backend = Some(backend.into());
+        }
+    }
+
     /// The first content of the answer came.
     pub fn first_content(&self) {
         let elapsed = self.0.started.elapsed();

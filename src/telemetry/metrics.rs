@@ -34,6 +34,12 @@ struct Families {
     tokens_out: Counter,
     bytes: Family<DirectionLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
+    backend_states: Family<StateLabels, Gauge>,
+    outstanding: Family<BackendLabels, Gauge>,
+    ejections: Family<EjectionLabels, Counter>,
+    probes: Family<AttemptLabels, Counter>,
+    denied: Family<KindLabels, Counter>,
+    hedges: Family<OutcomeLabels, Counter>,
     bytes_in: Counter,
     bytes_out: Counter,
     /// Without a sample where there is no store.
@@ -70,6 +76,23 @@ struct AttemptLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BackendLabels {
+    backend: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabels {
+    backend: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EjectionLabels {
+    backend: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StoreLabels {
     store: &'static str,
 }
@@ -102,6 +125,12 @@ impl Metrics {
             tokens_out: kind("output"),
             tokens: tokens.clone(),
             attempts: Family::default(),
+            backend_states: Family::default(),
+            outstanding: Family::default(),
+            ejections: Family::default(),
+            probes: Family::default(),
+            denied: Family::default(),
+            hedges: Family::default(),
             bytes_in: counter("in"),
             bytes_out: counter("out"),
             bytes: bytes.clone(),
@@ -177,6 +206,39 @@ impl Metrics {
         self.0.attempts.get_or_create(&AttemptLabels { backend: backend.into(), outcome }).inc();
     }
 
+    /// Is a backend in this state?
+    pub fn backend_state(&self, backend: &str, state: &'static str, is_it: bool) {
+        let labels = StateLabels { backend: backend.into(), state };
+        self.0.backend_states.get_or_create(&labels).set(is_it.into());
+    }
+
+    /// How many attempts and streams a backend is busy with.
+    pub fn backend_outstanding(&self, backend: &str, outstanding: usize) {
+        let gauge = self.0.outstanding.get_or_create(&BackendLabels { backend: backend.into() });
+        gauge.set(i64::try_from(outstanding).unwrap_or(i64::MAX));
+    }
+
+    /// A backend was taken out of the choice for its failures.
+    pub fn ejection(&self, backend: &str, reason: &'static str) {
+        self.0.ejections.get_or_create(&EjectionLabels { backend: backend.into(), reason }).inc();
+    }
+
+    /// A backend was probed.
+    pub fn probe(&self, backend: &str, answered: bool) {
+        let outcome = if answered { "ok" } else { "failed" };
+        self.0.probes.get_or_create(&AttemptLabels { backend: backend.into(), outcome }).inc();
+    }
+
+    /// The retry budget had nothing left for a retry of this kind.
+    pub fn retry_denied(&self, kind: &'static str) {
+        self.0.denied.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    /// A second backend was asked beside a slow one; `outcome`: who was first.
+    pub fn hedge(&self, outcome: &'static str) {
+        self.0.hedges.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
     /// Does the store that replicas share answer?
     pub fn store_up(&self, up: bool) {
         self.0.store_up.get_or_create(&StoreLabels { store: "redis" }).set(up.into());
@@ -222,9 +284,21 @@ impl Families {
         registry.register("tokens", "Tokens as the backends reported them", self.tokens.clone());
         registry.register("bytes", "Bytes of answers, from backends and to clients", self.bytes.clone());
         registry.register("upstream_attempts", "Backends tried, by outcome", self.attempts.clone());
+        self.register_pool();
+        let registry = &mut self.registry;
         registry.register("store_up", "Does the store of streams answer", self.store_up.clone());
         registry.register("config_reloads", "Configurations read anew, by outcome", self.reloads.clone());
         registry.register("store_errors", "What the store did not do", self.store_errors.clone());
+    }
+
+    fn register_pool(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("backend_state", "In which state a backend is", self.backend_states.clone());
+        registry.register("backend_outstanding", "What a backend is busy with", self.outstanding.clone());
+        registry.register("backend_ejections", "Backends ejected, by reason", self.ejections.clone());
+        registry.register("backend_probes", "Backends probed, by outcome", self.probes.clone());
+        registry.register("retries_denied", "Retries without budget, by kind", self.denied.clone());
+        registry.register("hedges", "Second backends asked beside slow ones", self.hedges.clone());
     }
 }
 

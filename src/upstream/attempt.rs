@@ -2,6 +2,7 @@
 //! client when it fails, so another backend may be tried.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -164,8 +165,7 @@ fn unreachable(backend: &Backend, error: reqwest::Error) -> Attempted {
 /// Judges an answer whose status says that it failed.
 async fn refused(backend: &Backend, response: Response) -> Attempted {
     let status = response.status();
-    let retry_after =
-        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after = retry_after(response.headers(), SystemTime::now());
     let body = read_bounded(response, ERROR_BYTES).await.unwrap_or_default();
     // A server that does not know the route, or a proxy before it, says so without an error object.
     let said = is_object(&body).then(|| read_failure(&backend.scrub(body)));
@@ -186,8 +186,18 @@ async fn refused(backend: &Backend, response: Response) -> Attempted {
             if ours { failure.with_status(status.as_u16()) } else { failure }
         }
     };
-    let retry_after = retry_after.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP));
     Attempted { retry_after, ..Attempted::new(failure, retryable) }
+}
+
+/// What `Retry-After` says, in seconds or as a date (RFC 9110 section 10.2.3), as seconds from `now` on.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u32> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = value.parse().ok().or_else(|| {
+        let date = httpdate::parse_http_date(value).ok()?;
+        let left = date.duration_since(now).unwrap_or_default();
+        Some(u32::try_from((left + Duration::from_millis(999)).as_secs()).unwrap_or(u32::MAX))
+    });
+    seconds.map(|seconds: u32| seconds.min(RETRY_AFTER_CAP))
 }
 
 /// Is it the backend's trouble, so that another may do better?
@@ -270,5 +280,27 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
         if last {
             return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms_and_bounded() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let read = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+            retry_after(&headers, now)
+        };
+        assert_eq!(read(" 7 "), Some(7));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:57 GMT"), Some(20));
+        assert_eq!(read("Sun, 06 Nov 1994 08:40:00 GMT"), Some(0));
+        assert_eq!(read("86400"), Some(RETRY_AFTER_CAP));
+        assert_eq!(read("Sun, 06 Nov 2044 08:49:37 GMT"), Some(RETRY_AFTER_CAP));
+        assert_eq!(read("soon"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -11,9 +11,9 @@ use memchr::memmem;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use crate::telemetry::Secret;
+use crate::upstream::standing::Standing;
 use crate::wire::{Code, DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
 
 /// Anthropic's header for keys.
@@ -54,6 +54,9 @@ pub struct Config {
     /// How an Anthropic backend is told how much to think.
     #[serde(default)]
     pub thinking: Option<ThinkingStyle>,
+    /// The path that is asked to see whether the backend is there, or `none`; unset: one that costs nothing in its API.
+    #[serde(default)]
+    pub probe: Option<String>,
 }
 
 /// The API that a backend speaks.
@@ -104,6 +107,10 @@ fn yes() -> bool {
 pub struct Backend {
     pub name: String,
     pub api: Api,
+    /// How it stands, whichever worker asks it.
+    pub standing: Arc<Standing>,
+    /// What a probe asks for, if it is not the usual.
+    pub(super) probe: Option<String>,
     origin: String,
     responses: bool,
     /// The header that carries the key.
@@ -116,7 +123,7 @@ pub struct Backend {
 
 impl Backend {
     /// `config` has been checked: its URL is one, its key is there.
-    pub fn new(config: &Config, client: Client) -> Self {
+    pub fn new(config: &Config, client: Client, standing: Arc<Standing>) -> Self {
         let origin = config.url.trim_end_matches('/');
         let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
         let authorization = config.api_key.as_ref().and_then(|key| key.value.as_ref()).and_then(|key| {
@@ -154,6 +161,8 @@ impl Backend {
         Self {
             name: config.name.clone(),
             api: config.api,
+            standing,
+            probe: config.probe.clone(),
             origin,
             responses: config.responses,
             authorization,
@@ -175,6 +184,14 @@ impl Backend {
             (Api::Anthropic, _) => Some(Dialect::Anthropic),
             (Api::Ollama, Dialect::OllamaGenerate) => Some(Dialect::OllamaGenerate),
             (Api::Ollama, _) => Some(Dialect::OllamaChat),
+        }
+    }
+
+    /// Has it this model? `None`: nobody knows.
+    pub fn has(&self, model: &str) -> Option<bool> {
+        match self.api {
+            Api::Demo => Some(model.split(':').next() == Some("demo")),
+            Api::Ollama | Api::OpenAi | Api::Anthropic => self.standing.has(model),
         }
     }
 
@@ -223,11 +240,6 @@ impl Backend {
         Failure::new(Code::UpstreamError, words)
     }
 
-    /// Does anything answer at its address?
-    pub async fn answers(&self) -> bool {
-        self.api == Api::Demo || timeout(PROBE, self.get("/").send()).await.is_ok_and(|answer| answer.is_ok())
-    }
-
     /// A POST to a route of this backend.
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
         self.authorized(self.client.post(format!("{}{path}", self.origin)))
@@ -254,9 +266,6 @@ impl Backend {
         }
     }
 }
-
-/// How long a backend may take to be found there.
-const PROBE: Duration = Duration::from_secs(2);
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use crate::telemetry::Metrics;
 use crate::upstream::demo;
-use crate::wire::{Frame, FrameTooLarge, Framing, Splitter};
+use crate::upstream::standing::Turn;
+use crate::wire::{Code, Frame, FrameTooLarge, Framing, Splitter};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct FrameStream {
     body: Body,
     splitter: Splitter,
     metrics: Metrics,
+    /// Its backend is busy with it while this lives.
+    turn: Option<Turn>,
 }
 
 /// What came next.
@@ -49,7 +52,20 @@ pub enum StreamError {
 
 impl FrameStream {
     pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
-        Self { body, splitter: Splitter::new(framing, limit), metrics }
+        Self { body, splitter: Splitter::new(framing, limit), metrics, turn: None }
+    }
+
+    /// From now on the answer counts as what its backend is busy with.
+    pub(super) fn hold(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+    }
+
+    /// The answer has failed behind its first content: its backend's health suffers if it is to blame.
+    pub fn failed(&mut self, code: Code) {
+        let blame = matches!(code, Code::UpstreamError | Code::UpstreamStalled | Code::UpstreamTruncated);
+        if let Some(turn) = self.turn.as_mut().filter(|_| blame) {
+            turn.broke_off();
+        }
     }
 
     /// The next frame that has come already. Never waits.
@@ -75,6 +91,7 @@ impl FrameStream {
 
     /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.
     pub async fn rest(mut self: Box<Self>) {
+        self.turn = None; // its backend is done
         let reading = async {
             let mut budget = REST_BYTES;
             while let Ok(Some(chunk)) = self.body.chunk().await {

@@ -39,6 +39,8 @@ pub struct Catalog {
 /// A list, and when it was made.
 type Kept = Mutex<Option<(Instant, Arc<[Model]>)>>;
 
+/// Ollama's route for the models that it has.
+const MODELS: &str = "/api/tags";
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long a backend may take: a dead one must not hold up the list.
@@ -53,7 +55,7 @@ impl Catalog {
 
     /// All models, in the order of the backends. A backend that does not answer has none.
     pub async fn models(&self) -> Arc<[Model]> {
-        self.fresh(&self.models, "/api/tags").await
+        self.fresh(&self.models, MODELS).await
     }
 
     /// The models that Ollama backends have loaded.
@@ -85,30 +87,41 @@ impl Catalog {
             return Arc::clone(models);
         }
         let lists = join_all(self.pool.backends().iter().map(|backend| list(backend, route))).await;
+        let lists = lists.into_iter().map(Option::unwrap_or_default);
         let mut seen = HashSet::new();
         let fresh = |model: &Model| seen.insert((model.backend.clone(), model.name.clone()));
-        let models: Arc<[Model]> = lists.into_iter().flatten().filter(fresh).collect();
+        let models: Arc<[Model]> = lists.flatten().filter(fresh).collect();
         *kept = Some((Instant::now(), Arc::clone(&models)));
         models
     }
 }
 
-async fn list(backend: &Backend, ollama_route: &str) -> Vec<Model> {
-    match backend.api {
-        Api::Demo if ollama_route == "/api/tags" => vec![described(backend, "demo", 0, "streamgate")],
+/// Remembers which models a backend has, for the choice among backends; false if it does not tell.
+pub(super) async fn learn(backend: &Backend) -> bool {
+    list(backend, MODELS).await.is_some()
+}
+
+/// What a backend tells; `None`: nothing.
+async fn list(backend: &Backend, ollama_route: &str) -> Option<Vec<Model>> {
+    let models: Vec<Model> = match backend.api {
+        Api::Demo if ollama_route == MODELS => vec![described(backend, "demo", 0, "streamgate")],
         Api::Ollama => {
-            let tags = fetch(backend, ollama_route).await.unwrap_or_default();
-            let models = tags.get("models").and_then(Value::as_array);
-            models.into_iter().flatten().filter_map(|tag| tagged(backend, tag)).collect()
+            let tags = fetch(backend, ollama_route).await?;
+            let models = tags.get("models").and_then(Value::as_array)?;
+            models.iter().filter_map(|tag| tagged(backend, tag)).collect()
         }
-        Api::OpenAi | Api::Anthropic if ollama_route == "/api/tags" => {
+        Api::OpenAi | Api::Anthropic if ollama_route == MODELS => {
             let route = if backend.api == Api::Anthropic { "/v1/models?limit=1000" } else { "/v1/models" };
-            let list = fetch(backend, route).await.unwrap_or_default();
-            let models = list.get("data").and_then(Value::as_array);
-            models.into_iter().flatten().filter_map(|model| listed(backend, model)).collect()
+            let list = fetch(backend, route).await?;
+            let models = list.get("data").and_then(Value::as_array)?;
+            models.iter().filter_map(|model| listed(backend, model)).collect()
         }
         Api::Demo | Api::OpenAi | Api::Anthropic => Vec::new(),
+    };
+    if ollama_route == MODELS {
+        backend.standing.lists(models.iter().map(|model| model.name.clone()).collect());
     }
+    Some(models)
 }
 
 async fn fetch(backend: &Backend, route: &str) -> Option<Value> {

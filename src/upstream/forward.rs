@@ -12,20 +12,30 @@ use tokio::time::timeout_at;
 use crate::telemetry::Access;
 use crate::upstream::attempt::{Attempted, ask, read_bounded};
 use crate::upstream::backend::Backend;
+use crate::upstream::balance::{Choice, Share};
 use crate::upstream::pool::{Pool, no_backend};
+use crate::upstream::turns::Further;
 use crate::wire::json::Field;
 use crate::wire::{Code, Failure, read_failure};
 
 /// A request for a whole answer.
 #[derive(Clone, Debug)]
 pub struct Forward {
-    /// The backends, in order, each with the body for it.
-    pub candidates: Vec<(Arc<Backend>, Bytes)>,
+    pub candidates: Vec<Addressed>,
+    pub choice: Choice,
     pub path: &'static str,
     /// Headers of the client that belong to the API.
     pub headers: HeaderMap,
     /// From the request to the end of the answer, whoever gives it.
     pub timeout: Duration,
+}
+
+/// One backend and the body for it.
+#[derive(Clone, Debug)]
+pub struct Addressed {
+    pub backend: Arc<Backend>,
+    pub share: Share,
+    pub body: Bytes,
 }
 
 /// A whole answer.
@@ -43,13 +53,20 @@ impl Pool {
     pub async fn forward(&self, forward: &Forward, access: &Access) -> Result<Answered, Attempted> {
         let mut failed = None;
         let deadline = access.started() + forward.timeout;
-        for (backend, body) in &forward.candidates {
+        let backends = forward.candidates.iter().map(|candidate| (&candidate.backend, candidate.share));
+        let mut turns = self.turns(&forward.choice, backends);
+        while let Some((at, turn)) = turns.next(Further::Failover) {
+            let mut turn = turn.whole();
+            let Some(Addressed { backend, body, .. }) = forward.candidates.get(at) else { break };
             access.attempt(&backend.name);
             let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {
                 let words = format!("the backend `{}` did not answer in time", backend.name);
                 Err(Attempted::refusal(Failure::new(Code::MaxDuration, words)))
             });
-            if let Some(done) = self.judged(&backend.name, result, &mut failed) {
+            if result.is_ok() {
+                turn.well();
+            }
+            if let Some(done) = self.judged(&backend.name, result, Some(&mut turn), &mut failed) {
                 if let Ok(answered) = &done {
                     self.metrics().bytes_in(answered.body.len());
                 }

@@ -59,7 +59,7 @@ impl Pool {
             access.attempt(&backend.name);
             let request = backend.request(errand.method.clone(), errand.path);
             let result = send(backend, request, body).await;
-            if let Some(done) = self.judged(&backend.name, result, &mut failed) {
+            if let Some(done) = self.judged(&backend.name, result, None, &mut failed) {
                 return done.map(|response| (Arc::clone(backend), response));
             }
         }

@@ -1,4 +1,4 @@
-//! What is to be asked of whom: the backends that may serve a request, in order, each with the body written for it.
+//! What is to be asked of whom: the backends that may serve a request, each with the body written for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::upstream::backend::Backend;
+use crate::upstream::balance::{Choice, Share};
 use crate::wire::{Dialect, Dropped, Names};
 
 /// One request to the backends.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub candidates: Vec<Candidate>,
+    pub choice: Choice,
     /// How long one backend may take to its first content.
     pub first_token_timeout: Duration,
     /// How large one event may be, in bytes.
@@ -23,6 +25,7 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub backend: Arc<Backend>,
+    pub share: Share,
     pub dialect: Dialect,
     pub body: Bytes,
     /// Was the request translated for it? Then it may be put more simply if the model cannot do what it asks.

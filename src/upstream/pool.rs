@@ -1,30 +1,40 @@
-//! The backends in order: each is tried until one has sent first content, and none after that.
+//! The backends: of those that may serve a request, one after the other is tried until one has sent first content, and none
+//! after that.
 
 use std::sync::Arc;
 
-use tokio::time::timeout;
-
 use crate::telemetry::{Access, Board, Metrics};
-use crate::upstream::attempt::{self, Attempted, Opened};
+use crate::upstream::attempt::{Attempted, Opened};
 use crate::upstream::backend::Backend;
+use crate::upstream::balance::{Choice, Dice, Share};
 use crate::upstream::plan::Plan;
+use crate::upstream::race::Race;
+use crate::upstream::standing::{Standings, Turn};
+use crate::upstream::turns::{Further, Turns};
 use crate::wire::Code;
 
 /// All backends.
 #[derive(Clone, Debug)]
 pub struct Pool {
     backends: Arc<[Arc<Backend>]>,
+    standings: Standings,
+    dice: Arc<Dice>,
     metrics: Metrics,
     board: Board,
 }
 
 impl Pool {
-    pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics, board: Board) -> Self {
-        Self { backends: backends.into(), metrics, board }
+    /// `standings` are those of all workers.
+    pub fn new(backends: Vec<Arc<Backend>>, standings: Standings, metrics: Metrics, board: Board) -> Self {
+        Self { backends: backends.into(), standings, dice: Arc::new(Dice::new()), metrics, board }
     }
 
     pub fn backends(&self) -> &[Arc<Backend>] {
         &self.backends
+    }
+
+    pub fn standings(&self) -> &Standings {
+        &self.standings
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -39,38 +49,55 @@ impl Pool {
         self.backends.iter().find(|backend| backend.name == name)
     }
 
-    /// Tries the backends of a plan until one has sent first content. Dropping the future closes the connection.
+    /// Tries the backends of a plan until one has sent first content. Dropping the future closes the connections.
     pub async fn open(&self, plan: &Plan, access: &Access) -> Result<Opened, Attempted> {
+        Race::new(self, plan, access).run().await
+    }
+
+    /// Gives each backend of a list in turn to `ask`, until one has answered or nobody else would do better.
+    pub async fn each<T, F: Future<Output = Result<T, Attempted>>>(
+        &self,
+        choice: &Choice,
+        backends: Vec<(Arc<Backend>, Share)>,
+        mut ask: impl FnMut(usize) -> F,
+    ) -> Result<T, Attempted> {
+        let mut turns = self.turns(choice, backends.iter().map(|(backend, share)| (backend, *share)));
         let mut failed = None;
-        for candidate in &plan.candidates {
-            let name = candidate.backend.name.as_str();
-            access.attempt(name);
-            let attempt = attempt::open(candidate.clone(), plan.max_event_bytes, &self.metrics);
-            let result = match timeout(plan.first_token_timeout, attempt).await {
-                Ok(result) => result,
-                Err(_) => {
-                    let words = format!("the backend `{name}` sent no token in time");
-                    Err(Attempted::retryable(Code::FirstTokenTimeout, &words))
-                }
-            };
-            if let Some(done) = self.judged(name, result, &mut failed) {
-                return done;
+        while let Some((at, turn)) = turns.next(Further::Failover) {
+            // Who asks takes a turn of its own.
+            turn.unused();
+            match ask(at).await {
+                Err(attempted) if attempted.retryable => failed = Some(attempted),
+                decided => return decided,
             }
         }
         Err(failed.unwrap_or_else(no_backend))
     }
 
-    /// Counts an attempt; `None` if the next backend is to be tried.
+    pub(super) fn turns<B: AsRef<Backend>>(
+        &self,
+        choice: &Choice,
+        backends: impl Iterator<Item = (B, Share)>,
+    ) -> Turns {
+        let standing = |backend: &Backend| Arc::clone(&backend.standing);
+        let backends = backends.map(|(backend, share)| (standing(backend.as_ref()), share)).collect();
+        Turns::new(choice, backends, &self.dice, &self.metrics)
+    }
+
+    /// Counts an attempt and tells its turn how it went; `None` if the next backend is to be tried.
     pub(super) fn judged<T>(
         &self,
         backend: &str,
         result: Result<T, Attempted>,
+        turn: Option<&mut Turn>,
         failed: &mut Option<Attempted>,
     ) -> Option<Result<T, Attempted>> {
         let attempted = match result {
             Ok(answer) => {
                 self.metrics.attempt(backend, "ok");
-                self.board.backend(backend, true);
+                if turn.is_none_or(|turn| turn.finds_well()) {
+                    self.board.backend(backend, true);
+                }
                 return Some(Ok(answer));
             }
             Err(attempted) => attempted,
@@ -78,6 +105,9 @@ impl Pool {
         self.metrics.attempt(backend, attempted.failure.code.name());
         if attempted.failure.code == Code::UpstreamUnreachable {
             self.board.backend(backend, false);
+        }
+        if let Some(turn) = turn {
+            turn.failed(&attempted);
         }
         tracing::debug!(backend, code = attempted.failure.code.name(), "attempt failed");
         if !attempted.retryable {

@@ -30,6 +30,7 @@ mod ndjson;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
+mod opening;
 mod published;
 mod request;
 mod retreat;
@@ -54,6 +55,7 @@ pub use json::Text;
 pub use media::{Document, Image};
 pub use names::Names;
 pub use openai_responses::Echo;
+pub use opening::opening;
 pub use published::Published;
 pub use request::{
     Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,

@@ -215,8 +215,8 @@ async fn show_by_the_older_field_is_passed_on_to_ollama() {
 async fn the_version_of_ollama_is_told_and_remembered() {
     let upstream = Upstream::start().await;
     upstream.page("/api/version", &json!({"version": "0.31.4"}));
-    let setup = Setup::new().server("workers = 1").backend("one", "ollama", &upstream.url());
-    let gateway = setup.start().await;
+    let setup = Setup::new().server("workers = 1").pool("probe_interval = \"0s\"");
+    let gateway = setup.backend("one", "ollama", &upstream.url()).start().await;
     for _ in 0..3 {
         assert_eq!(gateway.get("/api/version").await.json().await, json!({"version": "0.31.4"}));
     }

@@ -43,6 +43,8 @@ mod log;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod pool;
+#[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod refusals;

@@ -127,7 +127,7 @@ async fn a_stream_that_runs_is_in_the_first_message() {
 async fn a_backend_that_goes_and_comes_is_told() {
     let setup = Setup::new().backend("away", "openai", "http://127.0.0.1:9");
     let gateway = setup.start().await;
-    gateway.logged("is not there yet").await;
+    gateway.logged("is not there;").await;
     let (mut socket, _) = open(&gateway, &[]).await;
     let snapshot = next(&mut socket).await;
     assert_eq!(snapshot["backends"], json!([{"name": "away", "state": "down"}]));

@@ -12,6 +12,7 @@ pub(crate) struct Setup {
     admin: String,
     stream: String,
     journal: String,
+    pool: String,
     keys: String,
     backends: String,
     names: Vec<String>,
@@ -45,6 +46,12 @@ impl Setup {
     /// A line of `[journal]`.
     pub(crate) fn journal(mut self, line: &str) -> Self {
         self.journal.extend([line, "\n"]);
+        self
+    }
+
+    /// A line of `[pool]`.
+    pub(crate) fn pool(mut self, line: &str) -> Self {
+        self.pool.extend([line, "\n"]);
         self
     }
 
@@ -105,8 +112,8 @@ impl Setup {
         let listen = |lines: &str| if lines.contains("listen =") { "" } else { "listen = \"127.0.0.1:0\"\n" };
         let (public, admin) = (listen(&self.server), listen(&self.admin));
         format!(
-            "[server]\n{public}{}\n[admin]\n{admin}{}\n[log]\nlevel = \"debug\"\n[stream]\n{}\n[journal]\n{}\n{}{}{routes}",
-            self.server, self.admin, self.stream, self.journal, self.keys, self.backends
+            "[server]\n{public}{}\n[admin]\n{admin}{}\n[log]\nlevel = \"debug\"\n[stream]\n{}\n[journal]\n{}\n[pool]\n{}\n{}{}{routes}",
+            self.server, self.admin, self.stream, self.journal, self.pool, self.keys, self.backends
         )
     }
 

@@ -29,7 +29,17 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+    }
+
+    /// Begins to listen where so far connections were refused.
+    pub(crate) fn at(refusing: Socket) -> Self {
+        refusing.listen(128).unwrap();
+        refusing.set_nonblocking(true).unwrap();
+        Self::on(TcpListener::from_std(refusing.into()).unwrap())
+    }
+
+    fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::channel(64);
         let (seen, pages) = (Arc::new(AtomicUsize::new(0)), Pages::default());
@@ -47,12 +57,22 @@ impl Upstream {
 
     /// From now on, `GET path` is answered with this document, without the test's doing.
     pub(crate) fn page(&self, path: &str, document: &Value) {
-        self.pages.lock().insert(path.to_owned(), document.to_string());
+        self.pages.lock().insert(path.to_owned(), (200, document.to_string()));
+    }
+
+    /// From now on, `GET path` is answered with this status.
+    pub(crate) fn status(&self, path: &str, status: u16) {
+        self.pages.lock().insert(path.to_owned(), (status, "{}".to_owned()));
     }
 
     /// The next request other than a GET.
     pub(crate) async fn call(&mut self) -> Call {
         within("a call of the gateway to its backend", self.calls.recv()).await.unwrap()
+    }
+
+    /// The same however long it takes; `None` when the server is gone.
+    pub(super) async fn any_call(&mut self) -> Option<Call> {
+        self.calls.recv().await
     }
 
     /// How many requests other than a GET came so far.
@@ -90,7 +110,8 @@ pub(crate) fn deaf_address() -> (Vec<Socket>, String) {
     (kept, url)
 }
 
-type Pages = Arc<Mutex<HashMap<String, String>>>;
+/// A status and a document for every path.
+type Pages = Arc<Mutex<HashMap<String, (u16, String)>>>;
 
 #[derive(Clone)]
 struct Desk {
@@ -117,7 +138,7 @@ async fn converse(mut stream: TcpStream, connection: usize, desk: Desk) {
             desk.gets.lock().push(asked.path.clone());
             let page = desk.pages.lock().get(&asked.path).cloned();
             let answer = match page {
-                Some(document) => whole(200, &[], &document),
+                Some((status, document)) => whole(status, &[], &document),
                 None => whole(404, &[], &json!({"error": "no such page"}).to_string()),
             };
             if stream.write_all(answer.as_bytes()).await.is_err() {

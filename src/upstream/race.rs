@@ -1,0 +1,119 @@
+//! The opening of a stream: one backend is asked at a time, and a second one beside it where the first is slow and the route
+//! hedges. The first content wins, and whoever else was asked is dropped at once.
+
+use std::pin::pin;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::telemetry::Access;
+use crate::upstream::attempt::{self, Attempted, Opened};
+use crate::upstream::plan::{Candidate, Plan};
+use crate::upstream::pool::{Pool, no_backend};
+use crate::upstream::standing::Turn;
+use crate::upstream::turns::{Further, Turns};
+use crate::wire::Code;
+
+/// One request and those who are asked for it.
+pub(super) struct Race<'r> {
+    pool: &'r Pool,
+    plan: &'r Plan,
+    access: &'r Access,
+    turns: Turns,
+    running: FuturesUnordered<BoxFuture<'r, Finished<'r>>>,
+    /// The second backend that was asked beside the first.
+    hedge: Option<usize>,
+    failed: Option<Attempted>,
+}
+
+/// An attempt that is over.
+struct Finished<'r> {
+    at: usize,
+    backend: &'r str,
+    turn: Turn,
+    result: Result<Opened, Attempted>,
+}
+
+impl<'r> Race<'r> {
+    pub(super) fn new(pool: &'r Pool, plan: &'r Plan, access: &'r Access) -> Self {
+        let backends = plan.candidates.iter().map(|candidate| (&candidate.backend, candidate.share));
+        let turns = pool.turns(&plan.choice, backends);
+        Self { pool, plan, access, turns, running: FuturesUnordered::new(), hedge: None, failed: None }
+    }
+
+    /// Dropping the future closes the connections.
+    pub(super) async fn run(mut self) -> Result<Opened, Attempted> {
+        let after = self.plan.choice.hedge_after;
+        let mut slow = pin!(sleep(after.unwrap_or_default()));
+        let mut hedges = after.is_some();
+        loop {
+            if self.running.is_empty() {
+                if self.start(Further::Failover).is_none() {
+                    return Err(self.failed.unwrap_or_else(no_backend));
+                }
+                slow.as_mut().reset(Instant::now() + after.unwrap_or_default());
+            }
+            tokio::select! {
+                biased;
+                Some(finished) = self.running.next() => {
+                    if let Some(done) = self.finish(finished) {
+                        return done;
+                    }
+                }
+                () = slow.as_mut(), if hedges => {
+                    hedges = false; // one is enough
+                    self.hedge = self.start(Further::Hedge);
+                }
+                else => {}
+            }
+        }
+    }
+
+    /// Asks the next backend; tells its place.
+    fn start(&mut self, further: Further) -> Option<usize> {
+        let (at, turn) = self.turns.next(further)?;
+        let candidate = self.plan.candidates.get(at)?;
+        let backend = candidate.backend.name.as_str();
+        self.access.attempt(backend);
+        let (pool, plan) = (self.pool, self.plan);
+        self.running.push(Box::pin(async move {
+            let result = attempt(pool, plan, candidate).await;
+            Finished { at, backend, turn, result }
+        }));
+        Some(at)
+    }
+
+    /// Judges an attempt; `Some` if the race is over.
+    fn finish(&mut self, finished: Finished<'r>) -> Option<Result<Opened, Attempted>> {
+        let Finished { at, backend, mut turn, result } = finished;
+        if result.is_ok() {
+            turn.content();
+            self.access.served_by(backend);
+        }
+        let done = self.pool.judged(backend, result, Some(&mut turn), &mut self.failed);
+        let is_over = done.is_some() || self.running.is_empty();
+        if let Some(hedge) = self.hedge.take_if(|_| is_over) {
+            self.pool.metrics().hedge(match &done {
+                Some(Ok(_)) if at == hedge => "won",
+                Some(Ok(_)) => "lost",
+                Some(Err(_)) | None => "failed",
+            });
+        }
+        done.map(|result| {
+            result.map(|mut opened| {
+                opened.frames.hold(turn);
+                opened
+            })
+        })
+    }
+}
+
+async fn attempt(pool: &Pool, plan: &Plan, candidate: &Candidate) -> Result<Opened, Attempted> {
+    let attempt = attempt::open(candidate.clone(), plan.max_event_bytes, pool.metrics());
+    timeout(plan.first_token_timeout, attempt).await.unwrap_or_else(|_| {
+        let words = format!("the backend `{}` sent no token in time", candidate.backend.name);
+        Err(Attempted::retryable(Code::FirstTokenTimeout, &words))
+    })
+}
