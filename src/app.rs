@@ -29,7 +29,7 @@ use crate::edge::{
 use crate::journal::Journal;
 use crate::server::{Server, Shutdown, Tasks, bind};
 use crate::telemetry::{self, Board, Metrics, random_id};
-use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
+use crate::upstream::{Backend, Catalog, ClientError, Pool, Slots, build_client};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,7 @@ struct Shared {
     shutdown: Shutdown,
     keys: Keys,
     limits: Limits,
+    slots: Slots,
     journal: Journal,
     channels: Channels,
     pulls: Pulls,
@@ -96,6 +97,7 @@ impl App {
             shutdown: Shutdown::default(),
             keys: Keys::new(&config.keys),
             limits: Limits::new(config.server.max_streams),
+            slots: Slots::new(&config.backends, metrics.clone()),
             journal: Journal::new(&config.journal, metrics, secret.clone().into()),
             channels: Channels::default(),
             pulls: Pulls::default(),
@@ -273,7 +275,7 @@ impl Worker {
                 Ok(Arc::new(Backend::new(backend, client)))
             };
             let backends = config.backends.iter().map(client).collect::<Result<_, ClientError>>()?;
-            Pool::new(backends, shared.metrics.clone(), shared.board.clone())
+            Pool::new(backends, shared.metrics.clone(), shared.board.clone(), shared.slots.clone())
         };
         let parts = Arc::new(Parts {
             catalog: Catalog::new(pool.clone()),

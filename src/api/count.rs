@@ -10,7 +10,7 @@ use crate::api::generate::{passed_on, refused, unknown_model};
 use crate::api::serving::Served;
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
-use crate::edge::{Refusal, Slot, Traced};
+use crate::edge::{Caller, Refusal, Slot, Traced};
 use crate::upstream::{Api, Forward};
 use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, own_history, parse_request};
 
@@ -22,7 +22,7 @@ const PATH: &str = "/v1/messages/count_tokens";
 pub(super) async fn count_tokens(
     parts: Arc<Parts>,
     traced: Traced,
-    _slot: Option<Slot>,
+    (_slot, _caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
     let headers = passed_on(Dialect::Anthropic, request.headers());
@@ -36,6 +36,7 @@ pub(super) async fn count_tokens(
         path: PATH,
         headers,
         timeout: served.settings.limits().max_duration,
+        turn: None, // it generates nothing
     };
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));

@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use crate::api::generate::{refused, unknown_model};
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json};
-use crate::edge::{Forwarded, Refusal, Slot, Traced};
+use crate::edge::{Caller, Forwarded, Refusal, Slot, Traced};
 use crate::upstream::{Api, Forward};
 use crate::wire::{Code, Edits, Envelope, Failure, ModelKey};
 
@@ -17,7 +17,7 @@ pub(super) async fn forward(
     parts: Arc<Parts>,
     forwarded: Forwarded,
     traced: Traced,
-    _slot: Option<Slot>,
+    (_slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request } = traced;
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
@@ -44,6 +44,7 @@ pub(super) async fn forward(
         path: forwarded.path(),
         headers: HeaderMap::new(),
         timeout: served.settings.limits().max_duration,
+        turn: (forwarded != Forwarded::Show).then(|| served.settings.turn(&caller)),
     };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_drained(&parts, &access, asking).await.map_err(refused)?;

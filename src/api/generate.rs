@@ -19,7 +19,7 @@ use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
 use crate::journal::{self, Reader, Writer};
 use crate::relay::{self, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
-use crate::upstream::{Attempted, Candidate, Plan};
+use crate::upstream::{Attempted, Candidate, Plan, Turn};
 use crate::wire::openai_responses::State;
 use crate::wire::{
     self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
@@ -36,6 +36,8 @@ pub(super) struct Asked {
     /// Does the client want a stream?
     pub(super) stream: bool,
     pub(super) settings: Settings,
+    /// As whom it waits for a backend.
+    pub(super) turn: Turn,
     pub(super) access: Access,
 }
 
@@ -71,7 +73,8 @@ pub(super) async fn generate(
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
-    let asked = Asked { client, stream: streams, settings: served.settings, access };
+    let (settings, turn) = (served.settings, served.settings.turn(&visitor.caller));
+    let asked = Asked { client, stream: streams, settings, turn, access };
     drop(body); // the candidates hold what they need of it
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
@@ -162,7 +165,7 @@ pub(super) fn relay(
     let (writer, after) = to;
     let job = Job {
         pool: parts.pool.clone(),
-        plan: plan_of(parts, &asked.settings, candidates),
+        plan: plan_of(parts, &asked, candidates, Some(asked.turn.clone())),
         client: asked.client,
         limits: asked.settings.limits(),
         writer,
@@ -215,11 +218,13 @@ pub(super) async fn streamed(
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 
-pub(super) fn plan_of(parts: &Parts, settings: &Settings, candidates: Vec<Candidate>) -> Plan {
+/// What is asked of the candidates; without a turn where a slot is held already.
+pub(super) fn plan_of(parts: &Parts, asked: &Asked, candidates: Vec<Candidate>, turn: Option<Turn>) -> Plan {
     Plan {
         candidates,
-        first_token_timeout: settings.first_token_timeout,
+        first_token_timeout: asked.settings.first_token_timeout,
         max_event_bytes: parts.bounds.event_bytes,
+        turn,
     }
 }
 

@@ -3,11 +3,10 @@
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
+use crate::api::Parts;
 use crate::downstream::Body;
 use crate::edge::Refusal;
-use crate::journal::Journal;
 use crate::server::Shutdown;
-use crate::telemetry::Metrics;
 use crate::wire::Code;
 
 /// `GET /`: Ollama's clients look for these words.
@@ -29,9 +28,13 @@ pub(super) fn readyz(shutdown: &Shutdown) -> Result<Response<Body>, Refusal> {
 }
 
 /// All metrics.
-pub(super) fn metrics(metrics: &Metrics, journal: &Journal) -> Response<Body> {
-    let (records, readers, bytes) = journal.totals();
+pub(super) fn metrics(parts: &Parts) -> Response<Body> {
+    let metrics = &parts.metrics;
+    let (records, readers, bytes) = parts.journal.totals();
     metrics.records(records, readers, bytes);
+    for (backend, taken, waiting) in parts.pool.slots().lengths() {
+        metrics.slots(backend, taken, waiting);
+    }
     text("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())
 }
 

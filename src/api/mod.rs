@@ -99,11 +99,10 @@ impl Service<Admitted> for Api {
         let request = &traced.request;
         let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
         let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
+        let admitted = (slot, caller.clone());
         let look = || Look::new(request.method(), request.uri(), request.headers());
         match routed.endpoint {
-            Endpoint::Generate(dialect) => {
-                Box::pin(generate::generate(parts, dialect, traced, (slot, caller)))
-            }
+            Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, admitted)),
             Endpoint::Streams => Box::pin(async move { streams::list(&parts, &visitor).await }),
             Endpoint::Stream(id) => {
                 let look = look();
@@ -130,8 +129,8 @@ impl Service<Admitted> for Api {
             Endpoint::CancelResponse(id) => {
                 Box::pin(async move { responses::cancel(&parts, &id, &visitor).await })
             }
-            Endpoint::CountTokens => Box::pin(count::count_tokens(parts, traced, slot)),
-            Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, slot)),
+            Endpoint::CountTokens => Box::pin(count::count_tokens(parts, traced, admitted)),
+            Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, admitted)),
             Endpoint::Models => Box::pin(async move { Ok(models::list(&parts, anthropic).await) }),
             Endpoint::Model(id) => Box::pin(async move { models::one(&parts, &id, anthropic).await }),
             Endpoint::Tags => Box::pin(async move { Ok(models::tags(&parts).await) }),
@@ -151,7 +150,7 @@ impl Service<Admitted> for Api {
             Endpoint::Root => Box::pin(async { Ok(health::root()) }),
             Endpoint::Healthz => Box::pin(async { Ok(health::healthz()) }),
             Endpoint::Readyz => Box::pin(async move { health::readyz(&parts.shutdown) }),
-            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts.metrics, &parts.journal)) }),
+            Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts)) }),
         }
     }
 }

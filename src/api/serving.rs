@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use crate::edge::Caller;
 use crate::relay::{Limits, OnDisconnect};
-use crate::upstream::{Backend, Pool};
+use crate::upstream::{Backend, Pool, Turn};
 
 /// `[stream]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +22,9 @@ pub struct StreamConfig {
     pub keep_alive: Duration,
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
+    /// How long a request waits for a slot of a backend.
+    #[serde(with = "humantime_serde")]
+    pub queue_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub first_token_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -66,6 +70,7 @@ impl Default for StreamConfig {
             commit_after: Duration::from_secs(2),
             keep_alive: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            queue_timeout: Duration::from_mins(2),
             first_token_timeout: Duration::from_mins(5),
             idle_timeout: Duration::from_mins(2),
             max_duration: Duration::from_mins(30),
@@ -88,6 +93,8 @@ pub struct RouteConfig {
     pub commit_after: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     pub keep_alive: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    pub queue_timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     pub first_token_timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
@@ -146,6 +153,7 @@ impl From<WireTarget> for Target {
 pub(super) struct Settings {
     pub(super) commit_after: Duration,
     pub(super) keep_alive: Duration,
+    queue_timeout: Duration,
     pub(super) first_token_timeout: Duration,
     idle_timeout: Duration,
     max_duration: Duration,
@@ -159,6 +167,11 @@ pub(super) struct Settings {
 const LINGER: Duration = Duration::from_mins(1);
 
 impl Settings {
+    /// As whom a request of this caller waits for a slot.
+    pub(super) fn turn(&self, caller: &Caller) -> Turn {
+        Turn { key: caller.key(), weight: caller.weight(), timeout: self.queue_timeout }
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits {
             idle_timeout: self.idle_timeout,
@@ -204,6 +217,7 @@ impl Serving {
             settings: Settings {
                 commit_after: route.commit_after.unwrap_or(stream.commit_after),
                 keep_alive: route.keep_alive.unwrap_or(stream.keep_alive),
+                queue_timeout: route.queue_timeout.unwrap_or(stream.queue_timeout),
                 first_token_timeout: route.first_token_timeout.unwrap_or(stream.first_token_timeout),
                 idle_timeout: route.idle_timeout.unwrap_or(stream.idle_timeout),
                 max_duration: route.max_duration.unwrap_or(stream.max_duration),

@@ -45,16 +45,18 @@ pub(super) async fn until_drained<T>(
 async fn first_of(
     parts: &Parts,
     asked: &Asked,
-    candidates: Vec<Candidate>,
+    mut candidates: Vec<Candidate>,
 ) -> Result<(Bytes, Dropped), Attempted> {
     let mut failed = None;
-    for candidate in candidates {
+    while let Some((candidate, _slot)) =
+        parts.pool.next(&mut candidates, Some(&asked.turn), &asked.access).await?
+    {
         let result = if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
             pass_on(parts, asked, candidate).await.map(|body| (body, Dropped::default()))
         } else {
-            let plan = plan_of(parts, &asked.settings, vec![candidate]);
+            let plan = plan_of(parts, asked, vec![candidate], None);
             let gathered =
-                relay::collect(&parts.pool, &plan, &asked.client, asked.settings.limits(), &asked.access);
+                relay::collect(&parts.pool, plan, &asked.client, asked.settings.limits(), &asked.access);
             gathered.await.map(|Collected { body, dropped, rest }| {
                 parts.tasks.spawn(rest.rest());
                 (body, dropped)
@@ -75,6 +77,7 @@ async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<B
         path: dialect.path(),
         headers,
         timeout: asked.settings.limits().max_duration,
+        turn: None,
     };
     let answered = parts.pool.forward(&forward, &asked.access).await?;
     if let Some(usage) = wire::read_usage(dialect, &answered.body) {

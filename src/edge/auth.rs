@@ -30,6 +30,9 @@ pub struct KeyConfig {
     /// How many streams the key may have at a time.
     #[serde(default)]
     pub max_streams: Option<usize>,
+    /// How often the key is let in while others wait, too.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 /// What a key may do.
@@ -44,6 +47,26 @@ pub enum Scope {
     Publish,
     /// Pull, push, make, copy and delete models.
     Manage,
+}
+
+/// How often a key is let in where there is a queue, compared with others: each class gets a share, none starves.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+impl Priority {
+    fn weight(self) -> u32 {
+        match self {
+            Self::High => 16,
+            Self::Normal => 4,
+            Self::Low => 1,
+        }
+    }
 }
 
 /// What a key may do that does not say what: everything that changes nothing.
@@ -79,7 +102,8 @@ pub struct Caller {
 
 #[derive(Debug)]
 struct Owner {
-    name: String,
+    name: Arc<str>,
+    priority: Priority,
     scopes: HashSet<Scope>,
     max_streams: Option<usize>,
     streams: Arc<AtomicUsize>,
@@ -98,7 +122,17 @@ impl Caller {
 
     /// The name of the key; `None` where there are no keys.
     pub fn name(&self) -> Option<&str> {
-        self.owner.as_ref().map(|owner| owner.name.as_str())
+        self.owner.as_ref().map(|owner| &*owner.name)
+    }
+
+    /// The same, to be kept.
+    pub fn key(&self) -> Option<Arc<str>> {
+        self.owner.as_ref().map(|owner| Arc::clone(&owner.name))
+    }
+
+    /// A caller of weight 4 is let in four times as often as one of weight 1 while both wait.
+    pub fn weight(&self) -> u32 {
+        self.owner.as_ref().map_or(Priority::Normal, |owner| owner.priority).weight()
     }
 
     /// The caller's limit of streams and how many it has.
@@ -117,7 +151,8 @@ impl Keys {
     pub fn new(configs: &[KeyConfig]) -> Self {
         let caller = |config: &KeyConfig| {
             let owner = Owner {
-                name: config.name.clone(),
+                name: config.name.as_str().into(),
+                priority: config.priority,
                 scopes: config.scopes.iter().copied().collect(),
                 max_streams: config.max_streams,
                 streams: Arc::default(),
@@ -299,7 +334,13 @@ mod tests {
 
     fn keys() -> Keys {
         let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b".into(); // of "secret"
-        Keys::new(&[KeyConfig { name: "alice".into(), sha256, scopes: every_scope(), max_streams: None }])
+        Keys::new(&[KeyConfig {
+            name: "alice".into(),
+            sha256,
+            scopes: every_scope(),
+            max_streams: None,
+            priority: Priority::Normal,
+        }])
     }
 
     fn caller(name: &'static str, value: &'static str) -> Option<Caller> {

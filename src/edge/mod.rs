@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use crate::telemetry::Access;
 
 pub use admit::{Admit, AdmitLayer, Limits, Slot};
-pub use auth::{Auth, AuthLayer, Caller, KEY_PROTOCOL, KeyConfig, Keys, Scope};
+pub use auth::{Auth, AuthLayer, Caller, KEY_PROTOCOL, KeyConfig, Keys, Priority, Scope};
 pub use cors::{Cors, CorsLayer};
 pub use guard::{Guard, GuardLayer, Names};
 pub use refuse::{Refusal, read_over};

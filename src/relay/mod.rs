@@ -86,7 +86,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         if let Some(after) = after {
             after.await;
         }
-        pool.open(&plan, &access).await
+        pool.open(plan, &access).await
     };
     let opening = Box::pin(open(asking, &mut outside));
     let stream = match opening.await {

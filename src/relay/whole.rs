@@ -24,7 +24,7 @@ pub struct Collected {
 /// Opens a backend and reads its answer to the end. Dropping the future closes the connection.
 pub async fn collect(
     pool: &Pool,
-    plan: &Plan,
+    plan: Plan,
     client: &Client,
     limits: Limits,
     access: &Access,

@@ -2,6 +2,7 @@
 //! is written when the last of them lets go, so that a stream has exactly one, at its very end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ struct Shared {
     door: &'static str,
     started: Instant,
     metrics: Metrics,
+    /// Where the request stands in line, from 1 on; 0 where it does not wait.
+    place: AtomicUsize,
     record: Mutex<Record>,
 }
 
@@ -84,6 +87,7 @@ impl Access {
             door,
             started: Instant::now(),
             metrics,
+            place: AtomicUsize::new(0),
             record: Mutex::default(),
         }))
     }
@@ -112,6 +116,16 @@ impl Access {
 
     pub fn model(&self, name: &str) {
         self.0.record.lock().model = Some(name.chars().take(128).collect());
+    }
+
+    /// The request waits for a backend, as the first, second or so in line; `None`: no longer.
+    pub fn queued(&self, place: Option<usize>) {
+        self.0.place.store(place.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// Where the request stands in line, if it waits.
+    pub fn place(&self) -> Option<usize> {
+        Some(self.0.place.load(Ordering::Relaxed)).filter(|place| *place > 0)
     }
 
     /// A backend is tried.

@@ -1,7 +1,7 @@
 //! One backend: a model server, or the built-in model.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -54,6 +54,12 @@ pub struct Config {
     /// How an Anthropic backend is told how much to think.
     #[serde(default)]
     pub thinking: Option<ThinkingStyle>,
+    /// How many requests it works on at a time; more wait in its queue. Unset: no limit.
+    #[serde(default)]
+    pub max_concurrent: Option<NonZeroUsize>,
+    /// How many may wait; more are refused. Unset: 64.
+    #[serde(default)]
+    pub queue: Option<usize>,
 }
 
 /// The API that a backend speaks.

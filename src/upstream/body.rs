@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::telemetry::Metrics;
 use crate::upstream::demo;
+use crate::upstream::slots::Slot;
 use crate::wire::{Frame, FrameTooLarge, Framing, Splitter};
 
 /// Where the bytes come from.
@@ -23,6 +24,8 @@ pub struct FrameStream {
     body: Body,
     splitter: Splitter,
     metrics: Metrics,
+    /// What the backend is kept busy with.
+    slot: Option<Slot>,
 }
 
 /// What came next.
@@ -48,7 +51,13 @@ pub enum StreamError {
 
 impl FrameStream {
     pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
-        Self { body, splitter: Splitter::new(framing, limit), metrics }
+        Self { body, splitter: Splitter::new(framing, limit), metrics, slot: None }
+    }
+
+    /// Holds a slot until the answer is over.
+    pub(super) fn holding(mut self, slot: Option<Slot>) -> Self {
+        self.slot = slot;
+        self
     }
 
     /// The next frame that has come already. Never waits.
@@ -74,6 +83,7 @@ impl FrameStream {
 
     /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.
     pub async fn rest(mut self: Box<Self>) {
+        drop(self.slot.take()); // the backend has nothing more to do
         let reading = async {
             let mut budget = REST_BYTES;
             while let Ok(Some(chunk)) = self.body.chunk().await {

@@ -13,6 +13,7 @@ use crate::telemetry::Access;
 use crate::upstream::attempt::{Attempted, ask, read_bounded};
 use crate::upstream::backend::Backend;
 use crate::upstream::pool::{Pool, no_backend};
+use crate::upstream::slots::Turn;
 use crate::wire::json::Field;
 use crate::wire::{Code, Failure, read_failure};
 
@@ -26,6 +27,8 @@ pub struct Forward {
     pub headers: HeaderMap,
     /// From the request to the end of the answer, whoever gives it.
     pub timeout: Duration,
+    /// As whom it waits for a slot; `None`: it has one, or needs none.
+    pub turn: Option<Turn>,
 }
 
 /// A whole answer.
@@ -41,9 +44,19 @@ pub(super) const ANSWER_BYTES: usize = 128 << 20;
 impl Pool {
     /// Tries the backends until one has answered in full. Dropping the future closes the connection.
     pub async fn forward(&self, forward: &Forward, access: &Access) -> Result<Answered, Attempted> {
-        let mut failed = None;
+        let (mut failed, mut left) = (None, forward.candidates.iter().collect::<Vec<_>>());
         let deadline = access.started() + forward.timeout;
-        for (backend, body) in &forward.candidates {
+        while !left.is_empty() {
+            let names = left.iter().map(|(backend, _)| backend.name.as_str());
+            let (at, _slot) = match &forward.turn {
+                Some(turn) => {
+                    let admitted = timeout_at(deadline, self.slots().admit(names, turn, access)).await;
+                    let (at, slot) = admitted.unwrap_or_else(|_| Err(too_long()))?;
+                    (at, Some(slot))
+                }
+                None => (0, None),
+            };
+            let (backend, body) = left.remove(at);
             access.attempt(&backend.name);
             let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {
                 let words = format!("the backend `{}` did not answer in time", backend.name);
@@ -58,6 +71,10 @@ impl Pool {
         }
         Err(failed.unwrap_or_else(no_backend))
     }
+}
+
+fn too_long() -> Attempted {
+    Attempted::refusal(Failure::new(Code::MaxDuration, "all backends of this model were busy for too long"))
 }
 
 async fn answer(backend: &Backend, forward: &Forward, body: &Bytes) -> Result<Answered, Attempted> {

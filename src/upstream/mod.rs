@@ -10,6 +10,7 @@ mod forward;
 mod manage;
 mod plan;
 mod pool;
+mod slots;
 
 pub use attempt::{Attempted, Opened};
 pub use backend::{Api, Backend, Config};
@@ -20,3 +21,4 @@ pub use forward::{Answered, Forward};
 pub use manage::Errand;
 pub use plan::{Candidate, Plan};
 pub use pool::Pool;
+pub use slots::{Slot, Slots, Turn};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::upstream::backend::Backend;
+use crate::upstream::slots::Turn;
 use crate::wire::{Dialect, Dropped, Names};
 
 /// One request to the backends.
@@ -17,6 +18,8 @@ pub struct Plan {
     pub first_token_timeout: Duration,
     /// How large one event may be, in bytes.
     pub max_event_bytes: usize,
+    /// As whom it waits for a slot; `None`: it has one.
+    pub turn: Option<Turn>,
 }
 
 /// One backend and what it will be asked.

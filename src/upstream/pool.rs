@@ -1,5 +1,6 @@
 //! The backends in order: each is tried until one has sent first content, and none after that.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use tokio::time::timeout;
@@ -7,7 +8,8 @@ use tokio::time::timeout;
 use crate::telemetry::{Access, Board, Metrics};
 use crate::upstream::attempt::{self, Attempted, Opened};
 use crate::upstream::backend::Backend;
-use crate::upstream::plan::Plan;
+use crate::upstream::plan::{Candidate, Plan};
+use crate::upstream::slots::{Slot, Slots, Turn};
 use crate::wire::Code;
 
 /// All backends.
@@ -16,11 +18,12 @@ pub struct Pool {
     backends: Arc<[Arc<Backend>]>,
     metrics: Metrics,
     board: Board,
+    slots: Slots,
 }
 
 impl Pool {
-    pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics, board: Board) -> Self {
-        Self { backends: backends.into(), metrics, board }
+    pub fn new(backends: Vec<Arc<Backend>>, metrics: Metrics, board: Board, slots: Slots) -> Self {
+        Self { backends: backends.into(), metrics, board, slots }
     }
 
     pub fn backends(&self) -> &[Arc<Backend>] {
@@ -39,13 +42,34 @@ impl Pool {
         self.backends.iter().find(|backend| backend.name == name)
     }
 
+    /// How busy the backends are that have a limit.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Takes out the first candidate that has a slot free, or the first that gets one, with the slot. `None`: there is none left.
+    pub async fn next(
+        &self,
+        candidates: &mut Vec<Candidate>,
+        turn: Option<&Turn>,
+        access: &Access,
+    ) -> Result<Option<(Candidate, Option<Slot>)>, Attempted> {
+        let Some(turn) = turn.filter(|_| !candidates.is_empty()) else {
+            return Ok((!candidates.is_empty()).then(|| (candidates.remove(0), None)));
+        };
+        let names = candidates.iter().map(|candidate| candidate.backend.name.as_str());
+        let (at, slot) = self.slots.admit(names, turn, access).await?;
+        Ok(Some((candidates.remove(at), Some(slot))))
+    }
+
     /// Tries the backends of a plan until one has sent first content. Dropping the future closes the connection.
-    pub async fn open(&self, plan: &Plan, access: &Access) -> Result<Opened, Attempted> {
-        let mut failed = None;
-        for candidate in &plan.candidates {
-            let name = candidate.backend.name.as_str();
+    pub async fn open(&self, mut plan: Plan, access: &Access) -> Result<Opened, Attempted> {
+        let (mut failed, mut candidates) = (None, take(&mut plan.candidates));
+        while let Some((candidate, slot)) = self.next(&mut candidates, plan.turn.as_ref(), access).await? {
+            let backend = Arc::clone(&candidate.backend);
+            let name = backend.name.as_str();
             access.attempt(name);
-            let attempt = attempt::open(candidate.clone(), plan.max_event_bytes, &self.metrics);
+            let attempt = attempt::open(candidate, slot, plan.max_event_bytes, &self.metrics);
             let result = match timeout(plan.first_token_timeout, attempt).await {
                 Ok(result) => result,
                 Err(_) => {
