@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
@@ -24,7 +25,8 @@ use crate::api::{Api, Bounds, Channels, Parts, Pulls, Serving, Transcripts};
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
-    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Keys, Limits, Names, RouteLayer, Routes, Signer, TraceLayer,
+    AdmitLayer, AuthLayer, Balance, CorsLayer, Draw, Drawn, GuardLayer, Keys, Limits, Names, RouteLayer,
+    Routes, Share, Signer, TraceLayer,
 };
 use crate::journal::Journal;
 use crate::server::{Server, Shutdown, Tasks, bind};
@@ -92,13 +94,14 @@ impl App {
         let admin = listen(config.admin.listen, 1)?.remove(0);
         let metrics = Metrics::new();
         let secret = random_id();
+        let journal = Journal::new(&config.journal, metrics.clone(), secret.clone().into());
         let shared = Shared {
             metrics: metrics.clone(),
             shutdown: Shutdown::default(),
-            keys: Keys::new(&config.keys),
+            keys: Keys::new(&config.keys, share(&journal).as_ref()),
             limits: Limits::new(config.server.max_streams),
-            slots: Slots::new(&config.backends, metrics.clone()),
-            journal: Journal::new(&config.journal, metrics, secret.clone().into()),
+            slots: Slots::new(&config.backends, metrics),
+            journal,
             channels: Channels::default(),
             pulls: Pulls::default(),
             board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
@@ -152,10 +155,12 @@ impl App {
                 () = probe => {}
                 () = sweep(&shared.journal, &shared.channels) => {}
                 () = shared.journal.run() => {}
+                () = shared.keys.run() => {}
                 () = follow_secret(&shared) => {}
                 () = signals.end(&shared, config.server.drain, &running) => {}
             }
             // The workers have ended, and with them their streams: the other replicas are told how.
+            shared.keys.tell().await;
             shared.journal.flush().await;
             Ok(())
         })
@@ -169,6 +174,21 @@ impl Shared {
             self.signer.adopt(&secret.borrow());
         }
     }
+}
+
+/// Has the replicas that share a store count together what keys use.
+fn share(journal: &Journal) -> Option<Share> {
+    let journal = journal.clone();
+    let shared = journal.is_shared();
+    let share = move |Draw { digest, charge, budget, settles }| -> BoxFuture<'static, Option<Drawn>> {
+        let journal = journal.clone();
+        Box::pin(async move {
+            let amounts = [charge.requests, charge.tokens, charge.today];
+            let (taken, [requests, tokens, today]) = journal.draw(&digest, amounts, budget, settles).await?;
+            Some(Drawn { taken, balance: Balance { requests, tokens, today } })
+        })
+    };
+    shared.then(|| Arc::new(share) as Share)
 }
 
 /// Signs addresses with what all replicas sign with, for as long as the gateway runs.

@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use crate::api::generate::{passed_on, refused, unknown_model};
+use crate::api::generate::{passed_on, refused, reserved};
 use crate::api::serving::Served;
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
@@ -22,15 +22,16 @@ const PATH: &str = "/v1/messages/count_tokens";
 pub(super) async fn count_tokens(
     parts: Arc<Parts>,
     traced: Traced,
-    (_slot, _caller): (Option<Slot>, Caller),
+    (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
-    let Traced { access, request } = traced;
+    let Traced { access, request, .. } = traced;
     let headers = passed_on(Dialect::Anthropic, request.headers());
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope = Envelope::parse(&body, ModelKey::Model, false, parts.bounds.json_depth)
         .map_err(|error| plan::refusal(&error))?;
     access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let served = parts.serving.find_for(&caller, &envelope.model)?;
+    let _slot = reserved(slot, &caller, None, &access).await?;
     let forward = Forward {
         candidates: counting(served, &envelope, &body),
         path: PATH,

@@ -22,8 +22,8 @@ use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Plan, Turn};
 use crate::wire::openai_responses::State;
 use crate::wire::{
-    self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
-    Frames, Identity, ModelKey, Style, streaming,
+    self, Answer, Code, Demand, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure,
+    Finish, Frames, Identity, ModelKey, Style, streaming,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -48,7 +48,7 @@ pub(super) async fn generate(
     traced: Traced,
     (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
-    let Traced { access, request } = traced;
+    let Traced { access, request, .. } = traced;
     let mut wishes = match Wishes::of(request.headers()) {
         Ok(wishes) => wishes,
         Err(refusal) => return Err(refusal.unread(request)),
@@ -58,7 +58,7 @@ pub(super) async fn generate(
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope = read_envelope(&parts, dialect, &body)?;
     access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let served = parts.serving.find_for(&visitor.caller, &envelope.model)?;
     wishes.fingerprint = fingerprint(dialect, &body);
     if let Some(cursor) = wishes.cursor.take()
         && let Some(response) = recorded::resume(&parts, dialect, &cursor, &wishes, &visitor).await?
@@ -70,6 +70,7 @@ pub(super) async fn generate(
     let usage = !streams || envelope.usage || !dialect.has_stream_options();
     let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes).await?;
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
+    let slot = reserved(slot, &visitor.caller, Some(Demand::of(&body)), &access).await?;
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
@@ -92,6 +93,18 @@ pub(super) async fn generate(
         }
     };
     Ok(with_dropped(response, &dropped))
+}
+
+/// Puts aside what the caller's key may use for a request, until its work is over.
+pub(super) async fn reserved(
+    slot: Option<Slot>,
+    caller: &Caller,
+    demand: Option<Demand>,
+    access: &Access,
+) -> Result<Option<Slot>, Refusal> {
+    let Some(allowance) = caller.allowance() else { return Ok(slot) };
+    let reservation = allowance.reserve(demand, access).await?;
+    Ok(slot.map(|slot| slot.with(reservation)))
 }
 
 /// The request as one that stands for itself, in the words that its backend needs, and what its answer repeats.

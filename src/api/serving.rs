@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use crate::edge::Caller;
+use crate::api::generate::unknown_model;
+use crate::edge::{Caller, Refusal};
 use crate::relay::{Limits, OnDisconnect};
 use crate::upstream::{Backend, Pool, Turn};
+use crate::wire::fits;
 
 /// `[stream]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -234,49 +236,17 @@ impl Serving {
         self.0.iter().find(|route| fits(&route.pattern, model))
     }
 
+    /// The same for a caller: a model that it may not use is one that there is not.
+    pub(super) fn find_for(&self, caller: &Caller, model: &str) -> Result<&Served, Refusal> {
+        let served = self.find(model).filter(|_| caller.may_use(model));
+        served.ok_or_else(|| unknown_model(model))
+    }
+
     /// The routes for one model only, by its name.
     pub(super) fn exact(&self) -> impl Iterator<Item = (&str, &Served)> {
         self.0
             .iter()
             .filter(|route| !route.pattern.contains('*'))
             .map(|route| (route.pattern.as_str(), route))
-    }
-}
-
-/// Does `name` fit the pattern? `*` stands for any text, also none.
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(mut name) = name.strip_prefix(start) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        match name.split_once(part) {
-            Some((_, behind)) => name = behind,
-            None => return false,
-        }
-    }
-    name.ends_with(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, name) in
-            [("*", "x"), ("*", ""), ("a*", "abc"), ("*c", "abc"), ("a*b*c", "a--b--c"), ("abc", "abc")]
-        {
-            assert!(fits(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in
-            [("abc", "abcd"), ("a*", "ba"), ("*c", "cb"), ("a*b*c", "a--c"), ("ab*ba", "aba")]
-        {
-            assert!(!fits(pattern, name), "{pattern} {name}");
-        }
     }
 }

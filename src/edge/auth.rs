@@ -2,19 +2,23 @@
 //! gives one away.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::{Either, Ready, ready};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tower::{Layer, Service};
 
 use crate::edge::route::percent_decode;
-use crate::edge::{Endpoint, Grant, Known, Refusal, Routed, Signer};
+use crate::edge::{Allowance, Endpoint, Grant, Known, Refusal, Routed, Share, Signer};
 use crate::wire::Code;
 
 /// `[[key]]`.
@@ -33,6 +37,17 @@ pub struct KeyConfig {
     /// How often the key is let in while others wait, too.
     #[serde(default)]
     pub priority: Priority,
+    #[serde(default)]
+    pub requests_per_minute: Option<NonZeroU64>,
+    /// Of what models read and write.
+    #[serde(default)]
+    pub tokens_per_minute: Option<NonZeroU64>,
+    /// The same from midnight to midnight, UTC.
+    #[serde(default)]
+    pub tokens_per_day: Option<NonZeroU64>,
+    /// Patterns of the models that the key may use. Unset: all.
+    #[serde(default)]
+    pub models: Option<Vec<String>>,
 }
 
 /// What a key may do.
@@ -90,7 +105,14 @@ impl KeyConfig {
 
 /// All keys. None at all: everybody may do everything, and the gateway listens on loopback only.
 #[derive(Clone, Debug)]
-pub struct Keys(Arc<HashMap<[u8; 32], Caller>>);
+pub struct Keys {
+    callers: Arc<HashMap<[u8; 32], Caller>>,
+    /// A key has used something that the other replicas do not know of.
+    owes: Arc<Notify>,
+}
+
+/// How long it is waited until replicas that could not be told are told again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Whose key it is.
 #[derive(Clone, Debug)]
@@ -107,6 +129,7 @@ struct Owner {
     scopes: HashSet<Scope>,
     max_streams: Option<usize>,
     streams: Arc<AtomicUsize>,
+    allowance: Arc<Allowance>,
 }
 
 impl Caller {
@@ -135,6 +158,16 @@ impl Caller {
         self.owner.as_ref().map_or(Priority::Normal, |owner| owner.priority).weight()
     }
 
+    /// What the caller may use; `None`: everything.
+    pub fn allowance(&self) -> Option<&Arc<Allowance>> {
+        self.owner.as_ref().map(|owner| &owner.allowance)
+    }
+
+    /// May the caller use this model?
+    pub fn may_use(&self, model: &str) -> bool {
+        self.allowance().is_none_or(|allowance| allowance.allows(model))
+    }
+
     /// The caller's limit of streams and how many it has.
     pub(super) fn streams(&self) -> Option<(usize, &Arc<AtomicUsize>)> {
         let owner = self.owner.as_ref()?;
@@ -147,8 +180,9 @@ impl Caller {
 }
 
 impl Keys {
-    /// `configs` have been checked.
-    pub fn new(configs: &[KeyConfig]) -> Self {
+    /// `configs` have been checked. `share`: where replicas count together.
+    pub fn new(configs: &[KeyConfig], share: Option<&Share>) -> Self {
+        let owes = Arc::<Notify>::default();
         let caller = |config: &KeyConfig| {
             let owner = Owner {
                 name: config.name.as_str().into(),
@@ -156,15 +190,36 @@ impl Keys {
                 scopes: config.scopes.iter().copied().collect(),
                 max_streams: config.max_streams,
                 streams: Arc::default(),
+                allowance: Arc::new(Allowance::new(config, share.cloned(), Arc::clone(&owes))),
             };
             Caller { owner: Some(Arc::new(owner)), signed: false }
         };
-        Self(Arc::new(configs.iter().filter_map(|config| Some((config.digest()?, caller(config)))).collect()))
+        let callers = configs.iter().filter_map(|config| Some((config.digest()?, caller(config)))).collect();
+        Self { callers: Arc::new(callers), owes }
+    }
+
+    /// Tells the other replicas what the keys have used, for as long as the gateway runs.
+    pub async fn run(&self) {
+        loop {
+            self.owes.notified().await;
+            while !self.tell().await {
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Tells the other replicas what they do not know yet. `false`: they cannot be told now.
+    pub async fn tell(&self) -> bool {
+        let mut told = true;
+        for allowance in self.callers.values().filter_map(Caller::allowance) {
+            told &= allowance.tell().await;
+        }
+        told
     }
 
     /// The same answer for a key that is missing, unknown or of another shape.
     fn caller(&self, headers: &HeaderMap, endpoint: &Endpoint) -> Option<Caller> {
-        if self.0.is_empty() {
+        if self.callers.is_empty() {
             return Some(Caller::anyone());
         }
         let key = match key(headers) {
@@ -173,7 +228,7 @@ impl Keys {
             None => return None,
         };
         let digest: [u8; 32] = Sha256::digest(key).into();
-        self.0.get(&digest).cloned()
+        self.callers.get(&digest).cloned()
     }
 }
 
@@ -263,6 +318,9 @@ impl<S> Auth<S> {
         if let Some(name) = caller.name() {
             routed.traced.access.caller(name);
         }
+        if let Some(allowance) = caller.allowance() {
+            routed.traced.standing.of(allowance);
+        }
         if !caller.may(scopes) {
             return Err(Refusal::new(Code::Forbidden, "this API key may not do that"));
         }
@@ -333,14 +391,9 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b".into(); // of "secret"
-        Keys::new(&[KeyConfig {
-            name: "alice".into(),
-            sha256,
-            scopes: every_scope(),
-            max_streams: None,
-            priority: Priority::Normal,
-        }])
+        let config =
+            "name = 'alice'\nsha256 = '2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'"; // of "secret"
+        Keys::new(&[toml::from_str(config).unwrap()], None)
     }
 
     fn caller(name: &'static str, value: &'static str) -> Option<Caller> {

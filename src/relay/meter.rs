@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::telemetry::{Access, End};
-use crate::wire::Usage;
+use crate::wire::{Event, Usage};
 
 /// Counts one answer.
 #[derive(Debug)]
@@ -12,11 +12,12 @@ pub(super) struct Meter {
     last: Instant,
     events: u64,
     usage: Option<Usage>,
+    letters: u64,
 }
 
 impl Meter {
     pub(super) fn new(access: Access) -> Self {
-        Self { access, last: Instant::now(), events: 0, usage: None }
+        Self { access, last: Instant::now(), events: 0, usage: None, letters: 0 }
     }
 
     /// An event of the backend came.
@@ -26,6 +27,23 @@ impl Meter {
         }
         self.last = now;
         self.events += 1;
+    }
+
+    /// Something was said: text, a thought, a piece of a tool call, or what has no name here.
+    pub(super) fn content(&mut self, event: &Event<'_>) {
+        self.letters += match event {
+            Event::Delta { text, .. } => text.characters(),
+            Event::Other => 1,
+            Event::Start
+            | Event::Open { .. }
+            | Event::Citation { .. }
+            | Event::Signature { .. }
+            | Event::Close { .. }
+            | Event::Usage(_)
+            | Event::StopSequence(_)
+            | Event::Finish(_)
+            | Event::Fail(_) => 0,
+        };
     }
 
     /// Usage so far; the last counts.
@@ -43,6 +61,7 @@ impl Meter {
         if let Some(usage) = self.usage {
             self.access.tokens(usage.input, usage.output);
         }
+        self.access.letters(self.letters);
         self.access.events(self.events);
     }
 

@@ -91,6 +91,7 @@ impl Gathering {
             if let Event::Usage(usage) = &event {
                 meter.usage(*usage);
             }
+            meter.content(&event);
             answer.add(&names.restore(event), at);
         });
         if let Some(failure) = answer.failure.take() {

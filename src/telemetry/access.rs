@@ -38,6 +38,8 @@ struct Record {
     first_content: Option<Duration>,
     events: u64,
     tokens: Option<(u64, u64)>,
+    /// Letters that were seen of the answer.
+    letters: u64,
     /// The recorded stream that answers.
     recorded: Option<String>,
     /// Was a model asked, and for a stream?
@@ -56,6 +58,21 @@ pub enum End {
     ClientGone,
     /// It failed; the word is the failure's code.
     Failed(&'static str),
+}
+
+/// What a request has cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// How often a backend was asked.
+    pub attempts: u32,
+    /// Tokens read and written, as the backend told.
+    pub usage: Option<(u64, u64)>,
+    /// Letters that were seen of the answer.
+    pub letters: u64,
+    /// Was it seen as it came?
+    pub streamed: bool,
+    /// Did the backend fail?
+    pub failed: bool,
 }
 
 impl End {
@@ -150,6 +167,23 @@ impl Access {
     pub fn tokens(&self, input: u64, output: u64) {
         self.0.record.lock().tokens = Some((input, output));
         self.0.metrics.tokens(input, output);
+    }
+
+    /// So many letters were seen of the answer.
+    pub fn letters(&self, letters: u64) {
+        self.0.record.lock().letters = letters;
+    }
+
+    /// What the request has cost, as far as is known by now.
+    pub fn spent(&self) -> Spent {
+        let record = self.0.record.lock();
+        Spent {
+            attempts: record.attempts,
+            usage: record.tokens,
+            letters: record.letters,
+            streamed: record.asks == Some(true),
+            failed: matches!(record.end, Some(End::Failed(code)) if code.starts_with("upstream")),
+        }
     }
 
     /// A model is asked, for a stream or for a whole answer.

@@ -14,6 +14,7 @@ mod buffer;
 mod calls;
 mod citation;
 mod codec;
+mod demand;
 mod dialect;
 mod edits;
 mod envelope;
@@ -30,6 +31,7 @@ mod ndjson;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
+mod pattern;
 mod published;
 mod request;
 mod retreat;
@@ -43,6 +45,7 @@ pub use citation::{Citation, KeptCitation};
 pub use codec::{
     Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, failed, read_usage, whole,
 };
+pub use demand::Demand;
 pub use dialect::{Dialect, Framing};
 pub use edits::Edits;
 pub use envelope::{Envelope, ModelKey, ParseError, streaming};
@@ -54,6 +57,7 @@ pub use json::Text;
 pub use media::{Document, Image};
 pub use names::Names;
 pub use openai_responses::Echo;
+pub use pattern::fits;
 pub use published::Published;
 pub use request::{
     Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,

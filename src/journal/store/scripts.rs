@@ -1,4 +1,4 @@
-//! The scripts: each does one thing to one stream, and nothing comes between its parts.
+//! The scripts: each does one thing to one stream or one key, and nothing comes between its parts.
 
 use redis::Script;
 
@@ -11,6 +11,7 @@ pub(super) struct Scripts {
     pub(super) delete: Script,
     pub(super) view: Script,
     pub(super) claim: Script,
+    pub(super) draw: Script,
 }
 
 impl Default for Scripts {
@@ -24,6 +25,7 @@ impl Default for Scripts {
             delete: Script::new(include_str!("lua/delete.lua")),
             view: Script::new(include_str!("lua/view.lua")),
             claim: Script::new(include_str!("lua/claim.lua")),
+            draw: Script::new(include_str!("lua/draw.lua")),
         }
     }
 }

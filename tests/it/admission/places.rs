@@ -67,7 +67,7 @@ async fn every_door_keeps_its_own_keep_alive_while_a_client_waits() {
         }
         drop(answer);
         crate::support::until("the line to be empty", async || {
-            gateway.metric("streamgate_queue_length", &[]).await == 0.0
+            gateway.metric("streamgate_queue_length", &[]).await < 0.5
         })
         .await;
     }
@@ -84,7 +84,7 @@ async fn a_client_that_leaves_the_line_frees_its_place_at_once_and_the_next_one_
     assert_eq!(gateway.send(&asked_by("too many")).await.status, 503);
     drop((leaver, whole));
     crate::support::until("the line to be empty", async || {
-        gateway.metric("streamgate_queue_length", &[]).await == 0.0
+        gateway.metric("streamgate_queue_length", &[]).await < 0.5
     })
     .await;
     let next = stands(&gateway, &asked_by("next"), 1).await;

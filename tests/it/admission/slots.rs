@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{CHAT, asked_by, chat_of, gateway, stands, user};
 use crate::support::pairs::request;
-use crate::support::{Heard, Request, Setup, Upstream, openai};
+use crate::support::{Heard, Request, Setup, Upstream, counts, openai, until};
 
 #[tokio::test]
 async fn two_hundred_at_once_never_give_a_backend_more_than_ten() {
@@ -34,7 +34,7 @@ async fn two_hundred_at_once_never_give_a_backend_more_than_ten() {
         assert!(heard.unwrap().succeeded());
     }
     assert_eq!(upstream.calls_seen(), 200);
-    assert_eq!(gateway.metric("streamgate_slots_taken", &[]).await, 0.0);
+    until("all slots to be free", async || gateway.metric("streamgate_slots_taken", &[]).await < 0.5).await;
     assert!(gateway.metric("streamgate_queue_wait_seconds_count", &[]).await >= 190.0);
 }
 
@@ -81,7 +81,7 @@ async fn a_stream_that_goes_on_without_a_reader_holds_its_slot() {
     let _second = stands(&gateway, &asked_by("second"), 1).await;
     call.stays(Duration::from_millis(300)).await;
     assert_eq!(upstream.calls_seen(), 1);
-    assert_eq!(gateway.metric("streamgate_slots_taken", &["backend=\"one\""]).await, 1.0);
+    counts(&gateway, "streamgate_slots_taken", &["backend=\"one\""], 1).await;
     call.end().await;
     assert_eq!(user(&upstream.call().await), "second");
 }
@@ -103,12 +103,12 @@ async fn whole_answers_and_embeddings_take_slots_too() {
         let held = gateway.ask_post(CHAT, &chat_of("held")).await;
         let mut call = upstream.call().await;
         let waiting = stands(&gateway, &Request::post(path, &request(path, "m", false)), 1).await;
-        assert_eq!(gateway.metric("streamgate_slots_taken", &[]).await, 1.0);
+        counts(&gateway, "streamgate_slots_taken", &[], 1).await;
         call.say(&["Save"]).await;
         call.end().await;
         assert!(Heard::of(&mut held.answer().await).await.succeeded());
         let mut call = upstream.call().await;
-        assert_eq!(gateway.metric("streamgate_slots_taken", &[]).await, 1.0, "{path}");
+        counts(&gateway, "streamgate_slots_taken", &[], 1).await;
         if call.json()["stream"] == true {
             call.say(&["Save"]).await;
             call.end().await;
