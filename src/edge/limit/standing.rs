@@ -1,10 +1,10 @@
 //! How a limited key stands, for the headers of every answer to it: in OpenAI's form, or in Anthropic's at its door.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName, HeaderValue};
 
 use crate::edge::Door;
 use crate::edge::limit::Allowance;
@@ -28,12 +28,14 @@ impl Standing {
             ("requests", allowance.terms.requests(balance)),
             ("tokens", allowance.terms.tokens(balance, clock.unix)),
         ];
+        let mut names = Vec::new();
         for (what, row) in rows {
             let Some((limit, left, reset)) = row else { continue };
             let (limit, left) = (limit.to_string(), left.to_string());
             let anthropic = door == Door::Anthropic;
             let reset = if anthropic {
-                humantime::format_rfc3339_seconds(SystemTime::now() + up(reset)).to_string()
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                humantime::format_rfc3339_seconds(UNIX_EPOCH + up(since + reset)).to_string()
             } else {
                 seconds(reset)
             };
@@ -44,9 +46,16 @@ impl Standing {
                     format!("x-ratelimit-{part}-{what}")
                 };
                 if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                    names.push(name.to_string());
                     headers.insert(name, value);
                 }
             }
+        }
+        // A page of an allowed origin may read them, too.
+        if headers.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS)
+            && let Ok(names) = HeaderValue::try_from(names.join(", "))
+        {
+            headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, names);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use super::{answer, chat_of, gateway, keyed, left, speak};
-use crate::support::Request;
+use super::{SECRET, answer, chat_of, gateway, keyed, left, speak};
 use crate::support::pairs::{MESSAGES, request};
+use crate::support::{Request, Setup};
 
 const LIMITS: &str = "requests_per_minute = 60\ntokens_per_minute = 6000";
 
@@ -65,6 +65,27 @@ async fn anthropics_clients_are_told_in_anthropics_form() {
     let wait = reset.duration_since(SystemTime::now()).unwrap();
     assert!(wait <= Duration::from_secs(8), "{wait:?}");
     assert_eq!(told.header("x-ratelimit-limit-requests"), None);
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_read_them() {
+    let setup = Setup::new().server("allowed_origins = [\"https://app.example.org\"]");
+    let setup = setup.key("alice", SECRET, LIMITS).backend("one", "openai", "http://127.0.0.1:9");
+    let gateway = setup.start().await;
+    let told =
+        gateway.send(&keyed(Request::get("/v1/models")).header("origin", "https://app.example.org")).await;
+    let exposed: Vec<&str> = told
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "access-control-expose-headers")
+        .flat_map(|(_, names)| names.split(", "))
+        .collect();
+    for name in ["x-ratelimit-remaining-requests", "x-ratelimit-reset-tokens", "retry-after"] {
+        assert!(
+            exposed.contains(&name) && (name == "retry-after" || told.header(name).is_some()),
+            "{exposed:?}"
+        );
+    }
 }
 
 #[tokio::test]
