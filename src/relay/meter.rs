@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::telemetry::{Access, End};
-use crate::wire::{Event, Usage};
+use crate::wire::{Code, Event, Failure, Usage};
 
 /// Counts one answer.
 #[derive(Debug)]
@@ -13,11 +13,18 @@ pub(super) struct Meter {
     events: u64,
     usage: Option<Usage>,
     letters: u64,
+    /// From how many letters on it is asked whether more may follow.
+    mark: u64,
+    /// More may not follow.
+    over: bool,
 }
+
+/// How many letters come between two questions.
+const MARK: u64 = 1024;
 
 impl Meter {
     pub(super) fn new(access: Access) -> Self {
-        Self { access, last: Instant::now(), events: 0, usage: None, letters: 0 }
+        Self { access, last: Instant::now(), events: 0, usage: None, letters: 0, mark: MARK, over: false }
     }
 
     /// An event of the backend came.
@@ -44,6 +51,16 @@ impl Meter {
             | Event::Finish(_)
             | Event::Fail(_) => 0,
         };
+        if self.letters >= self.mark {
+            self.mark = self.letters + MARK;
+            self.over |= !self.access.letters(self.letters);
+        }
+    }
+
+    /// Has the answer used up what its caller may use?
+    pub(super) fn over(&self) -> Option<Failure> {
+        let words = "the tokens that this API key may use today are used up";
+        self.over.then(|| Failure::new(Code::RateLimited, words))
     }
 
     /// Usage so far; the last counts.
@@ -61,7 +78,7 @@ impl Meter {
         if let Some(usage) = self.usage {
             self.access.tokens(usage.input, usage.output);
         }
-        self.access.letters(self.letters);
+        let _goes_on = self.access.letters(self.letters); // it is over
         self.access.events(self.events);
     }
 

@@ -101,7 +101,7 @@ impl Gathering {
             return Some(Err(too_large()));
         }
         match flow {
-            Ok(Flow::More) => None,
+            Ok(Flow::More) => self.meter.over().map(Err),
             Ok(Flow::Ended) => Some(Ok(())),
             Ok(Flow::Truncated) => Some(Err(truncated())),
             Err(error) => Some(Err(Failure::new(Code::UpstreamError, error.to_string()))),

@@ -1,8 +1,9 @@
 //! The access line: what one request was and how it ended. The record is shared by everyone who works on the request; the line
 //! is written when the last of them lets go, so that a stream has exactly one, at its very end.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,6 +26,8 @@ struct Shared {
     metrics: Metrics,
     /// Where the request stands in line, from 1 on; 0 where it does not wait.
     place: AtomicUsize,
+    /// Says whether more may be generated.
+    ceiling: OnceLock<Ceiling>,
     record: Mutex<Record>,
 }
 
@@ -58,6 +61,15 @@ pub enum End {
     ClientGone,
     /// It failed; the word is the failure's code.
     Failed(&'static str),
+}
+
+/// Says of a number of letters whether more may follow.
+struct Ceiling(Box<dyn Fn(u64) -> bool + Send + Sync>);
+
+impl fmt::Debug for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ceiling")
+    }
 }
 
 /// What a request has cost.
@@ -105,6 +117,7 @@ impl Access {
             started: Instant::now(),
             metrics,
             place: AtomicUsize::new(0),
+            ceiling: OnceLock::new(),
             record: Mutex::default(),
         }))
     }
@@ -169,9 +182,15 @@ impl Access {
         self.0.metrics.tokens(input, output);
     }
 
-    /// So many letters were seen of the answer.
-    pub fn letters(&self, letters: u64) {
+    /// Has `ceiling` asked, as an answer grows, whether it may grow on.
+    pub fn limit(&self, ceiling: impl Fn(u64) -> bool + Send + Sync + 'static) {
+        drop(self.0.ceiling.set(Ceiling(Box::new(ceiling)))); // there is one for a request
+    }
+
+    /// So many letters were seen of the answer. `false`: no more of them.
+    pub fn letters(&self, letters: u64) -> bool {
         self.0.record.lock().letters = letters;
+        self.0.ceiling.get().is_none_or(|Ceiling(goes_on)| goes_on(letters))
     }
 
     /// What the request has cost, as far as is known by now.

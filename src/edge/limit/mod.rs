@@ -110,7 +110,28 @@ impl Allowance {
             return Err(self.refused(short, access));
         }
         let prompt = demand.map_or(0, |demand| demand.prompt);
+        let charge = Arc::new(Mutex::new(charge));
+        // An answer without a bound of its own ends with the day's budget.
+        if self.terms.tokens_per_day.is_some() && demand.is_some_and(|demand| demand.output.is_none()) {
+            let (allowance, charge) = (Arc::clone(self), Arc::clone(&charge));
+            access.limit(move |letters| allowance.extend(&charge, prompt + letters / LETTERS));
+        }
         Ok(Reservation { allowance: Arc::clone(self), access: access.clone(), prompt, charge })
+    }
+
+    /// Puts more of the day's budget aside if so many tokens are more than was put aside before. `false`: there is no more.
+    fn extend(&self, charge: &Mutex<Charge>, seen: u64) -> bool {
+        let mut charge = charge.lock();
+        if u64::try_from(charge.today).is_ok_and(|aside| seen < aside) {
+            return true;
+        }
+        let more = Charge { today: i64::try_from(OUTPUT).unwrap_or_default(), ..Charge::default() };
+        if self.book.lock().take(self.terms, more, self.clock()).is_err() {
+            return false;
+        }
+        self.owe(more);
+        *charge = charge.and(more);
+        true
     }
 
     /// A request that does not say what it wants does not ask for more than a minute has.
@@ -211,7 +232,7 @@ pub struct Reservation {
     access: Access,
     /// The estimate of what the model reads.
     prompt: u64,
-    charge: Charge,
+    charge: Arc<Mutex<Charge>>,
 }
 
 impl Reservation {
@@ -237,7 +258,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(used) = self.used(self.access.spent()) {
-            let rest = self.allowance.terms.rest(self.charge, used);
+            let rest = self.allowance.terms.rest(*self.charge.lock(), used);
             self.allowance.settle(rest);
         }
     }

@@ -116,6 +116,31 @@ async fn what_was_used_beyond_that_is_owed() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_bound_ends_with_the_budget_of_the_day() {
+    let (gateway, mut upstream) = gateway("tokens_per_day = 3000").await;
+    let asked = gateway.ask(&chat_with(true, &json!({}))).await;
+    let mut call = upstream.call().await;
+    call.say(&["Save"]).await;
+    let mut answer = asked.answer().await;
+    let flood = async {
+        // A thousand letters at a time, for ever.
+        while call.try_send(&chunk_of(&"Save".repeat(250))).await.is_ok() {}
+    };
+    let (heard, ()) = tokio::join!(Heard::of(&mut answer), flood);
+    assert!(heard.failed(), "{:?}", heard.error);
+    assert_eq!(heard.code(), Some("rate_limited"));
+    let tokens = heard.text.len() / 4;
+    assert!((2000..3300).contains(&tokens), "{tokens}");
+    until("its settlement", async || tokens_left(&gateway).await < 1100).await;
+}
+
+/// A chunk of HTTP with this text.
+fn chunk_of(text: &str) -> Vec<u8> {
+    let frame = format!("data: {}\n\n", crate::support::openai::text(text));
+    format!("{:x}\r\n{frame}\r\n", frame.len()).into_bytes()
+}
+
+#[tokio::test]
 async fn a_backend_that_is_not_reached_costs_nothing() {
     let (_kept, url) = crate::support::refusing_address();
     let setup = Setup::new().key("alice", SECRET, "tokens_per_day = 5000").backend("one", "openai", &url);
