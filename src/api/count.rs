@@ -7,11 +7,11 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::api::conversation::prefix;
-use crate::api::generate::{passed_on, refused, unknown_model};
+use crate::api::generate::{passed_on, refused, reserved};
 use crate::api::serving::{Destination, Served};
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
-use crate::edge::{Refusal, Slot, Traced};
+use crate::edge::{Caller, Refusal, Slot, Traced};
 use crate::upstream::{Addressed, Api, Forward};
 use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, own_history, parse_request};
 
@@ -23,21 +23,23 @@ const PATH: &str = "/v1/messages/count_tokens";
 pub(super) async fn count_tokens(
     parts: Arc<Parts>,
     traced: Traced,
-    _slot: Option<Slot>,
+    (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
-    let Traced { access, request } = traced;
+    let Traced { access, request, .. } = traced;
     let headers = passed_on(Dialect::Anthropic, request.headers());
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope = Envelope::parse(&body, ModelKey::Model, false, parts.bounds.json_depth)
         .map_err(|error| plan::refusal(&error))?;
     access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let served = parts.serving.find_for(&caller, &envelope.model)?;
+    let _slot = reserved(slot, &caller, None, &access).await?;
     let forward = Forward {
         candidates: counting(served, &envelope, &body),
         choice: served.choice(|| prefix(&body)),
         path: PATH,
         headers,
         timeout: served.settings.limits().max_duration,
+        ticket: None, // it generates nothing
     };
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));

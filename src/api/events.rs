@@ -19,7 +19,7 @@ const READER_BYTES: usize = 64 << 10;
 
 /// Tells the caller what goes on, for as long as it listens.
 pub(super) fn events(parts: &Parts, traced: Traced, caller: &Caller) -> Result<Response<Body>, Refusal> {
-    let Traced { access, request } = traced;
+    let Traced { access, request, .. } = traced;
     let interest = interest(request.uri(), caller)?;
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let comes_back = accept.is_some_and(|accept| accept.contains("text/event-stream"));

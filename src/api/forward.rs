@@ -6,29 +6,29 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::api::conversation::prefix;
-use crate::api::generate::{refused, unknown_model};
+use crate::api::generate::{refused, reserved};
 use crate::api::serving::Destination;
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json};
-use crate::edge::{Forwarded, Refusal, Slot, Traced};
+use crate::edge::{Caller, Forwarded, Refusal, Slot, Traced};
 use crate::upstream::{Addressed, Api, Forward};
-use crate::wire::{Code, Edits, Envelope, Failure, ModelKey};
+use crate::wire::{Code, Demand, Edits, Envelope, Failure, ModelKey};
 
 /// Passes one request on.
 pub(super) async fn forward(
     parts: Arc<Parts>,
     forwarded: Forwarded,
     traced: Traced,
-    _slot: Option<Slot>,
+    (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
-    let Traced { access, request } = traced;
+    let Traced { access, request, .. } = traced;
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     // Ollama's older clients name a model to be shown by `name`.
     let key = if forwarded == Forwarded::Show { ModelKey::ModelOrName } else { ModelKey::Model };
     let envelope =
         Envelope::parse(&body, key, false, parts.bounds.json_depth).map_err(|error| plan::refusal(&error))?;
     access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let served = parts.serving.find_for(&caller, &envelope.model)?;
     let candidates: Vec<_> = served
         .fitting(&envelope.model)
         .into_iter()
@@ -43,12 +43,20 @@ pub(super) async fn forward(
         let words = format!("no backend of this model speaks {}", forwarded.path());
         return Err(Failure::new(Code::InvalidRequest, words).param("model").into());
     }
+    // To look at a model costs nothing, and is not waited for.
+    let generates = forwarded != Forwarded::Show;
+    let _slot = if generates {
+        reserved(slot, &caller, Some(Demand::of(&body).read_only()), &access).await?
+    } else {
+        slot
+    };
     let forward = Forward {
         candidates,
         choice: served.choice(|| prefix(&body)),
         path: forwarded.path(),
         headers: HeaderMap::new(),
         timeout: served.settings.limits().max_duration,
+        ticket: generates.then(|| served.settings.ticket(&caller)),
     };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_drained(&parts, &access, asking).await.map_err(refused)?;

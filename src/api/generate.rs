@@ -20,11 +20,11 @@ use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
 use crate::journal::{self, Reader, Writer};
 use crate::relay::{self, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
-use crate::upstream::{Attempted, Candidate, Choice, Plan};
+use crate::upstream::{Attempted, Candidate, Choice, Plan, Ticket};
 use crate::wire::openai_responses::State;
 use crate::wire::{
-    self, Answer, Code, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure, Finish,
-    Frames, Identity, ModelKey, Style, streaming,
+    self, Answer, Code, Demand, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure,
+    Finish, Frames, Identity, ModelKey, Style, streaming,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) settings: Settings,
     /// How the backend is chosen.
     pub(super) choice: Choice,
+    /// As whom it waits for a backend.
+    pub(super) ticket: Ticket,
     pub(super) access: Access,
 }
 
@@ -49,7 +51,7 @@ pub(super) async fn generate(
     traced: Traced,
     (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
-    let Traced { access, request } = traced;
+    let Traced { access, request, .. } = traced;
     let mut wishes = match Wishes::of(request.headers()) {
         Ok(wishes) => wishes,
         Err(refusal) => return Err(refusal.unread(request)),
@@ -59,7 +61,7 @@ pub(super) async fn generate(
     let body = body::read(request, parts.bounds, &parts.tasks).await?;
     let envelope = read_envelope(&parts, dialect, &body)?;
     access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let served = parts.serving.find_for(&visitor.caller, &envelope.model)?;
     wishes.fingerprint = fingerprint(dialect, &body);
     if let Some(cursor) = wishes.cursor.take()
         && let Some(response) = recorded::resume(&parts, dialect, &cursor, &wishes, &visitor).await?
@@ -72,10 +74,12 @@ pub(super) async fn generate(
     let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes).await?;
     let choice = served.choice(|| wishes.conversation.as_deref().map_or_else(|| prefix(&body), named));
     let planned = plan(served, dialect, &envelope, &body, &headers)?;
+    let slot = reserved(slot, &visitor.caller, Some(Demand::of(&body)), &access).await?;
     let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
-    let asked = Asked { client, stream: streams, settings: served.settings, choice, access };
+    let (settings, ticket) = (served.settings, served.settings.ticket(&visitor.caller));
+    let asked = Asked { client, stream: streams, settings, choice, ticket, access };
     drop(body); // the candidates hold what they need of it
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
@@ -93,6 +97,18 @@ pub(super) async fn generate(
         }
     };
     Ok(with_dropped(response, &dropped))
+}
+
+/// Puts aside what the caller's key may use for a request, until its work is over.
+pub(super) async fn reserved(
+    slot: Option<Slot>,
+    caller: &Caller,
+    demand: Option<Demand>,
+    access: &Access,
+) -> Result<Option<Slot>, Refusal> {
+    let Some(allowance) = caller.allowance() else { return Ok(slot) };
+    let reservation = allowance.reserve(demand, access).await?;
+    Ok(slot.map(|slot| slot.with(reservation)))
 }
 
 /// The request as one that stands for itself, in the words that its backend needs, and what its answer repeats.
@@ -166,7 +182,7 @@ pub(super) fn relay(
     let (writer, after) = to;
     let job = Job {
         pool: parts.pool.clone(),
-        plan: plan_of(parts, (&asked.settings, asked.choice), candidates),
+        plan: plan_of(parts, &asked.settings, candidates, (asked.choice, Some(asked.ticket))),
         client: asked.client,
         limits: asked.settings.limits(),
         writer,
@@ -219,16 +235,19 @@ pub(super) async fn streamed(
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 
+/// What is asked of the candidates; without a ticket where a slot is held already.
 pub(super) fn plan_of(
     parts: &Parts,
-    (settings, choice): (&Settings, Choice),
+    settings: &Settings,
     candidates: Vec<Candidate>,
+    (choice, ticket): (Choice, Option<Ticket>),
 ) -> Plan {
     Plan {
         candidates,
         choice,
         first_token_timeout: settings.first_token_timeout,
         max_event_bytes: parts.bounds.event_bytes,
+        ticket,
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) fn metrics(parts: &Parts) -> Response<Body> {
     pool.standings().measure();
     let (records, readers, bytes) = journal.totals();
     metrics.records(records, readers, bytes);
+    for (backend, taken, waiting) in parts.pool.slots().lengths() {
+        metrics.slots(&backend, taken, waiting);
+    }
     text("application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())
 }
 

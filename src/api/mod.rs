@@ -36,7 +36,7 @@ use tower::Service;
 use crate::api::recorded::Visitor;
 use crate::api::streams::Look;
 use crate::downstream::Body;
-use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal, Signer};
+use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal, Routed, Signer};
 use crate::journal::Journal;
 use crate::server::{Shutdown, Tasks};
 use crate::telemetry::Metrics;
@@ -93,15 +93,14 @@ impl Service<Admitted> for Api {
     fn call(&mut self, admitted: Admitted) -> Self::Future {
         let parts = Arc::clone(&self.0);
         let Admitted { slot, caller, routed } = admitted;
-        let traced = routed.traced;
+        let Routed { endpoint, traced } = routed;
         let request = &traced.request;
         let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
         let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
+        let admitted = (slot, caller.clone());
         let look = || Look::new(request.method(), request.uri(), request.headers());
-        match routed.endpoint {
-            Endpoint::Generate(dialect) => {
-                Box::pin(generate::generate(parts, dialect, traced, (slot, caller)))
-            }
+        match endpoint {
+            Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, admitted)),
             Endpoint::Streams => Box::pin(async move { streams::list(&parts, &traced, &visitor).await }),
             Endpoint::Stream(id) => {
                 let look = look();
@@ -122,18 +121,18 @@ impl Service<Admitted> for Api {
             }
             Endpoint::SignStream(id) => Box::pin(async move { streams::sign(&parts, &id, &visitor).await }),
             Endpoint::Response(id) => Box::pin(async move {
-                let (method, uri) = (traced.request.method(), traced.request.uri());
-                responses::one(&parts, &id, (method, uri), visitor).await
+                let asked = (traced.request.method(), traced.request.uri());
+                responses::one(&parts, &id, asked, visitor).await
             }),
             Endpoint::CancelResponse(id) => {
                 Box::pin(async move { responses::cancel(&parts, &id, &visitor).await })
             }
-            Endpoint::CountTokens => Box::pin(count::count_tokens(parts, traced, slot)),
-            Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, slot)),
-            Endpoint::Models => Box::pin(async move { Ok(models::list(&parts, anthropic).await) }),
-            Endpoint::Model(id) => Box::pin(async move { models::one(&parts, &id, anthropic).await }),
-            Endpoint::Tags => Box::pin(async move { Ok(models::tags(&parts).await) }),
-            Endpoint::Running => Box::pin(async move { Ok(models::running(&parts).await) }),
+            Endpoint::CountTokens => Box::pin(count::count_tokens(parts, traced, admitted)),
+            Endpoint::Forward(forwarded) => Box::pin(forward::forward(parts, forwarded, traced, admitted)),
+            Endpoint::Models => Box::pin(async move { Ok(models::list(&parts, &caller, anthropic).await) }),
+            Endpoint::Model(id) => Box::pin(models::one(parts, id, caller, anthropic)),
+            Endpoint::Tags => Box::pin(async move { Ok(models::tags(&parts, &caller).await) }),
+            Endpoint::Running => Box::pin(async move { Ok(models::running(&parts, &caller).await) }),
             Endpoint::Version => Box::pin(async move { Ok(models::version(&parts).await) }),
             Endpoint::Channel(name) => {
                 Box::pin(async move { publish::channel(&parts, &name, traced.request, visitor).await })

@@ -1,5 +1,6 @@
 //! The lists of models, as OpenAI's and Ollama's clients expect them: what would be served if it were asked for.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{Response, StatusCode};
@@ -9,12 +10,12 @@ use crate::api::Parts;
 use crate::api::generate::unknown_model;
 use crate::api::serving::Destination;
 use crate::downstream::{self, Body};
-use crate::edge::Refusal;
+use crate::edge::{Caller, Refusal};
 use crate::upstream::Model;
 
 /// `GET /v1/models`.
-pub(super) async fn list(parts: &Parts, anthropic: bool) -> Response<Body> {
-    let models = served(parts).await;
+pub(super) async fn list(parts: &Parts, caller: &Caller, anthropic: bool) -> Response<Body> {
+    let models = served(parts, caller).await;
     if !anthropic {
         return answer(
             &json!({ "object": "list", "data": models.iter().map(described).collect::<Vec<_>>() }),
@@ -26,10 +27,15 @@ pub(super) async fn list(parts: &Parts, anthropic: bool) -> Response<Body> {
 }
 
 /// `GET /v1/models/{id}`.
-pub(super) async fn one(parts: &Parts, id: &str, anthropic: bool) -> Result<Response<Body>, Refusal> {
-    let found = served(parts).await.into_iter().find(|model| same_name(&model.name, id));
+pub(super) async fn one(
+    parts: Arc<Parts>,
+    id: String,
+    caller: Caller,
+    anthropic: bool,
+) -> Result<Response<Body>, Refusal> {
+    let found = served(&parts, &caller).await.into_iter().find(|model| same_name(&model.name, &id));
     let described = if anthropic { described_to_anthropic } else { described };
-    found.map(|model| answer(&described(&model))).ok_or_else(|| unknown_model(id))
+    found.map(|model| answer(&described(&model))).ok_or_else(|| unknown_model(&id))
 }
 
 /// Ollama's names have a tag, and its clients leave the usual one out.
@@ -38,16 +44,19 @@ fn same_name(name: &str, asked: &str) -> bool {
 }
 
 /// `GET /api/tags`.
-pub(super) async fn tags(parts: &Parts) -> Response<Body> {
-    let models: Vec<Value> = served(parts).await.into_iter().map(|model| model.tag).collect();
+pub(super) async fn tags(parts: &Parts, caller: &Caller) -> Response<Body> {
+    let models: Vec<Value> = served(parts, caller).await.into_iter().map(|model| model.tag).collect();
     answer(&json!({ "models": models }))
 }
 
 /// `GET /api/ps`.
-pub(super) async fn running(parts: &Parts) -> Response<Body> {
+pub(super) async fn running(parts: &Parts, caller: &Caller) -> Response<Body> {
     let running = parts.catalog.running().await;
-    let models: Vec<&Value> =
-        running.iter().filter(|model| is_served(parts, model)).map(|model| &model.tag).collect();
+    let models: Vec<&Value> = running
+        .iter()
+        .filter(|model| is_served(parts, model) && caller.may_use(&model.name))
+        .map(|model| &model.tag)
+        .collect();
     answer(&json!({ "models": models }))
 }
 
@@ -75,7 +84,7 @@ fn described_to_anthropic(model: &Model) -> Value {
 }
 
 /// The models of the backends that their routes lead to, and the names that routes give of their own.
-async fn served(parts: &Parts) -> Vec<Model> {
+async fn served(parts: &Parts, caller: &Caller) -> Vec<Model> {
     let known = parts.catalog.models().await;
     let mut models: Vec<Model> = Vec::with_capacity(known.len());
     for model in known.iter().filter(|model| is_served(parts, model)) {
@@ -94,6 +103,7 @@ async fn served(parts: &Parts) -> Vec<Model> {
             models.push(renamed(model, name));
         }
     }
+    models.retain(|model| caller.may_use(&model.name));
     models
 }
 

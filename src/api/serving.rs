@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use crate::api::generate::unknown_model;
+use crate::edge::{Caller, Refusal};
 use crate::relay::{Limits, OnDisconnect};
-use crate::upstream::{Api, Backend, Balance, Budget, Choice, Pool, Share};
+use crate::upstream::{Api, Backend, Balance, Budget, Choice, Pool, Share, Ticket};
+use crate::wire::fits;
 
 /// `[stream]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +24,9 @@ pub struct StreamConfig {
     pub keep_alive: Duration,
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
+    /// How long a request waits for a slot of a backend.
+    #[serde(with = "humantime_serde")]
+    pub queue_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub first_token_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -66,6 +72,7 @@ impl Default for StreamConfig {
             commit_after: Duration::from_secs(2),
             keep_alive: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            queue_timeout: Duration::from_mins(2),
             first_token_timeout: Duration::from_mins(5),
             idle_timeout: Duration::from_mins(2),
             max_duration: Duration::from_mins(30),
@@ -94,6 +101,8 @@ pub struct RouteConfig {
     pub commit_after: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     pub keep_alive: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    pub queue_timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     pub first_token_timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
@@ -161,6 +170,7 @@ impl From<WireTarget> for Target {
 pub(super) struct Settings {
     pub(super) commit_after: Duration,
     pub(super) keep_alive: Duration,
+    queue_timeout: Duration,
     pub(super) first_token_timeout: Duration,
     idle_timeout: Duration,
     max_duration: Duration,
@@ -174,6 +184,11 @@ pub(super) struct Settings {
 const LINGER: Duration = Duration::from_mins(1);
 
 impl Settings {
+    /// As whom a request of this caller waits for a slot.
+    pub(super) fn ticket(&self, caller: &Caller) -> Ticket {
+        Ticket { key: caller.key(), weight: caller.weight(), timeout: self.queue_timeout }
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits {
             idle_timeout: self.idle_timeout,
@@ -270,6 +285,7 @@ impl Serving {
             settings: Settings {
                 commit_after: route.commit_after.unwrap_or(stream.commit_after),
                 keep_alive: route.keep_alive.unwrap_or(stream.keep_alive),
+                queue_timeout: route.queue_timeout.unwrap_or(stream.queue_timeout),
                 first_token_timeout: route.first_token_timeout.unwrap_or(stream.first_token_timeout),
                 idle_timeout: route.idle_timeout.unwrap_or(stream.idle_timeout),
                 max_duration: route.max_duration.unwrap_or(stream.max_duration),
@@ -286,49 +302,17 @@ impl Serving {
         self.0.iter().find(|route| fits(&route.pattern, model))
     }
 
+    /// The same for a caller: a model that it may not use is one that there is not.
+    pub(super) fn find_for(&self, caller: &Caller, model: &str) -> Result<&Served, Refusal> {
+        let served = self.find(model).filter(|_| caller.may_use(model));
+        served.ok_or_else(|| unknown_model(model))
+    }
+
     /// The routes for one model only, by its name.
     pub(super) fn exact(&self) -> impl Iterator<Item = (&str, &Served)> {
         self.0
             .iter()
             .filter(|route| !route.pattern.contains('*'))
             .map(|route| (route.pattern.as_str(), route))
-    }
-}
-
-/// Does `name` fit the pattern? `*` stands for any text, also none.
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(mut name) = name.strip_prefix(start) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        match name.split_once(part) {
-            Some((_, behind)) => name = behind,
-            None => return false,
-        }
-    }
-    name.ends_with(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, name) in
-            [("*", "x"), ("*", ""), ("a*", "abc"), ("*c", "abc"), ("a*b*c", "a--b--c"), ("abc", "abc")]
-        {
-            assert!(fits(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in
-            [("abc", "abcd"), ("a*", "ba"), ("*c", "cb"), ("a*b*c", "a--c"), ("ab*ba", "aba")]
-        {
-            assert!(!fits(pattern, name), "{pattern} {name}");
-        }
     }
 }

@@ -51,7 +51,8 @@ async fn first_of(
 ) -> Result<(Bytes, Dropped), Attempted> {
     let backends = candidates.iter().map(|candidate| (Arc::clone(&candidate.backend), candidate.share));
     let ask = |at: usize| ask_one(parts, asked, candidates.get(at).cloned());
-    parts.pool.each(&asked.choice, backends.collect(), ask).await
+    let line = (&asked.ticket, &asked.access);
+    parts.pool.each(&asked.choice, backends.collect(), line, ask).await
 }
 
 async fn ask_one(
@@ -63,7 +64,7 @@ async fn ask_one(
     if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
         return pass_on(parts, asked, candidate).await.map(|body| (body, Dropped::default()));
     }
-    let plan = plan_of(parts, (&asked.settings, Choice::made()), vec![candidate]);
+    let plan = plan_of(parts, &asked.settings, vec![candidate], (Choice::made(), None));
     let limits = asked.settings.limits();
     let Collected { body, dropped, rest } =
         relay::collect(&parts.pool, &plan, &asked.client, limits, &asked.access).await?;
@@ -79,6 +80,7 @@ async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<B
         path: dialect.path(),
         headers,
         timeout: asked.settings.limits().max_duration,
+        ticket: None,
     };
     let answered = parts.pool.forward(&forward, &asked.access).await?;
     if let Some(usage) = wire::read_usage(dialect, &answered.body) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::app::Shared;
 use crate::app::worker::Worker;
 use crate::config::{Config, Source};
-use crate::edge::{Keys, Limits};
+use crate::edge::{Keys, Limits, Share};
 use crate::telemetry::{Board, Metrics};
 use crate::upstream::Standings;
 
@@ -21,8 +21,9 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    pub(super) fn first(config: Config, metrics: &Metrics, board: &Board) -> Self {
-        let keys = Keys::new(&config.keys);
+    /// `share`: where replicas count together what keys use.
+    pub(super) fn first(config: Config, share: Option<Share>, metrics: &Metrics, board: &Board) -> Self {
+        let keys = Keys::new(&config.keys, share);
         let limits = Limits::new(config.server.max_streams);
         let standings = Standings::new(&config.pool, metrics, board);
         Self { config: Arc::new(config), keys, limits, standings }
@@ -84,6 +85,7 @@ impl Reload<'_> {
         let generation = Arc::new(before.next(config));
         self.operators.renew(&generation).map_err(|error| error.to_string())?;
         self.shared.board.keep(generation.config.backends.iter().map(|backend| backend.name.clone()));
+        self.shared.slots.renew(&generation.config.backends);
         self.shared.generations.send_replace(generation);
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 mod generation;
 mod signals;
+mod usage;
 mod worker;
 
 use std::io;
@@ -26,7 +27,7 @@ use crate::edge::Signer;
 use crate::journal::Journal;
 use crate::server::{Shutdown, bind};
 use crate::telemetry::{self, Board, Metrics, random_id};
-use crate::upstream::ClientError;
+use crate::upstream::{ClientError, Slots};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,8 @@ struct Shared {
     generations: watch::Sender<Arc<Generation>>,
     journal: Journal,
     pulls: Pulls,
+    /// How many requests the backends work on.
+    slots: Slots,
     board: Board,
     signer: Signer,
     connections: Arc<AtomicUsize>,
@@ -80,15 +83,22 @@ impl App {
         let metrics = Metrics::new();
         let secret = random_id();
         let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
+        let journal = Journal::new(&config.journal, metrics.clone(), secret.clone().into());
         let shared = Shared {
             metrics: metrics.clone(),
             shutdown: Shutdown::default(),
-            journal: Journal::new(&config.journal, metrics.clone(), secret.clone().into()),
+            slots: Slots::new(&config.backends, metrics.clone()),
+            journal: journal.clone(),
             pulls: Pulls::default(),
             board: board.clone(),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
-            generations: watch::Sender::new(Arc::new(Generation::first(config, &metrics, &board))),
+            generations: watch::Sender::new(Arc::new(Generation::first(
+                config,
+                usage::share(&journal),
+                &metrics,
+                &board,
+            ))),
         };
         let runtime = new_runtime()?;
         let signals = runtime.block_on(async {
@@ -147,11 +157,13 @@ impl App {
                 () = probe(&shared, &operators) => {}
                 () = sweep(&shared.journal) => {}
                 () = shared.journal.run() => {}
+                () = usage::tell(&shared) => {}
                 () = follow_secret(&shared) => {}
                 () = reload.run(source, asked) => {}
                 () = signals.end(&shared, &running) => {}
             }
             // The workers have ended, and with them their streams: the other replicas are told how.
+            usage::newest(&shared).tell().await;
             shared.journal.flush().await;
             Ok(())
         })

@@ -173,7 +173,12 @@ fn pool(generation: &Generation, shared: &Shared) -> Result<Pool, ClientError> {
         Ok(Arc::new(Backend::new(backend, client, standings.of(&backend.name))))
     };
     let backends = config.backends.iter().map(backend).collect::<Result<_, ClientError>>()?;
-    Ok(Pool::new(backends, standings.clone(), shared.metrics.clone(), shared.board.clone()))
+    Ok(Pool::new(
+        backends,
+        (standings.clone(), shared.slots.clone()),
+        shared.metrics.clone(),
+        shared.board.clone(),
+    ))
 }
 
 /// A size of the configuration as one of memory.

@@ -87,6 +87,7 @@ fn check_server(config: &Config, report: &mut Report<'_>) {
         ("keep_alive", stream.keep_alive),
         ("connect_timeout", stream.connect_timeout),
         ("first_token_timeout", stream.first_token_timeout),
+        ("queue_timeout", stream.queue_timeout),
         ("idle_timeout", stream.idle_timeout),
         ("max_duration", stream.max_duration),
     ];
@@ -178,6 +179,10 @@ fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'s
         }
         Api::Demo | Api::Ollama | Api::OpenAi | Api::Anthropic => {}
     }
+    if backend.queue.is_some() && backend.max_concurrent.is_none() {
+        let message = format!("the `queue` of backend `{name}` is never used: it has no `max_concurrent`");
+        problems.push(("queue", message, Some("max_concurrent = 4")));
+    }
     let foreign = [
         ("responses", backend.responses, Api::OpenAi),
         ("reasoning_field", backend.reasoning_field.is_some(), Api::OpenAi),
@@ -241,6 +246,7 @@ fn check_routes(config: &Config, report: &mut Report<'_>) {
         let times = [
             ("keep_alive", route.keep_alive),
             ("first_token_timeout", route.first_token_timeout),
+            ("queue_timeout", route.queue_timeout),
             ("idle_timeout", route.idle_timeout),
             ("max_duration", route.max_duration),
             ("hedge_after", route.hedge_after),

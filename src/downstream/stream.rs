@@ -54,6 +54,8 @@ pub struct StreamBody {
     access: Access,
     manner: Manner,
     last_write: Instant,
+    /// The place in line that the client was told last.
+    told: Option<usize>,
     sleep: Pin<Box<Sleep>>,
     /// The timer knows this task.
     armed: bool,
@@ -104,6 +106,8 @@ impl Drop for LastWords {
     }
 }
 
+/// How often a client that waits in line is told that it has moved.
+const MOVES: Duration = Duration::from_secs(1);
 /// How long a browser has for the last words: its `EventSource` forgets what it has not yet read when the body breaks off, comes
 /// back for it, and would be told so for ever.
 const HEARD: Duration = Duration::from_millis(250);
@@ -113,15 +117,20 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 impl StreamBody {
     pub fn new(reader: Reader, access: Access, manner: Manner) -> Self {
         let state = if manner.early { State::Early } else { State::Running };
-        Self {
+        let sleep = Box::pin(sleep(manner.keep_alive));
+        let mut body = Self {
             reader,
             access,
-            last_write: Instant::now(),
-            sleep: Box::pin(sleep(manner.keep_alive)),
             manner,
+            last_write: Instant::now(),
+            told: None,
+            sleep,
             armed: false,
             state,
-        }
+        };
+        let first = body.last_write + body.pause();
+        body.sleep.as_mut().reset(first);
+        body
     }
 
     /// Begins with something that is no part of what is read.
@@ -166,7 +175,21 @@ impl StreamBody {
 
     fn write_filler(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.access.metrics().keep_alive();
-        self.write(Bytes::from_static(self.manner.filler))
+        self.told = self.place();
+        match self.told {
+            Some(place) => self.write(format!(": queued {place}\n").into()),
+            None => self.write(Bytes::from_static(self.manner.filler)),
+        }
+    }
+
+    /// Where the client stands in line, if it waits and can be told.
+    fn place(&self) -> Option<usize> {
+        self.access.place().filter(|_| self.manner.filler.starts_with(b":"))
+    }
+
+    /// After how long it is looked whether there is something to say.
+    fn pause(&self) -> Duration {
+        if self.place().is_some() { self.manner.keep_alive.min(MOVES) } else { self.manner.keep_alive }
     }
 
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -206,13 +229,15 @@ impl StreamBody {
         }
         self.armed = true;
         while self.sleep.as_mut().poll(cx).is_ready() {
+            let (now, pause) = (Instant::now(), self.pause());
             let due = self.last_write + self.manner.keep_alive;
-            if Instant::now() >= due {
-                self.sleep.as_mut().reset(Instant::now() + self.manner.keep_alive);
+            let moved = self.place().is_some_and(|place| self.told != Some(place));
+            if now >= due || (moved && now >= self.last_write + pause) {
+                self.sleep.as_mut().reset(now + pause);
                 self.armed = false;
                 return self.write_filler();
             }
-            self.sleep.as_mut().reset(due);
+            self.sleep.as_mut().reset(due.min(now + pause));
         }
         Poll::Pending
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_util::future::{Either, Ready, ready};
 use tower::{Layer, Service};
 
-use crate::edge::{Admitted, Endpoint, Known, Refusal};
+use crate::edge::{Admitted, Endpoint, Known, Refusal, Reservation};
 use crate::wire::Code;
 
 /// The limit of streams in all, shared by every worker.
@@ -29,22 +29,33 @@ impl Limits {
     }
 }
 
-/// The right to run; freed when dropped.
+/// The right to run; freed when dropped, and what was put aside for the work is settled.
 #[derive(Debug)]
-pub struct Slot(Vec<Arc<AtomicUsize>>);
+pub struct Slot {
+    counters: Vec<Arc<AtomicUsize>>,
+    /// Dropped with the slot, and settled by that.
+    reservation: Option<Reservation>,
+}
 
 impl Slot {
+    /// Keeps what was put aside for the work.
+    #[must_use]
+    pub fn with(mut self, reservation: Reservation) -> Self {
+        self.reservation = Some(reservation);
+        self
+    }
+
     /// One more in a counter, unless that is over its limit.
     fn take(&mut self, counter: &Arc<AtomicUsize>, limit: usize) -> bool {
         let before = counter.fetch_add(1, Ordering::Relaxed);
-        self.0.push(Arc::clone(counter));
+        self.counters.push(Arc::clone(counter));
         before < limit
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        for counter in &self.0 {
+        for counter in &self.counters {
             counter.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -80,10 +91,11 @@ impl<S> Admit<S> {
         ) {
             return Ok(None);
         }
-        let mut slot = Slot(Vec::with_capacity(2));
+        let mut slot = Slot { counters: Vec::with_capacity(2), reservation: None };
         if let Some((limit, counter)) = known.caller.streams()
             && !slot.take(counter, limit)
         {
+            known.routed.traced.access.metrics().refused("max_streams");
             let words = format!("this API key has {limit} streams already");
             return Err(Refusal::new(Code::RateLimited, words).retry_after(RETRY_AFTER));
         }

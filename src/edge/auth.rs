@@ -2,19 +2,24 @@
 //! gives one away.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::{Either, Ready, ready};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tower::{Layer, Service};
 
 use crate::edge::route::percent_decode;
-use crate::edge::{Endpoint, Grant, Known, Refusal, Routed, Signer};
+use crate::edge::{Allowance, Endpoint, Grant, Known, Refusal, Routed, Share, Signer};
 use crate::wire::Code;
 
 /// `[[key]]`.
@@ -30,6 +35,20 @@ pub struct KeyConfig {
     /// How many streams the key may have at a time.
     #[serde(default)]
     pub max_streams: Option<usize>,
+    /// How often the key is let in while others wait, too.
+    #[serde(default)]
+    pub priority: Priority,
+    #[serde(default)]
+    pub requests_per_minute: Option<NonZeroU64>,
+    /// Of what models read and write.
+    #[serde(default)]
+    pub tokens_per_minute: Option<NonZeroU64>,
+    /// The same from midnight to midnight, UTC.
+    #[serde(default)]
+    pub tokens_per_day: Option<NonZeroU64>,
+    /// Patterns of the models that the key may use. Unset: all.
+    #[serde(default)]
+    pub models: Option<Vec<String>>,
 }
 
 /// What a key may do.
@@ -44,6 +63,26 @@ pub enum Scope {
     Publish,
     /// Pull, push, make, copy and delete models.
     Manage,
+}
+
+/// How often a key is let in where there is a queue, compared with others: each class gets a share, none starves.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+impl Priority {
+    fn weight(self) -> u32 {
+        match self {
+            Self::High => 16,
+            Self::Normal => 4,
+            Self::Low => 1,
+        }
+    }
 }
 
 /// What a key may do that does not say what: everything that changes nothing.
@@ -66,8 +105,23 @@ impl KeyConfig {
 }
 
 /// All keys. None at all: everybody may do everything, and the gateway listens on loopback only.
-#[derive(Clone, Debug, Default)]
-pub struct Keys(Arc<HashMap<[u8; 32], Caller>>);
+#[derive(Clone, Default)]
+pub struct Keys {
+    callers: Arc<HashMap<[u8; 32], Caller>>,
+    /// A key has used something that the other replicas do not know of.
+    owes: Arc<Notify>,
+    /// Where replicas count together.
+    share: Option<Share>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("callers", &self.callers).finish_non_exhaustive()
+    }
+}
+
+/// How long it is waited until replicas that could not be told are told again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Whose key it is.
 #[derive(Clone, Debug)]
@@ -79,10 +133,12 @@ pub struct Caller {
 
 #[derive(Debug)]
 struct Owner {
-    name: String,
+    name: Arc<str>,
+    priority: Priority,
     scopes: HashSet<Scope>,
     max_streams: Option<usize>,
     streams: Arc<AtomicUsize>,
+    allowance: Arc<Allowance>,
 }
 
 impl Caller {
@@ -98,7 +154,27 @@ impl Caller {
 
     /// The name of the key; `None` where there are no keys.
     pub fn name(&self) -> Option<&str> {
-        self.owner.as_ref().map(|owner| owner.name.as_str())
+        self.owner.as_ref().map(|owner| &*owner.name)
+    }
+
+    /// The same, to be kept.
+    pub fn key(&self) -> Option<Arc<str>> {
+        self.owner.as_ref().map(|owner| Arc::clone(&owner.name))
+    }
+
+    /// A caller of weight 4 is let in four times as often as one of weight 1 while both wait.
+    pub fn weight(&self) -> u32 {
+        self.owner.as_ref().map_or(Priority::Normal, |owner| owner.priority).weight()
+    }
+
+    /// What the caller may use; `None`: everything.
+    pub fn allowance(&self) -> Option<&Arc<Allowance>> {
+        self.owner.as_ref().map(|owner| &owner.allowance)
+    }
+
+    /// May the caller use this model?
+    pub fn may_use(&self, model: &str) -> bool {
+        self.allowance().is_none_or(|allowance| allowance.allows(model))
     }
 
     /// The caller's limit of streams and how many it has.
@@ -113,9 +189,9 @@ impl Caller {
 }
 
 impl Keys {
-    /// `configs` have been checked.
-    pub fn new(configs: &[KeyConfig]) -> Self {
-        Self::default().renewed(configs)
+    /// `configs` have been checked. `share`: where replicas count together.
+    pub fn new(configs: &[KeyConfig], share: Option<Share>) -> Self {
+        Self { share, ..Self::default() }.renewed(configs)
     }
 
     /// Other keys. Those that stay keep what was counted of them.
@@ -123,21 +199,46 @@ impl Keys {
     pub fn renewed(&self, configs: &[KeyConfig]) -> Self {
         let caller = |config: &KeyConfig| {
             let digest = config.digest()?;
-            let before = self.0.get(&digest).and_then(|caller| caller.owner.as_ref());
+            let before = self.callers.get(&digest).and_then(|caller| caller.owner.as_ref());
             let owner = Owner {
-                name: config.name.clone(),
+                name: config.name.as_str().into(),
+                priority: config.priority,
                 scopes: config.scopes.iter().copied().collect(),
                 max_streams: config.max_streams,
                 streams: before.map(|owner| Arc::clone(&owner.streams)).unwrap_or_default(),
+                allowance: Arc::new(match before {
+                    Some(owner) => owner.allowance.renewed(config),
+                    None => Allowance::new(config, self.share.clone(), Arc::clone(&self.owes)),
+                }),
             };
             Some((digest, Caller { owner: Some(Arc::new(owner)), signed: false }))
         };
-        Self(Arc::new(configs.iter().filter_map(caller).collect()))
+        let callers = Arc::new(configs.iter().filter_map(caller).collect());
+        Self { callers, owes: Arc::clone(&self.owes), share: self.share.clone() }
+    }
+
+    /// Tells the other replicas what the keys have used, for as long as the gateway runs. `newest`: the keys in force.
+    pub async fn run(&self, newest: impl Fn() -> Self) {
+        loop {
+            self.owes.notified().await;
+            while !newest().tell().await {
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Tells the other replicas what they do not know yet. `false`: they cannot be told now.
+    pub async fn tell(&self) -> bool {
+        let mut told = true;
+        for allowance in self.callers.values().filter_map(Caller::allowance) {
+            told &= allowance.tell().await;
+        }
+        told
     }
 
     /// The same answer for a key that is missing, unknown or of another shape.
     fn caller(&self, headers: &HeaderMap, endpoint: &Endpoint) -> Option<Caller> {
-        if self.0.is_empty() {
+        if self.callers.is_empty() {
             return Some(Caller::anyone());
         }
         let key = match key(headers) {
@@ -146,7 +247,7 @@ impl Keys {
             None => return None,
         };
         let digest: [u8; 32] = Sha256::digest(key).into();
-        self.0.get(&digest).cloned()
+        self.callers.get(&digest).cloned()
     }
 }
 
@@ -236,6 +337,9 @@ impl<S> Auth<S> {
         if let Some(name) = caller.name() {
             routed.traced.access.caller(name);
         }
+        if let Some(allowance) = caller.allowance() {
+            routed.traced.standing.of(allowance);
+        }
         if !caller.may(scopes) {
             return Err(Refusal::new(Code::Forbidden, "this API key may not do that"));
         }
@@ -306,8 +410,9 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b".into(); // of "secret"
-        Keys::new(&[KeyConfig { name: "alice".into(), sha256, scopes: every_scope(), max_streams: None }])
+        let config =
+            "name = 'alice'\nsha256 = '2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'"; // of "secret"
+        Keys::new(&[toml::from_str(config).unwrap()], None)
     }
 
     fn caller(name: &'static str, value: &'static str) -> Option<Caller> {

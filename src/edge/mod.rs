@@ -5,6 +5,7 @@ mod admit;
 mod auth;
 mod cors;
 mod guard;
+mod limit;
 mod refuse;
 mod route;
 mod sign;
@@ -16,9 +17,10 @@ use hyper::body::Incoming;
 use crate::telemetry::Access;
 
 pub use admit::{Admit, AdmitLayer, Limits, Slot};
-pub use auth::{Auth, AuthLayer, Caller, KEY_PROTOCOL, KeyConfig, Keys, Scope};
+pub use auth::{Auth, AuthLayer, Caller, KEY_PROTOCOL, KeyConfig, Keys, Priority, Scope};
 pub use cors::{Cors, CorsLayer};
 pub use guard::{Guard, GuardLayer, Names};
+pub use limit::{Allowance, Balance, Charge, Draw, Drawn, Reservation, Share, Standing, Terms};
 pub use refuse::{Refusal, read_over};
 pub use route::{ANTHROPIC_VERSION, Door, Endpoint, Forwarded, Managed, Route, RouteLayer, Routes};
 pub use sign::{Grant, Signer};
@@ -29,6 +31,8 @@ pub use trace::{Trace, TraceLayer};
 pub struct Traced {
     pub access: Access,
     pub request: Request<Incoming>,
+    /// How its caller stands, for the headers of the answer.
+    pub standing: Standing,
 }
 
 /// A request whose route is known.

@@ -11,7 +11,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-use crate::edge::{Door, Refusal, Traced, read_over};
+use crate::edge::{Door, Refusal, Standing, Traced, read_over};
 use crate::telemetry::{Access, Metrics, random_id};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -77,7 +77,8 @@ where
         );
         let whole = self.whole;
         let record = access.clone();
-        let answer = self.inner.call(Traced { access, request });
+        let standing = Standing::default();
+        let answer = self.inner.call(Traced { access, request, standing: standing.clone() });
         Box::pin(async move {
             let mut response = match answer.await {
                 Ok(response) => response,
@@ -98,6 +99,7 @@ where
                 }
                 response.headers_mut().insert(X_REQUEST_ID, id);
             }
+            standing.tell(door, response.headers_mut());
             Ok(response)
         })
     }

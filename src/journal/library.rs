@@ -68,6 +68,24 @@ impl Journal {
         self.0.store.as_ref().map(Store::secret)
     }
 
+    /// Does every replica know what the others do?
+    pub fn is_shared(&self) -> bool {
+        self.0.store.is_some()
+    }
+
+    /// Takes from what a caller's key may use on all replicas, all of it or nothing; or settles what it has used. The amounts are
+    /// microseconds of its rate of requests, of its rate of tokens, and tokens of today, of which it may use `budget`. Gives
+    /// whether they were taken, and how the key stands in the same three. `None`: there is no store, or it is away.
+    pub async fn draw(
+        &self,
+        key: &str,
+        amounts: [i64; 3],
+        budget: Option<i64>,
+        settles: bool,
+    ) -> Option<(bool, [i64; 3])> {
+        self.0.store.as_ref()?.draw(key, amounts, budget, settles).await
+    }
+
     /// How long a record is kept where its maker does not say another time.
     pub fn retention(&self) -> Duration {
         self.0.retention

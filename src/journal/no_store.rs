@@ -46,6 +46,16 @@ impl Store {
         match *self {}
     }
 
+    pub(super) async fn draw(
+        &self,
+        _: &str,
+        _: [i64; 3],
+        _: Option<i64>,
+        _: bool,
+    ) -> Option<(bool, [i64; 3])> {
+        match *self {}
+    }
+
     pub(super) async fn flush(&self, _: &Shelf) {
         match *self {}
     }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::telemetry::{Access, End};
-use crate::wire::Usage;
+use crate::wire::{Code, Event, Failure, Usage};
 
 /// Counts one answer.
 #[derive(Debug)]
@@ -12,11 +12,19 @@ pub(super) struct Meter {
     last: Instant,
     events: u64,
     usage: Option<Usage>,
+    letters: u64,
+    /// From how many letters on it is asked whether more may follow.
+    mark: u64,
+    /// More may not follow.
+    over: bool,
 }
+
+/// How many letters come between two questions.
+const MARK: u64 = 1024;
 
 impl Meter {
     pub(super) fn new(access: Access) -> Self {
-        Self { access, last: Instant::now(), events: 0, usage: None }
+        Self { access, last: Instant::now(), events: 0, usage: None, letters: 0, mark: MARK, over: false }
     }
 
     /// An event of the backend came.
@@ -26,6 +34,33 @@ impl Meter {
         }
         self.last = now;
         self.events += 1;
+    }
+
+    /// Something was said: text, a thought, a piece of a tool call, or what has no name here.
+    pub(super) fn content(&mut self, event: &Event<'_>) {
+        self.letters += match event {
+            Event::Delta { text, .. } => text.characters(),
+            Event::Other => 1,
+            Event::Start
+            | Event::Open { .. }
+            | Event::Citation { .. }
+            | Event::Signature { .. }
+            | Event::Close { .. }
+            | Event::Usage(_)
+            | Event::StopSequence(_)
+            | Event::Finish(_)
+            | Event::Fail(_) => 0,
+        };
+        if self.letters >= self.mark {
+            self.mark = self.letters + MARK;
+            self.over |= !self.access.letters(self.letters);
+        }
+    }
+
+    /// Has the answer used up what its caller may use?
+    pub(super) fn over(&self) -> Option<Failure> {
+        let words = "the tokens that this API key may use today are used up";
+        self.over.then(|| Failure::new(Code::RateLimited, words))
     }
 
     /// Usage so far; the last counts.
@@ -43,6 +78,7 @@ impl Meter {
         if let Some(usage) = self.usage {
             self.access.tokens(usage.input, usage.output);
         }
+        let _goes_on = self.access.letters(self.letters); // it is over
         self.access.events(self.events);
     }
 

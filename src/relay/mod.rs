@@ -253,7 +253,7 @@ impl Pump {
         step: impl FnOnce(&mut Rewrite, &mut Meter, &mut Vec<Bytes>) -> Step,
     ) -> Option<Ending> {
         match step(&mut self.rewrite, &mut self.meter, &mut self.out) {
-            Step::More => None,
+            Step::More => self.meter.over().map(Ending::Failed),
             Step::Ended => Some(Ending::Done),
             Step::Failed(failure) => Some(Ending::Failed(failure)),
             Step::FailedSame { frame, code } => Some(Ending::FailedSame { frame, code }),

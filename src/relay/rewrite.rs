@@ -97,15 +97,14 @@ impl Rewrite {
         let flow = self.decoder.decode(&frame, &mut |event| match event {
             Event::Usage(usage) => meter.usage(usage),
             Event::Fail(failure) => failed = Some(failure),
+            Event::Delta { .. } | Event::Other => meter.content(&event),
             Event::Start
             | Event::Open { .. }
-            | Event::Delta { .. }
             | Event::Signature { .. }
             | Event::Close { .. }
             | Event::Citation { .. }
             | Event::StopSequence(_)
-            | Event::Finish(_)
-            | Event::Other => {}
+            | Event::Finish(_) => {}
         });
         match (held.take(), failed, flow.as_ref().ok()) {
             (None, None, _) => {}
@@ -151,6 +150,7 @@ impl Rewrite {
             if let Event::Usage(usage) = event {
                 meter.usage(usage);
             }
+            meter.content(&event);
             if let Event::Fail(failure) = event {
                 failed = Some(failure);
             } else if refused.is_none() {

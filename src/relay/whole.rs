@@ -94,6 +94,7 @@ impl Gathering {
             if let Event::Usage(usage) = &event {
                 meter.usage(*usage);
             }
+            meter.content(&event);
             answer.add(&names.restore(event), at);
         });
         if let Some(failure) = answer.failure.take() {
@@ -103,7 +104,7 @@ impl Gathering {
             return Some(Err(too_large()));
         }
         match flow {
-            Ok(Flow::More) => None,
+            Ok(Flow::More) => self.meter.over().map(Err),
             Ok(Flow::Ended) => Some(Ok(())),
             Ok(Flow::Truncated) => Some(Err(truncated())),
             Err(error) => Some(Err(Failure::new(Code::UpstreamError, error.to_string()))),

@@ -1,7 +1,9 @@
 //! The access line: what one request was and how it ended. The record is shared by everyone who works on the request; the line
 //! is written when the last of them lets go, so that a stream has exactly one, at its very end.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,6 +24,10 @@ struct Shared {
     door: &'static str,
     started: Instant,
     metrics: Metrics,
+    /// Where the request stands in line, from 1 on; 0 where it does not wait.
+    place: AtomicUsize,
+    /// Says whether more may be generated.
+    ceiling: OnceLock<Ceiling>,
     record: Mutex<Record>,
 }
 
@@ -35,6 +41,8 @@ struct Record {
     first_content: Option<Duration>,
     events: u64,
     tokens: Option<(u64, u64)>,
+    /// Letters that were seen of the answer.
+    letters: u64,
     /// The recorded stream that answers.
     recorded: Option<String>,
     /// Was a model asked, and for a stream?
@@ -53,6 +61,30 @@ pub enum End {
     ClientGone,
     /// It failed; the word is the failure's code.
     Failed(&'static str),
+}
+
+/// Says of a number of letters whether more may follow.
+struct Ceiling(Box<dyn Fn(u64) -> bool + Send + Sync>);
+
+impl fmt::Debug for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ceiling")
+    }
+}
+
+/// What a request has cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// How often a backend was asked.
+    pub attempts: u32,
+    /// Tokens read and written, as the backend told.
+    pub usage: Option<(u64, u64)>,
+    /// Letters that were seen of the answer.
+    pub letters: u64,
+    /// Was it seen as it came?
+    pub streamed: bool,
+    /// Did the backend fail?
+    pub failed: bool,
 }
 
 impl End {
@@ -84,6 +116,8 @@ impl Access {
             door,
             started: Instant::now(),
             metrics,
+            place: AtomicUsize::new(0),
+            ceiling: OnceLock::new(),
             record: Mutex::default(),
         }))
     }
@@ -112,6 +146,16 @@ impl Access {
 
     pub fn model(&self, name: &str) {
         self.0.record.lock().model = Some(name.chars().take(128).collect());
+    }
+
+    /// The request waits for a backend, as the first, second or so in line; `None`: no longer.
+    pub fn queued(&self, place: Option<usize>) {
+        self.0.place.store(place.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// Where the request stands in line, if it waits.
+    pub fn place(&self) -> Option<usize> {
+        Some(self.0.place.load(Ordering::Relaxed)).filter(|place| *place > 0)
     }
 
     /// A backend is tried.
@@ -144,6 +188,29 @@ impl Access {
     pub fn tokens(&self, input: u64, output: u64) {
         self.0.record.lock().tokens = Some((input, output));
         self.0.metrics.tokens(input, output);
+    }
+
+    /// Has `ceiling` asked, as an answer grows, whether it may grow on.
+    pub fn limit(&self, ceiling: impl Fn(u64) -> bool + Send + Sync + 'static) {
+        drop(self.0.ceiling.set(Ceiling(Box::new(ceiling)))); // there is one for a request
+    }
+
+    /// So many letters were seen of the answer. `false`: no more of them.
+    pub fn letters(&self, letters: u64) -> bool {
+        self.0.record.lock().letters = letters;
+        self.0.ceiling.get().is_none_or(|Ceiling(goes_on)| goes_on(letters))
+    }
+
+    /// What the request has cost, as far as is known by now.
+    pub fn spent(&self) -> Spent {
+        let record = self.0.record.lock();
+        Spent {
+            attempts: record.attempts,
+            usage: record.tokens,
+            letters: record.letters,
+            streamed: record.asks == Some(true),
+            failed: matches!(record.end, Some(End::Failed(code)) if code.starts_with("upstream")),
+        }
     }
 
     /// A model is asked, for a stream or for a whole answer.

@@ -46,6 +46,10 @@ struct Families {
     store_up: Family<StoreLabels, Gauge>,
     store_errors: Counter,
     reloads: Family<OutcomeLabels, Counter>,
+    slots_taken: Family<BackendLabels, Gauge>,
+    queue_length: Family<BackendLabels, Gauge>,
+    queue_wait: Histogram,
+    refusals: Family<ReasonLabels, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -137,6 +141,10 @@ impl Metrics {
             store_up: Family::default(),
             store_errors: Counter::default(),
             reloads: Family::default(),
+            slots_taken: Family::default(),
+            queue_length: Family::default(),
+            queue_wait: Histogram::new(exponential_buckets(0.001, 2.0, 20)),
+            refusals: Family::default(),
         };
         families.register();
         Self(Arc::new(families))
@@ -255,6 +263,25 @@ impl Metrics {
         self.0.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    /// How many slots of a backend are taken, and how many requests wait for one.
+    pub fn slots(&self, backend: &str, taken: usize, waiting: usize) {
+        let gauges = [(&self.0.slots_taken, taken), (&self.0.queue_length, waiting)];
+        for (family, value) in gauges {
+            let gauge = family.get_or_create(&BackendLabels { backend: backend.into() });
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A request has waited for a slot, in vain or not.
+    pub fn queue_wait(&self, time: Duration) {
+        self.0.queue_wait.observe(time.as_secs_f64());
+    }
+
+    /// A request was refused because of a limit.
+    pub fn refused(&self, reason: &'static str) {
+        self.0.refusals.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
     /// All of them as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -288,6 +315,22 @@ impl Families {
         let registry = &mut self.registry;
         registry.register("store_up", "Does the store of streams answer", self.store_up.clone());
         registry.register("config_reloads", "Configurations read anew, by outcome", self.reloads.clone());
+        registry.register("slots_taken", "Requests that a backend works on", self.slots_taken.clone());
+        registry.register(
+            "queue_length",
+            "Requests that wait for a slot of a backend",
+            self.queue_length.clone(),
+        );
+        registry.register(
+            "queue_wait_seconds",
+            "How long requests waited for a slot",
+            self.queue_wait.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Requests refused because of a limit, by reason",
+            self.refusals.clone(),
+        );
         registry.register("store_errors", "What the store did not do", self.store_errors.clone());
     }
 

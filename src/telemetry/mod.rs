@@ -8,7 +8,7 @@ mod log;
 mod metrics;
 mod secret;
 
-pub use access::{Access, End};
+pub use access::{Access, End, Spent};
 pub use board::{Board, Download, Interest, Listener};
 pub use id::random_id;
 pub use log::{Config, Format, start};

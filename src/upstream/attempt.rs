@@ -14,6 +14,7 @@ use crate::upstream::backend::{Api, Backend};
 use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
 use crate::upstream::plan::Candidate;
+use crate::upstream::slots::Slot;
 use crate::wire::{
     Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names, read_failure,
     without_thinking,
@@ -90,6 +91,7 @@ impl From<StreamError> for Attempted {
 /// Asks one backend for a stream and reads on to its first content. Dropping the future closes the connection.
 pub(super) async fn open(
     mut candidate: Candidate,
+    slot: Option<Slot>,
     limit: usize,
     metrics: &Metrics,
 ) -> Result<Opened, Attempted> {
@@ -102,7 +104,7 @@ pub(super) async fn open(
             Body::Http(response.into())
         }
     };
-    let mut frames = Box::new(FrameStream::new(body, framing, limit, metrics.clone()));
+    let mut frames = Box::new(FrameStream::new(body, framing, limit, metrics.clone()).holding(slot));
     let held = until_content(&mut frames, &candidate).await?;
     let Candidate { backend, dialect, dropped, names, .. } = candidate;
     Ok(Opened { backend, dialect, dropped, names, frames, held })

@@ -1,7 +1,7 @@
 //! One backend: a model server, or the built-in model.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -57,6 +57,12 @@ pub struct Config {
     /// The path that is asked to see whether the backend is there, or `none`; unset: one that costs nothing in its API.
     #[serde(default)]
     pub probe: Option<String>,
+    /// How many requests it works on at a time; more wait in its queue. Unset: no limit.
+    #[serde(default)]
+    pub max_concurrent: Option<NonZeroUsize>,
+    /// How many may wait; more are refused. Unset: 64.
+    #[serde(default)]
+    pub queue: Option<usize>,
 }
 
 /// The API that a backend speaks.

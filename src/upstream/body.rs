@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::telemetry::Metrics;
 use crate::upstream::demo;
+use crate::upstream::slots::Slot;
 use crate::upstream::standing::Turn;
 use crate::wire::{Code, Frame, FrameTooLarge, Framing, Splitter};
 
@@ -25,6 +26,8 @@ pub struct FrameStream {
     body: Body,
     splitter: Splitter,
     metrics: Metrics,
+    /// What the backend is kept busy with.
+    slot: Option<Slot>,
     /// Its backend is busy with it while this lives.
     turn: Option<Turn>,
 }
@@ -52,7 +55,13 @@ pub enum StreamError {
 
 impl FrameStream {
     pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
-        Self { body, splitter: Splitter::new(framing, limit), metrics, turn: None }
+        Self { body, splitter: Splitter::new(framing, limit), metrics, turn: None, slot: None }
+    }
+
+    /// Holds a slot until the answer is over.
+    pub(super) fn holding(mut self, slot: Option<Slot>) -> Self {
+        self.slot = slot;
+        self
     }
 
     /// From now on the answer counts as what its backend is busy with.
@@ -91,7 +100,9 @@ impl FrameStream {
 
     /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.
     pub async fn rest(mut self: Box<Self>) {
-        self.turn = None; // its backend is done
+        // Its backend is done, and has nothing more to do.
+        self.turn = None;
+        self.slot = None;
         let reading = async {
             let mut budget = REST_BYTES;
             while let Ok(Some(chunk)) = self.body.chunk().await {

@@ -13,7 +13,8 @@ use crate::telemetry::Access;
 use crate::upstream::attempt::{Attempted, ask, read_bounded};
 use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Share};
-use crate::upstream::pool::{Pool, no_backend};
+use crate::upstream::pool::{InLine, Pool, no_backend};
+use crate::upstream::slots::Ticket;
 use crate::upstream::turns::Further;
 use crate::wire::json::Field;
 use crate::wire::{Code, Failure, read_failure};
@@ -28,6 +29,8 @@ pub struct Forward {
     pub headers: HeaderMap,
     /// From the request to the end of the answer, whoever gives it.
     pub timeout: Duration,
+    /// As whom it waits for a slot; `None`: it has one, or needs none.
+    pub ticket: Option<Ticket>,
 }
 
 /// One backend and the body for it.
@@ -55,9 +58,13 @@ impl Pool {
         let deadline = access.started() + forward.timeout;
         let backends = forward.candidates.iter().map(|candidate| (&candidate.backend, candidate.share));
         let mut turns = self.turns(&forward.choice, backends);
-        while let Some((at, turn)) = turns.next(Further::Failover) {
-            let mut turn = turn.whole();
-            let Some(Addressed { backend, body, .. }) = forward.candidates.get(at) else { break };
+        let names = forward.candidates.iter().map(|candidate| candidate.backend.name.as_str()).collect();
+        let line = InLine { names, ticket: forward.ticket.as_ref(), access };
+        loop {
+            let next = timeout_at(deadline, self.next(&mut turns, Further::Failover, &line)).await;
+            let Some(next) = next.unwrap_or_else(|_| Err(too_long()))? else { break };
+            let (mut turn, _slot) = (next.turn.whole(), next.slot);
+            let Some(Addressed { backend, body, .. }) = forward.candidates.get(next.at) else { break };
             access.attempt(&backend.name);
             let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {
                 let words = format!("the backend `{}` did not answer in time", backend.name);
@@ -75,6 +82,10 @@ impl Pool {
         }
         Err(failed.unwrap_or_else(no_backend))
     }
+}
+
+fn too_long() -> Attempted {
+    Attempted::refusal(Failure::new(Code::MaxDuration, "all backends of this model were busy for too long"))
 }
 
 async fn answer(backend: &Backend, forward: &Forward, body: &Bytes) -> Result<Answered, Attempted> {

@@ -17,6 +17,7 @@ mod plan;
 mod pool;
 mod probe;
 mod race;
+mod slots;
 mod standing;
 mod turns;
 
@@ -33,4 +34,5 @@ pub use forward::{Addressed, Answered, Forward};
 pub use manage::Errand;
 pub use plan::{Candidate, Plan};
 pub use pool::Pool;
+pub use slots::{Slot, Slots, Ticket};
 pub use standing::{Standing, Standings, digest};

@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Share};
+use crate::upstream::slots::Ticket;
 use crate::wire::{Dialect, Dropped, Names};
 
 /// One request to the backends.
@@ -19,6 +20,8 @@ pub struct Plan {
     pub first_token_timeout: Duration,
     /// How large one event may be, in bytes.
     pub max_event_bytes: usize,
+    /// As whom it waits for a slot; `None`: it has one.
+    pub ticket: Option<Ticket>,
 }
 
 /// One backend and what it will be asked.

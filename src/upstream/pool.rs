@@ -9,9 +9,26 @@ use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Dice, Share};
 use crate::upstream::plan::Plan;
 use crate::upstream::race::Race;
+use crate::upstream::slots::{Slot, Slots, Ticket};
 use crate::upstream::standing::{Standings, Turn};
 use crate::upstream::turns::{Further, Turns};
 use crate::wire::Code;
+
+/// The backends of one request, and as whom it waits for a slot of theirs.
+pub(super) struct InLine<'r> {
+    pub(super) names: Vec<&'r str>,
+    /// `None`: it has a slot, or needs none.
+    pub(super) ticket: Option<&'r Ticket>,
+    pub(super) access: &'r Access,
+}
+
+/// A backend that may be asked now.
+pub(super) struct Next {
+    /// Its place among the request's backends.
+    pub(super) at: usize,
+    pub(super) turn: Turn,
+    pub(super) slot: Option<Slot>,
+}
 
 /// All backends.
 #[derive(Clone, Debug)]
@@ -21,12 +38,18 @@ pub struct Pool {
     dice: Arc<Dice>,
     metrics: Metrics,
     board: Board,
+    slots: Slots,
 }
 
 impl Pool {
-    /// `standings` are those of all workers.
-    pub fn new(backends: Vec<Arc<Backend>>, standings: Standings, metrics: Metrics, board: Board) -> Self {
-        Self { backends: backends.into(), standings, dice: Arc::new(Dice::new()), metrics, board }
+    /// `standings` and `slots` are those of all workers.
+    pub fn new(
+        backends: Vec<Arc<Backend>>,
+        (standings, slots): (Standings, Slots),
+        metrics: Metrics,
+        board: Board,
+    ) -> Self {
+        Self { backends: backends.into(), standings, dice: Arc::new(Dice::new()), metrics, board, slots }
     }
 
     pub fn backends(&self) -> &[Arc<Backend>] {
@@ -49,6 +72,11 @@ impl Pool {
         self.backends.iter().find(|backend| backend.name == name)
     }
 
+    /// How busy the backends are that have a limit.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
     /// Tries the backends of a plan until one has sent first content. Dropping the future closes the connections.
     pub async fn open(&self, plan: &Plan, access: &Access) -> Result<Opened, Attempted> {
         Race::new(self, plan, access).run().await
@@ -59,11 +87,16 @@ impl Pool {
         &self,
         choice: &Choice,
         backends: Vec<(Arc<Backend>, Share)>,
+        (ticket, access): (&Ticket, &Access),
         mut ask: impl FnMut(usize) -> F,
     ) -> Result<T, Attempted> {
         let mut turns = self.turns(choice, backends.iter().map(|(backend, share)| (backend, *share)));
+        let names = backends.iter().map(|(backend, _)| backend.name.as_str()).collect();
+        let line = InLine { names, ticket: Some(ticket), access };
         let mut failed = None;
-        while let Some((at, turn)) = turns.next(Further::Failover) {
+        while let Some(Next { at, turn, slot: _slot }) =
+            self.next(&mut turns, Further::Failover, &line).await?
+        {
             // Who asks takes a turn of its own.
             turn.unused();
             match ask(at).await {
@@ -72,6 +105,39 @@ impl Pool {
             }
         }
         Err(failed.unwrap_or_else(no_backend))
+    }
+
+    /// Who is asked next: the best of those who are left and have a slot free, else the first that gets one. `None`: nobody.
+    pub(super) async fn next(
+        &self,
+        turns: &mut Turns,
+        further: Further,
+        line: &InLine<'_>,
+    ) -> Result<Option<Next>, Attempted> {
+        let mut paid = false;
+        loop {
+            let left = turns.left();
+            let Some(&first) = left.first() else { return Ok(None) };
+            paid = paid || turns.pay(further);
+            if !paid {
+                return Ok(None);
+            }
+            let names = left.iter().filter_map(|at| line.names.get(*at).copied());
+            let (at, slot) = match (line.ticket, further) {
+                (None, _) => (first, None),
+                (Some(ticket), Further::Failover) => {
+                    let (place, slot) = self.slots.admit(names, ticket, line.access).await?;
+                    (left.get(place).copied().unwrap_or(first), Some(slot))
+                }
+                (Some(_), Further::Hedge) => match self.slots.try_admit(names) {
+                    Some((place, slot)) => (left.get(place).copied().unwrap_or(first), Some(slot)),
+                    None => return Ok(None),
+                },
+            };
+            if let Some(turn) = turns.begin(at) {
+                return Ok(Some(Next { at, turn, slot }));
+            }
+        }
     }
 
     pub(super) fn turns<B: AsRef<Backend>>(

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::telemetry::Access;
 use crate::upstream::attempt::{self, Attempted, Opened};
 use crate::upstream::plan::{Candidate, Plan};
-use crate::upstream::pool::{Pool, no_backend};
+use crate::upstream::pool::{InLine, Next, Pool, no_backend};
+use crate::upstream::slots::Slot;
 use crate::upstream::standing::Turn;
 use crate::upstream::turns::{Further, Turns};
 use crate::wire::Code;
@@ -20,7 +21,7 @@ use crate::wire::Code;
 pub(super) struct Race<'r> {
     pool: &'r Pool,
     plan: &'r Plan,
-    access: &'r Access,
+    line: InLine<'r>,
     turns: Turns,
     running: FuturesUnordered<BoxFuture<'r, Finished<'r>>>,
     /// The second backend that was asked beside the first.
@@ -40,7 +41,9 @@ impl<'r> Race<'r> {
     pub(super) fn new(pool: &'r Pool, plan: &'r Plan, access: &'r Access) -> Self {
         let backends = plan.candidates.iter().map(|candidate| (&candidate.backend, candidate.share));
         let turns = pool.turns(&plan.choice, backends);
-        Self { pool, plan, access, turns, running: FuturesUnordered::new(), hedge: None, failed: None }
+        let names = plan.candidates.iter().map(|candidate| candidate.backend.name.as_str()).collect();
+        let line = InLine { names, ticket: plan.ticket.as_ref(), access };
+        Self { pool, plan, line, turns, running: FuturesUnordered::new(), hedge: None, failed: None }
     }
 
     /// Dropping the future closes the connections.
@@ -50,7 +53,7 @@ impl<'r> Race<'r> {
         let mut hedges = after.is_some();
         loop {
             if self.running.is_empty() {
-                if self.start(Further::Failover).is_none() {
+                if self.start(Further::Failover).await?.is_none() {
                     return Err(self.failed.unwrap_or_else(no_backend));
                 }
                 slow.as_mut().reset(Instant::now() + after.unwrap_or_default());
@@ -64,25 +67,26 @@ impl<'r> Race<'r> {
                 }
                 () = slow.as_mut(), if hedges => {
                     hedges = false; // one is enough
-                    self.hedge = self.start(Further::Hedge);
+                    self.hedge = self.start(Further::Hedge).await?;
                 }
                 else => {}
             }
         }
     }
 
-    /// Asks the next backend; tells its place.
-    fn start(&mut self, further: Further) -> Option<usize> {
-        let (at, turn) = self.turns.next(further)?;
-        let candidate = self.plan.candidates.get(at)?;
+    /// Asks the next backend; tells its place. Waits until one may be asked, but not for a hedge.
+    async fn start(&mut self, further: Further) -> Result<Option<usize>, Attempted> {
+        let next = self.pool.next(&mut self.turns, further, &self.line).await?;
+        let Some(Next { at, turn, slot }) = next else { return Ok(None) };
+        let Some(candidate) = self.plan.candidates.get(at) else { return Ok(None) };
         let backend = candidate.backend.name.as_str();
-        self.access.attempt(backend);
+        self.line.access.attempt(backend);
         let (pool, plan) = (self.pool, self.plan);
         self.running.push(Box::pin(async move {
-            let result = attempt(pool, plan, candidate).await;
+            let result = attempt(pool, plan, candidate, slot).await;
             Finished { at, backend, turn, result }
         }));
-        Some(at)
+        Ok(Some(at))
     }
 
     /// Judges an attempt; `Some` if the race is over.
@@ -90,7 +94,7 @@ impl<'r> Race<'r> {
         let Finished { at, backend, mut turn, result } = finished;
         if result.is_ok() {
             turn.content();
-            self.access.served_by(backend);
+            self.line.access.served_by(backend);
         }
         let done = self.pool.judged(backend, result, Some(&mut turn), &mut self.failed);
         let is_over = done.is_some() || self.running.is_empty();
@@ -110,8 +114,13 @@ impl<'r> Race<'r> {
     }
 }
 
-async fn attempt(pool: &Pool, plan: &Plan, candidate: &Candidate) -> Result<Opened, Attempted> {
-    let attempt = attempt::open(candidate.clone(), plan.max_event_bytes, pool.metrics());
+async fn attempt(
+    pool: &Pool,
+    plan: &Plan,
+    candidate: &Candidate,
+    slot: Option<Slot>,
+) -> Result<Opened, Attempted> {
+    let attempt = attempt::open(candidate.clone(), slot, plan.max_event_bytes, pool.metrics());
     timeout(plan.first_token_timeout, attempt).await.unwrap_or_else(|_| {
         let words = format!("the backend `{}` sent no token in time", candidate.backend.name);
         Err(Attempted::retryable(Code::FirstTokenTimeout, &words))

@@ -2,7 +2,6 @@
 //! left for it.
 
 use std::sync::Arc;
-use std::vec;
 
 use tokio::time::Instant;
 
@@ -15,7 +14,7 @@ use crate::upstream::standing::{Standing, Turn};
 #[derive(Debug)]
 pub(super) struct Turns {
     standings: Vec<Arc<Standing>>,
-    places: vec::IntoIter<Place>,
+    places: Vec<Place>,
     budget: Option<Arc<Budget>>,
     metrics: Metrics,
     begun: bool,
@@ -57,7 +56,7 @@ impl Turns {
             budget.deposit(now);
         }
         Self {
-            places: order(choice, &contenders, now, dice).into_iter(),
+            places: order(choice, &contenders, now, dice),
             standings: backends.into_iter().map(|(standing, _)| standing).collect(),
             budget: choice.budget.clone(),
             metrics: metrics.clone(),
@@ -66,33 +65,35 @@ impl Turns {
         }
     }
 
-    /// The next attempt: the place of its backend in the list, and the right to ask it. Only the first one is free.
-    pub(super) fn next(&mut self, further: Further) -> Option<(usize, Turn)> {
-        let (place, turn) = self.pick()?;
-        if std::mem::replace(&mut self.begun, true)
-            && let Some(budget) = &self.budget
-            && !budget.withdraw(Instant::now())
-        {
-            self.metrics.retry_denied(further.name());
-            self.places = Vec::new().into_iter();
-            turn.unused();
-            return None;
-        }
-        Some((place.at, turn))
+    /// The places of those who may still be asked, the best first.
+    pub(super) fn left(&self) -> Vec<usize> {
+        // It has become worse since the order was decided; and yet nobody is better.
+        let spare = self.passed_over.as_ref().filter(|_| self.places.is_empty() && !self.begun);
+        self.places.iter().chain(spare).map(|place| place.at).collect()
     }
 
-    fn pick(&mut self) -> Option<(Place, Turn)> {
-        let now = Instant::now();
-        for place in self.places.by_ref() {
-            let turn = self.standings.get(place.at).and_then(|standing| standing.begin(now, place.forced));
-            match turn {
-                Some(turn) => return Some((place, turn)),
-                None => self.passed_over = Some(place),
-            }
+    /// Is there a retry left? Only the first attempt is free.
+    pub(super) fn pay(&mut self, further: Further) -> bool {
+        let paid = !self.begun || self.budget.as_ref().is_none_or(|budget| budget.withdraw(Instant::now()));
+        if !paid {
+            self.metrics.retry_denied(further.name());
+            self.places.clear();
         }
-        // It has become worse since the order was decided; and yet nobody is better.
-        let place = self.passed_over.take().filter(|_| !self.begun)?;
+        paid
+    }
+
+    /// The right to ask the backend in this place, unless another request has taken its trial.
+    pub(super) fn begin(&mut self, at: usize) -> Option<Turn> {
+        let found =
+            self.places.iter().position(|place| place.at == at).map(|index| self.places.remove(index));
+        let forced = found.is_none();
+        let place = found.or_else(|| self.passed_over.take())?;
         let standing = self.standings.get(place.at)?;
-        Some((place, standing.begin(now, true)?))
+        let turn = standing.begin(Instant::now(), forced || place.forced);
+        match &turn {
+            Some(_) => self.begun = true,
+            None => self.passed_over = Some(place),
+        }
+        turn
     }
 }

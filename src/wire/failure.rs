@@ -29,6 +29,8 @@ pub enum Code {
     FrameTooLarge,
     MaxDuration,
     QueueFull,
+    /// No backend had a slot free in time.
+    QueueTimeout,
     /// Another stream of the conversation, or another viewer of this one, took its place.
     Superseded,
     /// The replica that ran the stream is gone.
@@ -56,6 +58,7 @@ impl Code {
             Self::FrameTooLarge => "frame_too_large",
             Self::MaxDuration => "max_duration",
             Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::Superseded => "superseded",
             Self::ProducerLost => "producer_lost",
             Self::Cancelled => "cancelled",
@@ -80,7 +83,7 @@ impl Code {
             | Self::ProducerLost
             | Self::FrameTooLarge => 502,
             Self::UpstreamStalled | Self::FirstTokenTimeout | Self::MaxDuration => 504,
-            Self::QueueFull | Self::Draining => 503,
+            Self::QueueFull | Self::QueueTimeout | Self::Draining => 503,
             Self::Internal => 500,
         }
     }

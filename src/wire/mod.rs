@@ -14,6 +14,7 @@ mod buffer;
 mod calls;
 mod citation;
 mod codec;
+mod demand;
 mod dialect;
 mod edits;
 mod envelope;
@@ -31,6 +32,7 @@ pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
 mod opening;
+mod pattern;
 mod published;
 mod request;
 mod retreat;
@@ -44,6 +46,7 @@ pub use citation::{Citation, KeptCitation};
 pub use codec::{
     Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, failed, read_usage, whole,
 };
+pub use demand::Demand;
 pub use dialect::{Dialect, Framing};
 pub use edits::Edits;
 pub use envelope::{Envelope, ModelKey, ParseError, streaming};
@@ -56,6 +59,7 @@ pub use media::{Document, Image};
 pub use names::Names;
 pub use openai_responses::Echo;
 pub use opening::opening;
+pub use pattern::fits;
 pub use published::Published;
 pub use request::{
     Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,

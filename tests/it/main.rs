@@ -3,6 +3,8 @@
 //! One file per group of promises. All modules are `cfg(test)`, so that the lints know them for tests.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod backpressure;
 #[cfg(test)]
 mod cancel;
@@ -36,6 +38,8 @@ mod keepalive;
 mod keys;
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! a replica that finds it gone counts the stream's epoch up and ends it, and the writer, should it come back, is refused.
 //! One multiplexed connection carries all commands: a caller that goes away leaves its reply to nobody else.
 
+mod budget;
 mod channel;
 mod error;
 mod follow;

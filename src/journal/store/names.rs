@@ -89,6 +89,11 @@ impl Names {
         format!("sg:list:{}", self.owner(owner))
     }
 
+    /// What a caller's key has used.
+    pub(super) fn budget(&self, key: &str) -> String {
+        format!("sg:{{budget:{}}}", self.digest(Some(key), "budget"))
+    }
+
     pub(super) fn owner(&self, owner: Option<&str>) -> String {
         self.digest(owner, "")
     }

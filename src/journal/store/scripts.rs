@@ -1,4 +1,4 @@
-//! The scripts: each does one thing to one stream, and nothing comes between its parts.
+//! The scripts: each does one thing to one stream or one key, and nothing comes between its parts.
 
 use redis::Script;
 
@@ -14,6 +14,7 @@ pub(super) struct Scripts {
     pub(super) open_channel: Script,
     pub(super) publish: Script,
     pub(super) end_channel: Script,
+    pub(super) draw: Script,
 }
 
 impl Default for Scripts {
@@ -30,6 +31,7 @@ impl Default for Scripts {
             open_channel: Script::new(include_str!("lua/open_channel.lua")),
             publish: Script::new(include_str!("lua/publish.lua")),
             end_channel: Script::new(include_str!("lua/end_channel.lua")),
+            draw: Script::new(include_str!("lua/draw.lua")),
         }
     }
 }

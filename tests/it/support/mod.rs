@@ -69,6 +69,16 @@ pub(crate) fn until<F: AsyncFnMut() -> bool>(what: &str, mut question: F) -> imp
     })
 }
 
+/// The samples of this metric with these labels make this sum.
+#[track_caller]
+pub(crate) fn counts(gateway: &Gateway, name: &str, labels: &[&str], sum: u32) -> impl Future<Output = ()> {
+    let at = Location::caller();
+    async move {
+        let found = gateway.metric(name, labels).await;
+        assert!((found - f64::from(sum)).abs() < 0.5, "{name}{labels:?} is {found}, not {sum} ({at})");
+    }
+}
+
 /// A gateway before one scripted backend called `one`, with these lines in its `[stream]` table.
 pub(crate) async fn gateway_over(api: &str, stream: &[&str]) -> (Gateway, Upstream) {
     let upstream = Upstream::start().await;
