@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -12,10 +11,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneService;
@@ -27,7 +26,10 @@ use crate::edge::{
     AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Keys, Limits, Names, RouteLayer, Routes, Signer, TraceLayer,
 };
 use crate::journal::Journal;
-use crate::server::{Server, Shutdown, Tasks, bind};
+use crate::server::{
+    Addresses, Bound, Certificate, CertificateError, Listen, Proxies, Server, Shutdown, Tasks, Terms,
+    Unstarted,
+};
 use crate::telemetry::{self, Board, Metrics, random_id};
 use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
 
@@ -35,19 +37,21 @@ use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen { address: Listen, source: io::Error },
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// A gateway whose sockets are bound.
 #[derive(Debug)]
 pub struct App {
     config: Config,
-    listeners: Vec<std::net::TcpListener>,
-    admin: std::net::TcpListener,
+    bound: Bound,
+    admin: Bound,
     shared: Shared,
     /// Of the admin listener and the signals.
     runtime: Runtime,
@@ -67,6 +71,9 @@ struct Shared {
     board: Board,
     signer: Signer,
     connections: Arc<AtomicUsize>,
+    addresses: Addresses,
+    certificate: Option<Certificate>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// The signals that end a gateway.
@@ -85,10 +92,13 @@ impl App {
             0 => thread::available_parallelism()?.get(),
             workers => workers,
         };
-        let listen =
-            |address, count| bind(address, count).map_err(|source| StartError::Listen { address, source });
-        let listeners = listen(config.server.listen, workers)?;
-        let admin = listen(config.admin.listen, 1)?.remove(0);
+        let listen = |address: &Listen, count| {
+            let bound = address.bind(count, config.server.listen_mode);
+            bound.map_err(|source| StartError::Listen { address: address.clone(), source })
+        };
+        let certificate = config.server.tls.clone().map(Certificate::load).transpose()?;
+        let bound = listen(&config.server.listen, workers)?;
+        let admin = listen(&Listen::Tcp(config.admin.listen), 1)?;
         let metrics = Metrics::new();
         let secret = random_id();
         let shared = Shared {
@@ -102,6 +112,9 @@ impl App {
             board: Board::new(config.backends.iter().map(|backend| backend.name.clone())),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
+            addresses: Addresses::default(),
+            tls: certificate.as_ref().map(Certificate::server_config).transpose()?,
+            certificate,
         };
         let runtime = new_runtime()?;
         let signals = runtime.block_on(async {
@@ -109,23 +122,24 @@ impl App {
             shared.share_secret(); // that of the other replicas, if there are any
             Signals::new()
         })?;
-        Ok(Self { config, listeners, admin, shared, runtime, signals })
+        Ok(Self { config, bound, admin, shared, runtime, signals })
     }
 
-    /// The address for clients, and the one for operators.
-    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        let first = self
-            .listeners
-            .first()
-            .map_or_else(|| Err(io::ErrorKind::NotFound.into()), std::net::TcpListener::local_addr);
-        Ok((first?, self.admin.local_addr()?))
+    /// Where clients come in, and where operators do.
+    pub fn addresses(&self) -> (&Listen, &Listen) {
+        (&self.bound.listen, &self.admin.listen)
+    }
+
+    /// Do clients have to speak TLS?
+    pub fn speaks_tls(&self) -> bool {
+        self.shared.tls.is_some()
     }
 
     /// Serves until a signal ends it: the first lets running streams come to their end, the second does not wait.
     pub fn run(self) -> Result<(), StartError> {
-        let Self { config, listeners, admin, shared, runtime, mut signals } = self;
+        let Self { config, mut bound, mut admin, shared, runtime, mut signals } = self;
         let running = TaskTracker::new();
-        for (number, listener) in listeners.into_iter().enumerate() {
+        for (number, listener) in std::mem::take(&mut bound.listeners).into_iter().enumerate() {
             let own = new_runtime()?;
             let worker = Worker::new(&config, &shared, shared.shutdown.clone(), Listener::Public, &own)?;
             let token = running.token();
@@ -140,17 +154,23 @@ impl App {
         let operators = Worker::new(&config, &shared, Shutdown::default(), Listener::Admin, &runtime)?;
         let Worker { server, parts, stack } = operators;
         runtime.block_on(async {
-            let admin = server.run(TcpListener::from_std(admin)?, stack);
+            let admin = async {
+                for listener in admin.listeners.drain(..) {
+                    server.clone().run(listener, stack.clone()).await?;
+                }
+                Ok::<(), io::Error>(())
+            };
             let probe = async {
                 probe(&parts.pool).await;
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                () = admin => {}
+                ended = admin => ended?,
                 () = probe => {}
                 () = sweep(&shared.journal, &shared.channels) => {}
                 () = shared.journal.run() => {}
                 () = follow_secret(&shared) => {}
+                () = follow_certificate(&shared) => {}
                 () = signals.end(&shared, config.server.drain, &running) => {}
             }
             // The workers have ended, and with them their streams: the other replicas are told how.
@@ -174,6 +194,14 @@ async fn follow_secret(shared: &Shared) {
     let Some(mut secret) = shared.journal.secret() else { return std::future::pending().await };
     while secret.changed().await.is_ok() {
         shared.share_secret();
+    }
+}
+
+/// Takes new certificates as they come, for as long as the gateway runs.
+async fn follow_certificate(shared: &Shared) {
+    match &shared.certificate {
+        Some(certificate) => certificate.follow().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -241,7 +269,7 @@ impl Signals {
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Whom a listener is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listener {
     Public,
     Admin,
@@ -282,6 +310,7 @@ impl Worker {
             bounds: Bounds {
                 body_bytes: bytes(config.server.max_body_bytes),
                 body_timeout: config.server.body_timeout,
+                body_rate: bytes(config.server.min_body_rate),
                 json_depth: config.server.max_json_depth,
                 event_bytes: bytes(config.stream.max_event_bytes),
             },
@@ -295,36 +324,49 @@ impl Worker {
             keep_alive: config.stream.keep_alive,
             transcripts: Transcripts::default(),
         });
-        let server = Server {
-            tasks,
-            shutdown,
-            metrics: shared.metrics.clone(),
-            connections: Arc::clone(&shared.connections),
-            max_connections: config.server.max_connections,
-            header_timeout: config.server.header_timeout,
-            max_header_bytes: bytes(config.server.max_header_bytes),
-        };
+        let server = Server(Arc::new(terms(config, shared, door, (tasks, shutdown))));
         Ok(Self { server, stack: stack(config, shared, door, Arc::clone(&parts)), parts })
     }
 
-    fn run(self, listener: std::net::TcpListener, runtime: &Runtime) {
+    fn run(self, listener: Unstarted, runtime: &Runtime) {
         let Self { server, stack, parts: _ } = self;
-        runtime.block_on(async {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => server.run(listener, stack).await,
-                Err(error) => tracing::error!(%error, "cannot listen"),
-            }
-        });
+        if let Err(error) = runtime.block_on(server.run(listener, stack)) {
+            tracing::error!(%error, "cannot listen");
+        }
+    }
+}
+
+fn terms(config: &Config, shared: &Shared, door: Listener, (tasks, shutdown): (Tasks, Shutdown)) -> Terms {
+    let server = &config.server;
+    let public = door == Listener::Public; // operators come without TLS, and without load balancers
+    Terms {
+        tasks,
+        shutdown,
+        metrics: shared.metrics.clone(),
+        connections: Arc::clone(&shared.connections),
+        max_connections: server.max_connections,
+        addresses: shared.addresses.clone(),
+        max_per_address: server.max_connections_per_address.filter(|_| public),
+        max_age: server.max_connection_age.filter(|_| public),
+        header_timeout: server.header_timeout,
+        write_timeout: server.write_timeout,
+        max_header_bytes: bytes(server.max_header_bytes),
+        tls: shared.tls.clone().filter(|_| public),
+        h2c: server.h2c && public,
+        proxy_protocol: server.proxy_protocol && public,
+        proxies: Proxies { trusted: server.trusted_proxies.clone(), header: server.forwarded_header },
     }
 }
 
 fn stack(config: &Config, shared: &Shared, door: Listener, parts: Arc<Parts>) -> Stack {
     let (listen, routes, origins) = match door {
-        Listener::Public => (config.server.listen, Routes::public(), config.server.allowed_origins.clone()),
+        Listener::Public => {
+            (config.server.listen.ip(), Routes::public(), config.server.allowed_origins.clone())
+        }
         // no web page has a business there
-        Listener::Admin => (config.admin.listen, Routes::admin(), Vec::new()),
+        Listener::Admin => (Some(config.admin.listen.ip()), Routes::admin(), Vec::new()),
     };
-    let names = Names::new(listen.ip(), &config.server.allowed_hosts);
+    let names = Names::new(listen, &config.server.allowed_hosts);
     let service = ServiceBuilder::new()
         // first, so that everything behind it has an id and is logged, refusals too
         .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json })

@@ -18,6 +18,8 @@ use crate::server;
 use crate::telemetry;
 use crate::upstream;
 
+pub use crate::server::Listen;
+
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -80,9 +82,9 @@ impl fmt::Display for Problems {
 }
 
 /// What the command line says over the file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
 }
 
 impl Config {
@@ -200,7 +202,8 @@ mod tests {
         if let Err(problems) = Config::parse(&text, Overrides::default()) {
             let words = Problems { file: "proxy.toml".into(), list: problems }.to_string();
             assert_eq!(words.matches("holds no key").count(), 3, "{words}");
-            assert_eq!(words.matches("proxy.toml:").count(), 3, "{words}");
+            assert_eq!(words.matches("fullchain.pem cannot be read").count(), 1, "{words}");
+            assert_eq!(words.matches("proxy.toml:").count(), 4, "{words}");
         }
     }
 

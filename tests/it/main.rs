@@ -15,6 +15,8 @@ mod coding;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod door;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod edge;

@@ -51,10 +51,12 @@ impl Gateway {
                 "the gateway ended with {ended:?}:\n{}\nits configuration:\n{config}",
                 log.text()
             );
-            said.address("admin on").is_some() && said.address("listening on").is_some()
+            said.address("admin on").is_some() && said.text().contains("listening on")
         })
         .await;
-        let (public, admin) = (said.address("listening on").unwrap(), said.address("admin on").unwrap());
+        // a Unix socket has none
+        let public = said.address("listening on").unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+        let admin = said.address("admin on").unwrap();
         Self { public, admin, process, log, said, _readers: readers, _folder: folder }
     }
 
@@ -219,7 +221,8 @@ impl Lines {
     fn address(&self, words: &str) -> Option<SocketAddr> {
         let text = self.text();
         let line = text.lines().find_map(|line| line.strip_prefix(words))?;
-        line.trim().strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+        let (_, address) = line.trim().split_once("://")?;
+        address.trim_end_matches('/').parse().ok()
     }
 
     async fn fill(self, output: impl AsyncRead + Unpin) {
