@@ -28,7 +28,7 @@ use crate::edge::{
 use crate::journal::Journal;
 use crate::server::{
     Addresses, Bound, Certificate, CertificateError, Listen, Proxies, Server, Shutdown, Tasks, Terms,
-    Unstarted,
+    Unstarted, room,
 };
 use crate::telemetry::{self, Board, Metrics, random_id};
 use crate::upstream::{Backend, Catalog, ClientError, Pool, build_client};
@@ -86,8 +86,13 @@ struct Signals {
 impl App {
     /// Starts the log, listens to signals and binds the sockets: from here on clients may connect, and they are answered
     /// once it runs.
-    pub fn bind(config: Config) -> Result<Self, StartError> {
+    pub fn bind(mut config: Config) -> Result<Self, StartError> {
         telemetry::start(&config.log);
+        let room = room()?;
+        if room < config.server.max_connections {
+            tracing::info!(max_connections = room, "the limit of open files leaves no room for more");
+            config.server.max_connections = room;
+        }
         let workers = match config.server.workers {
             0 => thread::available_parallelism()?.get(),
             workers => workers,
@@ -268,6 +273,9 @@ impl Signals {
 /// How long streams that were ended may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// Connections of operators at a time.
+const OPERATORS: usize = 32;
+
 /// Whom a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listener {
@@ -343,8 +351,9 @@ fn terms(config: &Config, shared: &Shared, door: Listener, (tasks, shutdown): (T
         tasks,
         shutdown,
         metrics: shared.metrics.clone(),
-        connections: Arc::clone(&shared.connections),
-        max_connections: server.max_connections,
+        // operators have room of their own, for they want to see why there is none
+        connections: if public { Arc::clone(&shared.connections) } else { Arc::default() },
+        max_connections: if public { server.max_connections } else { OPERATORS },
         addresses: shared.addresses.clone(),
         max_per_address: server.max_connections_per_address.filter(|_| public),
         max_age: server.max_connection_age.filter(|_| public),

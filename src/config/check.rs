@@ -52,9 +52,10 @@ type Place<'p> = (&'p str, usize, &'p str);
 type Report<'r> = dyn FnMut(Place<'_>, String, Option<&str>) + 'r;
 
 fn check_server(config: &Config, report: &mut Report<'_>) {
-    if config.server.listen.is_public() && config.keys.is_empty() {
+    if config.server.listen.is_public() && config.keys.is_empty() && !config.server.allow_anonymous {
         let message = format!("`listen = \"{}\"` is beyond loopback, without API keys", config.server.listen);
-        let hint = "add a [[key]], or listen on 127.0.0.1 behind a proxy that checks who calls";
+        let hint = "add a [[key]], listen on 127.0.0.1 behind a proxy that checks who calls, or let anybody in: \
+            allow_anonymous = true";
         report(("server", 0, "listen"), message, Some(hint));
     }
     if config.server.listen == Listen::Tcp(config.admin.listen) && config.admin.listen.port() != 0 {

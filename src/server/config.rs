@@ -23,6 +23,8 @@ pub struct Config {
     pub h2c: bool,
     /// Single-threaded runtimes, each with its own listener; 0: one per core.
     pub workers: usize,
+    /// Listen beyond loopback without any API key.
+    pub allow_anonymous: bool,
     /// Names beside the loopback ones by which the gateway may be called.
     pub allowed_hosts: Vec<String>,
     /// Origins of web pages that may call.
@@ -40,6 +42,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub max_connection_age: Option<Duration>,
     pub max_streams: usize,
+    /// For a request's head, and for the handshake of TLS.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
     /// For a request's body, and a second more for every `min_body_rate` that came.
@@ -74,6 +77,7 @@ impl Default for Config {
             tls: None,
             h2c: false,
             workers: 0,
+            allow_anonymous: false,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -50,8 +50,6 @@ pub(super) struct Client<'c> {
 
 /// How long the last words of streams may take when their connection is to end.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
-/// For the handshake of TLS.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How a client begins that speaks HTTP/2 without having asked (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: application/json\r\n\
@@ -165,7 +163,7 @@ impl Client<'_> {
     }
 
     async fn handshake(&self, socket: Socket, tls: Arc<ServerConfig>) -> Option<Box<TlsStream<Socket>>> {
-        let handshake = timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(socket));
+        let handshake = timeout(self.terms.header_timeout, TlsAcceptor::from(tls).accept(socket));
         match self.unless_draining(handshake).await? {
             Ok(Ok(stream)) => return Some(Box::new(stream)),
             Ok(Err(error)) => tracing::debug!(%error, "no TLS"),

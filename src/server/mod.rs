@@ -3,6 +3,7 @@
 mod addresses;
 mod config;
 mod connection;
+mod files;
 mod http1;
 mod http2;
 mod inspect;
@@ -39,6 +40,7 @@ use crate::telemetry::{Live, Metrics};
 pub use addresses::Addresses;
 pub use config::{Config, TlsFiles};
 pub use connection::Hangup;
+pub use files::room;
 pub use listen::{Bound, Listen, Unstarted};
 pub use peer::{Forwarding, Proxies};
 pub use shutdown::Shutdown;
@@ -51,7 +53,7 @@ pub struct Terms {
     pub tasks: Tasks,
     pub shutdown: Shutdown,
     pub metrics: Metrics,
-    /// Shared by all listeners.
+    /// Shared by all listeners of one address.
     pub connections: Arc<AtomicUsize>,
     pub max_connections: usize,
     /// Shared by all listeners.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -56,6 +56,19 @@ impl Certificates {
         gateway: &Gateway,
         alpn: &[&[u8]],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(gateway.public).await?;
+        self.secure(stream, alpn).await
+    }
+
+    /// The same with a receive buffer that is soon full.
+    pub(super) async fn connect_narrow(&self, gateway: &Gateway) -> TlsStream<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        let stream = socket.connect(gateway.public).await.unwrap();
+        Box::pin(self.secure(stream, &[b"http/1.1"])).await.unwrap()
+    }
+
+    async fn secure(&self, stream: TcpStream, alpn: &[&[u8]]) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -65,7 +78,6 @@ impl Certificates {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let stream = TcpStream::connect(gateway.public).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
         within("the handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::peer::{Http2, piece, rest, told};
-use crate::support::{Heard, Request, Setup, Upstream, begin, chat, openai, until, within};
+use crate::support::{Gateway, Heard, Request, Setup, Upstream, begin, chat, openai, until, within};
 
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -82,6 +82,23 @@ async fn a_gateway_without_file_descriptors_waits_and_comes_back() {
         told(gateway.public, HEALTH).await.starts_with("HTTP/1.1 200 ")
     })
     .await;
+}
+
+#[tokio::test]
+async fn connections_leave_file_descriptors_for_backends_and_operators() {
+    let mut upstream = Upstream::start().await;
+    let setup = Setup::new().server("workers = 1").backend("one", "openai", &upstream.url());
+    let gateway = Gateway::start_with_files(&setup.toml(), 100).await;
+    let mut held = Vec::new();
+    while held.len() < 17 {
+        held.push(gateway.get("/healthz").await);
+    }
+    let (mut answer, call) = begin(&gateway, &mut upstream, "openai").await;
+    assert!(told(gateway.public, HEALTH).await.starts_with("HTTP/1.1 503 "));
+    let text = gateway.metrics().await;
+    assert!(text.contains("streamgate_connections_refused_total{reason=\"full\"} 1"), "{text}");
+    call.end().await;
+    assert!(Heard::of(&mut answer).await.succeeded());
 }
 
 /// The processor time of a process, in hundredths of a second.

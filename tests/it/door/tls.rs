@@ -7,7 +7,7 @@ use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::certificates::Certificates;
-use super::peer::{Http2, piece, read_all, read_until, rest};
+use super::peer::{Http2, piece, read_all, read_until, rest, told};
 use crate::support::{Request, Setup, Upstream, chat, openai, run, until, within};
 
 const HTTP_1_1: &[&[u8]] = &[b"http/1.1"];
@@ -120,9 +120,59 @@ async fn a_new_certificate_is_used_by_new_handshakes_and_a_broken_one_by_none() 
 async fn a_handshake_that_does_not_come_is_ended_and_plain_http_is_no_handshake() {
     let certificates = Certificates::new();
     let gateway = certificates.gateway("http://127.0.0.1:9").await;
-    let heard = super::peer::told(gateway.public, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let heard = told(gateway.public, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(!heard.contains("HTTP/"), "{heard}");
     gateway.metric_reaches("streamgate_connections_refused_total", &["reason=\"handshake\""], 1.0).await;
+}
+
+#[tokio::test]
+async fn a_handshake_takes_no_longer_than_a_head() {
+    let certificates = Certificates::new();
+    let lines = format!("{}\nheader_timeout = \"300ms\"", certificates.line());
+    let gateway = Setup::new().server(&lines).demo().start().await;
+    assert_eq!(told(gateway.public, b"\x16\x03\x01\x02\x00\x01").await, "");
+    gateway.metric_reaches("streamgate_connections_refused_total", &["reason=\"handshake\""], 1.0).await;
+    let mut stream = certificates.connect(&gateway, HTTP_1_1).await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 408 "));
+}
+
+#[tokio::test]
+async fn the_last_words_come_to_a_client_that_takes_its_time() {
+    let certificates = Certificates::new();
+    let mut upstream = Upstream::start().await;
+    let gateway = certificates.gateway(&upstream.url()).await;
+    let mut stream = certificates.connect_narrow(&gateway).await;
+    stream.write_all(&streamed()).await.unwrap();
+    let mut call = upstream.call().await;
+    call.say(&["Rhine"]).await;
+    for _ in 0..100 {
+        call.sse(&openai::text(&"w".repeat(2000))).await; // more than the kernel takes for a client that does not read
+    }
+    call.cut().await;
+    gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"upstream_truncated\""], 1.0).await;
+    let heard = read_all(&mut stream).await;
+    assert_eq!(heard.matches("wwww\"").count(), 100);
+    assert!(heard.contains("upstream_truncated"));
+}
+
+#[tokio::test]
+async fn a_websocket_is_spoken_over_tls() {
+    let certificates = Certificates::new();
+    let gateway = certificates.gateway("http://127.0.0.1:9").await;
+    let mut stream = certificates.connect(&gateway, HTTP_1_1).await;
+    let upgrade = "GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.windows(4).any(|four| four == b"\r\n\r\n") {
+        within("an answer", stream.read_buf(&mut heard)).await.unwrap();
+    }
+    assert!(heard.starts_with(b"HTTP/1.1 101 "));
+    stream.write_all(b"\x89\x82\0\0\0\0hi").await.unwrap(); // a masked ping
+    while !heard.ends_with(b"\x8a\x02hi") {
+        assert!(within("a pong", stream.read_buf(&mut heard)).await.unwrap() > 0);
+    }
 }
 
 #[tokio::test]
