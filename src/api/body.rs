@@ -8,7 +8,7 @@ use http::header::{CONNECTION, CONTENT_ENCODING, HeaderValue};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::Bounds;
 use crate::edge::{Refusal, read_over};
@@ -29,10 +29,7 @@ pub(super) async fn read(
             return Err(refusal);
         }
     };
-    let body = match timeout(bounds.body_timeout, read_all(body, bounds, tasks)).await {
-        Ok(result) => result?,
-        Err(_) => return Err(slow(bounds.body_timeout)),
-    };
+    let body = read_all(body, bounds, tasks).await?;
     match coding {
         Coding::Identity => Ok(body),
         Coding::Zstd => unfold(&body, bounds.body_bytes),
@@ -84,7 +81,7 @@ async fn read_all(mut body: Incoming, bounds: Bounds, tasks: &Tasks) -> Result<B
     let bound = bounds.body_bytes;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared <= bound
-        && let Some(bytes) = read_up_to(&mut body, bound).await?
+        && let Some(bytes) = read_up_to(&mut body, bounds).await?
     {
         return Ok(bytes);
     }
@@ -92,10 +89,17 @@ async fn read_all(mut body: Incoming, bounds: Bounds, tasks: &Tasks) -> Result<B
     Err(too_large(bound))
 }
 
-/// The whole body; `None` as soon as it is longer than `bound`.
-async fn read_up_to(body: &mut Incoming, bound: usize) -> Result<Option<Bytes>, Refusal> {
+/// The whole body; `None` as soon as it is longer than it may be.
+async fn read_up_to(body: &mut Incoming, bounds: Bounds) -> Result<Option<Bytes>, Refusal> {
+    let bound = bounds.body_bytes;
     let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let start = Instant::now();
+    loop {
+        // Who keeps up a rate is given the time that it takes; who sends a byte now and then is not.
+        let bought = Duration::from_secs((bytes.len() / bounds.body_rate.max(1)) as u64);
+        let frame = timeout_at(start + bounds.body_timeout + bought, body.frame());
+        let Ok(frame) = frame.await else { return Err(slow(bounds.body_timeout)) };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Refusal::new(Code::InvalidRequest, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers mean nothing here
         if bytes.len() + data.len() > bound {

@@ -69,6 +69,8 @@ pub struct Parts {
 pub struct Bounds {
     pub body_bytes: usize,
     pub body_timeout: Duration,
+    /// Bytes of a body that buy it a second more.
+    pub body_rate: usize,
     pub json_depth: usize,
     pub event_bytes: usize,
 }

@@ -7,7 +7,7 @@ mod usage;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -16,16 +16,17 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Pulls;
 use crate::app::generation::{Generation, Reload};
 use crate::app::signals::Signals;
-use crate::app::worker::{Listener, Worker};
+use crate::app::worker::{Door, Worker};
 use crate::config::{Config, Source};
 use crate::edge::Signer;
 use crate::journal::Journal;
-use crate::server::{Shutdown, bind};
+use crate::server::{Addresses, Bound, Certificate, CertificateError, Listen, Shutdown, room};
 use crate::telemetry::{self, Board, Metrics, random_id};
 use crate::upstream::{ClientError, Slots};
 
@@ -33,18 +34,20 @@ use crate::upstream::{ClientError, Slots};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen { address: Listen, source: io::Error },
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// A gateway whose sockets are bound.
 #[derive(Debug)]
 pub struct App {
-    listeners: Vec<std::net::TcpListener>,
-    admin: std::net::TcpListener,
+    bound: Bound,
+    admin: Bound,
     shared: Shared,
     /// Of the admin listener and the signals.
     runtime: Runtime,
@@ -65,6 +68,11 @@ struct Shared {
     board: Board,
     signer: Signer,
     connections: Arc<AtomicUsize>,
+    /// How many there may be before there are no files left for them.
+    room: usize,
+    addresses: Addresses,
+    certificate: Option<Certificate>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl App {
@@ -76,10 +84,17 @@ impl App {
             0 => thread::available_parallelism()?.get(),
             workers => workers,
         };
-        let listen =
-            |address, count| bind(address, count).map_err(|source| StartError::Listen { address, source });
-        let listeners = listen(config.server.listen, workers)?;
-        let admin = listen(config.admin.listen, 1)?.remove(0);
+        let room = room()?;
+        if room < config.server.max_connections {
+            tracing::info!(max_connections = room, "the limit of open files leaves no room for more");
+        }
+        let listen = |address: &Listen, count| {
+            let bound = address.bind(count, config.server.listen_mode);
+            bound.map_err(|source| StartError::Listen { address: address.clone(), source })
+        };
+        let certificate = config.server.tls.clone().map(Certificate::load).transpose()?;
+        let bound = listen(&config.server.listen, workers)?;
+        let admin = listen(&Listen::Tcp(config.admin.listen), 1)?;
         let metrics = Metrics::new();
         let secret = random_id();
         let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
@@ -93,6 +108,10 @@ impl App {
             board: board.clone(),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
+            room,
+            addresses: Addresses::default(),
+            tls: certificate.as_ref().map(Certificate::server_config).transpose()?,
+            certificate,
             generations: watch::Sender::new(Arc::new(Generation::first(
                 config,
                 usage::share(&journal),
@@ -106,26 +125,27 @@ impl App {
             shared.share_secret(); // that of the other replicas, if there are any
             Signals::new()
         })?;
-        Ok(Self { listeners, admin, shared, runtime, signals })
+        Ok(Self { bound, admin, shared, runtime, signals })
     }
 
-    /// The address for clients, and the one for operators.
-    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        let first = self
-            .listeners
-            .first()
-            .map_or_else(|| Err(io::ErrorKind::NotFound.into()), std::net::TcpListener::local_addr);
-        Ok((first?, self.admin.local_addr()?))
+    /// Where clients come in, and where operators do.
+    pub fn addresses(&self) -> (&Listen, &Listen) {
+        (&self.bound.listen, &self.admin.listen)
+    }
+
+    /// Do clients have to speak TLS?
+    pub fn speaks_tls(&self) -> bool {
+        self.shared.tls.is_some()
     }
 
     /// Serves until a signal ends it: the first lets running streams come to their end, the second does not wait. Follows the
     /// file of its configuration.
     pub fn run(self, source: Source) -> Result<(), StartError> {
-        let Self { listeners, admin, shared, runtime, mut signals } = self;
+        let Self { mut bound, mut admin, shared, runtime, mut signals } = self;
         let running = TaskTracker::new();
-        for (number, listener) in listeners.into_iter().enumerate() {
+        for (number, listener) in take(&mut bound.listeners).into_iter().enumerate() {
             let own = new_runtime()?;
-            let worker = Worker::new(&shared, shared.shutdown.clone(), Listener::Public, &own)?;
+            let worker = Worker::new(&shared, shared.shutdown.clone(), Door::Public, &own)?;
             let token = running.token();
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             thread.spawn(move || {
@@ -140,7 +160,7 @@ impl App {
         }
         running.close();
         // The admin listener stays to the end, so that operators can watch a drain.
-        let operators = Worker::new(&shared, Shutdown::default(), Listener::Admin, &runtime)?;
+        let operators = Worker::new(&shared, Shutdown::default(), Door::Admin, &runtime)?;
         let mut hangup = signals.hangup.take();
         let asked = async || {
             if let Some(signal) = &mut hangup
@@ -151,14 +171,20 @@ impl App {
             std::future::pending::<()>().await;
         };
         runtime.block_on(async {
+            let administer = async {
+                for listener in admin.listeners.drain(..) {
+                    operators.run(listener).await;
+                }
+            };
             let reload = Reload { shared: &shared, operators: &operators };
             tokio::select! {
-                () = operators.run(admin) => {}
+                () = administer => {}
                 () = probe(&shared, &operators) => {}
                 () = sweep(&shared.journal) => {}
                 () = shared.journal.run() => {}
                 () = usage::tell(&shared) => {}
                 () = follow_secret(&shared) => {}
+                () = follow_certificate(&shared) => {}
                 () = reload.run(source, asked) => {}
                 () = signals.end(&shared, &running) => {}
             }
@@ -184,6 +210,14 @@ async fn follow_secret(shared: &Shared) {
     let Some(mut secret) = shared.journal.secret() else { return std::future::pending().await };
     while secret.changed().await.is_ok() {
         shared.share_secret();
+    }
+}
+
+/// Takes new certificates as they come, for as long as the gateway runs.
+async fn follow_certificate(shared: &Shared) {
+    match &shared.certificate {
+        Some(certificate) => certificate.follow().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,6 @@ use bytesize::ByteSize;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder};
@@ -19,12 +18,15 @@ use crate::app::Shared;
 use crate::app::generation::Generation;
 use crate::downstream::{self, Body};
 use crate::edge::{AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, RouteLayer, Routes, TraceLayer};
-use crate::server::{Server, Shutdown, Tasks};
+use crate::server::{Proxies, Server, Shutdown, Tasks, Terms, Unstarted};
 use crate::upstream::{self, Backend, Catalog, ClientError, Pool, build_client};
 
+/// Connections of operators at a time.
+const OPERATORS: usize = 32;
+
 /// Whom a listener is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Listener {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
     Public,
     Admin,
 }
@@ -39,7 +41,7 @@ struct Newest(Arc<ArcSwap<(Stack, Pool)>>);
 /// Everything of one single-threaded runtime that is not shared.
 pub(super) struct Worker {
     shared: Shared,
-    door: Listener,
+    door: Door,
     tasks: Tasks,
     shutdown: Shutdown,
     newest: Newest,
@@ -49,7 +51,7 @@ impl Worker {
     pub(super) fn new(
         shared: &Shared,
         shutdown: Shutdown,
-        door: Listener,
+        door: Door,
         runtime: &Runtime,
     ) -> Result<Self, ClientError> {
         let _on = runtime.enter();
@@ -73,22 +75,34 @@ impl Worker {
     }
 
     /// Serves until the gateway drains, and then until the last stream has ended.
-    pub(super) async fn run(&self, listener: std::net::TcpListener) {
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "cannot listen"),
-        };
-        let config = Arc::clone(&self.shared.generations.borrow().config);
-        let server = Server {
+    pub(super) async fn run(&self, listener: Unstarted) {
+        if let Err(error) = Server(Arc::new(self.terms())).run(listener, self.newest.clone()).await {
+            tracing::error!(%error, "cannot listen");
+        }
+    }
+
+    /// Operators come without TLS, and without load balancers.
+    fn terms(&self) -> Terms {
+        let (shared, generation) = (&self.shared, self.shared.generations.borrow());
+        let (server, public) = (&generation.config.server, self.door == Door::Public);
+        Terms {
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
-            metrics: self.shared.metrics.clone(),
-            connections: Arc::clone(&self.shared.connections),
-            max_connections: config.server.max_connections,
-            header_timeout: config.server.header_timeout,
-            max_header_bytes: bytes(config.server.max_header_bytes),
-        };
-        server.run(listener, self.newest.clone()).await;
+            metrics: shared.metrics.clone(),
+            // operators have room of their own, for they want to see why there is none
+            connections: if public { Arc::clone(&shared.connections) } else { Arc::default() },
+            max_connections: if public { server.max_connections.min(shared.room) } else { OPERATORS },
+            addresses: shared.addresses.clone(),
+            max_per_address: server.max_connections_per_address.filter(|_| public),
+            max_age: server.max_connection_age.filter(|_| public),
+            header_timeout: server.header_timeout,
+            write_timeout: server.write_timeout,
+            max_header_bytes: bytes(server.max_header_bytes),
+            tls: shared.tls.clone().filter(|_| public),
+            h2c: server.h2c && public,
+            proxy_protocol: server.proxy_protocol && public,
+            proxies: Proxies { trusted: server.trusted_proxies.clone(), header: server.forwarded_header },
+        }
     }
 
     /// Follows the configuration, for as long as the gateway runs.
@@ -122,7 +136,7 @@ impl Service<Request<Incoming>> for Newest {
 fn stack(
     shared: &Shared,
     generation: &Generation,
-    door: Listener,
+    door: Door,
     tasks: &Tasks,
 ) -> Result<(Stack, Pool), ClientError> {
     let config = &generation.config;
@@ -134,6 +148,7 @@ fn stack(
         bounds: Bounds {
             body_bytes: bytes(config.server.max_body_bytes),
             body_timeout: config.server.body_timeout,
+            body_rate: bytes(config.server.min_body_rate),
             json_depth: config.server.max_json_depth,
             event_bytes: bytes(config.stream.max_event_bytes),
         },
@@ -147,11 +162,11 @@ fn stack(
         transcripts: Transcripts::default(),
     };
     let (listen, routes, origins) = match door {
-        Listener::Public => (config.server.listen, Routes::public(), config.server.allowed_origins.clone()),
+        Door::Public => (config.server.listen.ip(), Routes::public(), config.server.allowed_origins.clone()),
         // no web page has a business there
-        Listener::Admin => (config.admin.listen, Routes::admin(), Vec::new()),
+        Door::Admin => (Some(config.admin.listen.ip()), Routes::admin(), Vec::new()),
     };
-    let names = Names::new(listen.ip(), &config.server.allowed_hosts);
+    let names = Names::new(listen, &config.server.allowed_hosts);
     let service = ServiceBuilder::new()
         // first, so that everything behind it has an id and is logged, refusals too
         .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json })

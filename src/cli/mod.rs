@@ -4,14 +4,13 @@ mod check;
 mod completions;
 mod serve;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::Problems;
+use crate::config::{Listen, Problems};
 
 /// A reverse proxy gateway for streams of language models
 #[derive(Debug, Parser)]
@@ -40,7 +39,7 @@ struct Serve {
     config: PathBuf,
     /// The address to listen on, over `server.listen`
     #[arg(long, value_name = "ADDRESS", env = "STREAMGATE_LISTEN")]
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
 }
 
 #[derive(Args, Debug)]

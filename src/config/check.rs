@@ -1,7 +1,6 @@
 //! What a type cannot say: that names are there and unique, that addresses are addresses, that keys can be read.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
@@ -10,6 +9,7 @@ use secrecy::SecretString;
 use crate::config::sections::Lines;
 use crate::config::{Config, Problem};
 use crate::edge::KeyConfig;
+use crate::server::{Certificate, Config as Server, Listen};
 use crate::telemetry::{Secret, SecretSource};
 use crate::upstream::{Api, Balance, Config as Backend, PoolConfig};
 
@@ -53,13 +53,13 @@ type Place<'p> = (&'p str, usize, &'p str);
 type Report<'r> = dyn FnMut(Place<'_>, String, Option<&str>) + 'r;
 
 fn check_server(config: &Config, report: &mut Report<'_>) {
-    let public = |address: SocketAddr| !address.ip().is_loopback();
-    if public(config.server.listen) && config.keys.is_empty() {
+    if config.server.listen.is_public() && config.keys.is_empty() && !config.server.allow_anonymous {
         let message = format!("`listen = \"{}\"` is beyond loopback, without API keys", config.server.listen);
-        let hint = "add a [[key]], or listen on 127.0.0.1 behind a proxy that checks who calls";
+        let hint = "add a [[key]], listen on 127.0.0.1 behind a proxy that checks who calls, or let anybody in: \
+            allow_anonymous = true";
         report(("server", 0, "listen"), message, Some(hint));
     }
-    if config.server.listen == config.admin.listen && config.server.listen.port() != 0 {
+    if config.server.listen == Listen::Tcp(config.admin.listen) && config.admin.listen.port() != 0 {
         report(("admin", 0, "listen"), "`listen` is the address of [server] too".into(), None);
     }
     if config.server.max_header_bytes.as_u64() < 8192 {
@@ -73,7 +73,12 @@ fn check_server(config: &Config, report: &mut Report<'_>) {
         );
     }
     let server = &config.server;
-    let times = [("header_timeout", server.header_timeout), ("body_timeout", server.body_timeout)];
+    check_door(server, report);
+    let times = [
+        ("header_timeout", server.header_timeout),
+        ("body_timeout", server.body_timeout),
+        ("write_timeout", server.write_timeout),
+    ];
     check_times(("server", 0), times.map(|(name, time)| (name, Some(time))), report);
     for (name, value) in
         [("max_connections", server.max_connections), ("max_json_depth", server.max_json_depth)]
@@ -119,6 +124,36 @@ fn check_pool(pool: &PoolConfig, report: &mut Report<'_>) {
     if !(pool.retry_ratio >= 0.0 && pool.retry_ratio.is_finite()) {
         report(("pool", 0, "retry_ratio"), "`retry_ratio` must be 0 or more".into(), None);
     }
+}
+
+/// What stands between clients and the server: TLS, and proxies.
+fn check_door(server: &Server, report: &mut Report<'_>) {
+    if let Some(files) = &server.tls
+        && let Err(error) = Certificate::load(files.clone())
+    {
+        let hint = "tls = { cert = \"fullchain.pem\", key = \"privkey.pem\" }";
+        report(("server", 0, "tls"), error.to_string(), Some(hint));
+    }
+    if server.h2c && server.tls.is_some() {
+        let message = "`h2c` is HTTP/2 without TLS, and there is TLS, which offers HTTP/2 by itself";
+        report(("server", 0, "h2c"), message.into(), None);
+    }
+    if server.proxy_protocol && server.trusted_proxies.is_empty() && server.listen.ip().is_some() {
+        let hint = Some("trusted_proxies = [\"127.0.0.0/8\"]");
+        report(("server", 0, "proxy_protocol"), "`proxy_protocol` needs `trusted_proxies`".into(), hint);
+    }
+    if server.listen_mode > 0o777 {
+        report(
+            ("server", 0, "listen_mode"),
+            "`listen_mode` is not a mode".into(),
+            Some("listen_mode = 0o660"),
+        );
+    }
+    if server.min_body_rate.as_u64() == 0 {
+        report(("server", 0, "min_body_rate"), "`min_body_rate` must be more than 0".into(), None);
+    }
+    let age = [("max_connection_age", server.max_connection_age)];
+    check_times(("server", 0), age, report);
 }
 
 fn check_journal(config: &mut Config, report: &mut Report<'_>) {

@@ -19,6 +19,7 @@ use crate::server;
 use crate::telemetry;
 use crate::upstream;
 
+pub use crate::server::Listen;
 pub use source::Source;
 
 /// The whole configuration.
@@ -84,9 +85,9 @@ impl fmt::Display for Problems {
 }
 
 /// What the command line says over the file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
 }
 
 impl Config {
@@ -102,14 +103,23 @@ impl Config {
     }
 
     /// What is taken only when the gateway starts, key by key.
-    pub fn fixed(&self) -> [(&'static str, String); 8] {
+    pub fn fixed(&self) -> [(&'static str, String); 17] {
         let Self { server, admin, log, journal, .. } = self;
         [
             ("server.listen", server.listen.to_string()),
+            ("server.listen_mode", server.listen_mode.to_string()),
             ("server.workers", server.workers.to_string()),
             ("server.max_connections", server.max_connections.to_string()),
+            ("server.max_connections_per_address", format!("{:?}", server.max_connections_per_address)),
+            ("server.max_connection_age", format!("{:?}", server.max_connection_age)),
             ("server.header_timeout", format!("{:?}", server.header_timeout)),
+            ("server.write_timeout", format!("{:?}", server.write_timeout)),
             ("server.max_header_bytes", server.max_header_bytes.to_string()),
+            ("server.tls", format!("{:?}", server.tls)),
+            ("server.h2c", server.h2c.to_string()),
+            ("server.proxy_protocol", server.proxy_protocol.to_string()),
+            ("server.trusted_proxies", format!("{:?}", server.trusted_proxies)),
+            ("server.forwarded_header", format!("{:?}", server.forwarded_header)),
             ("admin", format!("{admin:?}")),
             ("log", format!("{log:?}")),
             ("journal", format!("{journal:?}")),
@@ -221,7 +231,8 @@ mod tests {
         if let Err(problems) = Config::parse(&text, Overrides::default()) {
             let words = Problems { file: "proxy.toml".into(), list: problems }.to_string();
             assert_eq!(words.matches("holds no key").count(), 3, "{words}");
-            assert_eq!(words.matches("proxy.toml:").count(), 3, "{words}");
+            assert_eq!(words.matches("fullchain.pem cannot be read").count(), 1, "{words}");
+            assert_eq!(words.matches("proxy.toml:").count(), 4, "{words}");
         }
     }
 

@@ -26,7 +26,7 @@ impl Source {
     /// Reads and checks the file.
     pub fn load(&mut self) -> Result<Config, Problems> {
         self.text = self.read();
-        Config::load(&self.file, self.overrides)
+        Config::load(&self.file, self.overrides.clone())
     }
 
     /// Waits until the file says something else than when it was last read. Cancel safe.

@@ -18,12 +18,10 @@ use crate::wire::Code;
 pub struct Names(Arc<[String]>);
 
 impl Names {
-    /// `listen` is the address listened on; `allowed` names hosts, `*` all of them.
-    pub fn new(listen: IpAddr, allowed: &[String]) -> Self {
+    /// `listen` is the address listened on, if it is one; `allowed` names hosts, `*` all of them.
+    pub fn new(listen: Option<IpAddr>, allowed: &[String]) -> Self {
         let mut names: Vec<String> = allowed.iter().map(|name| name.to_ascii_lowercase()).collect();
-        if !listen.is_unspecified() {
-            names.push(listen.to_string());
-        }
+        names.extend(listen.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
         Self(names.into())
     }
 
@@ -147,7 +145,7 @@ mod tests {
 
     #[test]
     fn loopback_names_are_always_ours_and_others_by_list() {
-        let names = Names::new([0, 0, 0, 0].into(), &["chat.example.org".into()]);
+        let names = Names::new(Some([0, 0, 0, 0].into()), &["chat.example.org".into()]);
         for host in ["localhost:8080", "127.0.0.1", "[::1]:80", "127.9.9.9:1", "Chat.Example.ORG:443"] {
             let request = Request::builder().header(HOST, host).body(()).unwrap();
             assert!(names.check(&request, 1000).is_ok(), "{host}");

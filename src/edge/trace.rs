@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tower::{Layer, Service};
 
 use crate::edge::{Door, Refusal, Standing, Traced, read_over};
-use crate::telemetry::{Access, Metrics, random_id};
+use crate::telemetry::{Access, ClientAddress, Metrics, random_id};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -75,6 +75,9 @@ where
             door.name(),
             self.metrics.clone(),
         );
+        if let Some(address) = request.extensions().get::<ClientAddress>() {
+            access.address(*address);
+        }
         let whole = self.whole;
         let record = access.clone();
         let standing = Standing::default();

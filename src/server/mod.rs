@@ -1,98 +1,92 @@
 //! The server: accepts connections, speaks HTTP on them, and lets them end in peace. It knows no route and no dialect.
 
+mod addresses;
+mod config;
 mod connection;
+mod files;
+mod http1;
+mod http2;
+mod inspect;
 mod listen;
+mod peer;
 mod phase;
+mod proxy_protocol;
 mod shutdown;
 mod socket;
+mod streams;
+pub mod strict;
 mod tasks;
+mod tls;
+mod transport;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytesize::ByteSize;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
+use tokio_rustls::rustls::ServerConfig;
 use tower::Service;
 
-use crate::server::connection::Terms;
+use crate::server::addresses::Place;
+use crate::server::connection::Accepted;
 use crate::telemetry::{Live, Metrics};
 
+pub use addresses::Addresses;
+pub use config::{Config, TlsFiles};
 pub use connection::Hangup;
-pub use listen::bind;
+pub use files::room;
+pub use listen::{Bound, Listen, Unstarted};
+pub use peer::{Forwarding, Proxies};
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;
+pub use tls::{Certificate, CertificateError};
 
-/// `[server]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    pub listen: SocketAddr,
-    /// Single-threaded runtimes, each with its own listener; 0: one per core.
-    pub workers: usize,
-    /// Names beside the loopback ones by which the gateway may be called.
-    pub allowed_hosts: Vec<String>,
-    /// Origins of web pages that may call.
-    pub allowed_origins: Vec<String>,
+/// What holds for every connection of a listener.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub tasks: Tasks,
+    pub shutdown: Shutdown,
+    pub metrics: Metrics,
+    /// Shared by all listeners of one address.
+    pub connections: Arc<AtomicUsize>,
     pub max_connections: usize,
-    pub max_streams: usize,
-    #[serde(with = "humantime_serde")]
+    /// Shared by all listeners.
+    pub addresses: Addresses,
+    pub max_per_address: Option<NonZeroUsize>,
+    pub max_age: Option<Duration>,
     pub header_timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub body_timeout: Duration,
-    pub max_header_bytes: ByteSize,
-    pub max_body_bytes: ByteSize,
-    pub max_json_depth: usize,
-    /// How long running streams may go on after the first SIGTERM.
-    #[serde(with = "humantime_serde")]
-    pub drain: Duration,
+    pub write_timeout: Duration,
+    pub max_header_bytes: usize,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub h2c: bool,
+    pub proxy_protocol: bool,
+    pub proxies: Proxies,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            workers: 0,
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            max_connections: 20_000,
-            max_streams: 10_000,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            max_header_bytes: ByteSize::kib(64),
-            max_body_bytes: ByteSize::mib(20),
-            max_json_depth: 128,
-            drain: Duration::from_secs(30),
-        }
+impl Terms {
+    /// How old this connection may become: a tenth more or less, so that those of one moment do not come back in one moment.
+    fn max_age(&self) -> Option<Duration> {
+        let age = self.max_age?;
+        let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+        Some(age.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX)))
     }
 }
 
 /// One listener's accept loop.
 #[derive(Clone, Debug)]
-pub struct Server {
-    pub tasks: Tasks,
-    pub shutdown: Shutdown,
-    pub metrics: Metrics,
-    /// Shared by all listeners.
-    pub connections: Arc<AtomicUsize>,
-    pub max_connections: usize,
-    pub header_timeout: Duration,
-    pub max_header_bytes: usize,
-}
+pub struct Server(pub Arc<Terms>);
 
-/// What makes a connection count, for the limit and for the metrics, while it lives.
+/// What makes a connection count, for the limits and for the metrics, while it lives.
 #[derive(Debug)]
 struct Held {
     _counted: Counted,
+    _place: Option<Place>,
     _live: Live,
 }
 
@@ -108,80 +102,65 @@ impl Drop for Counted {
 
 /// After an error of `accept` (no file descriptors, most likely), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: application/json\r\n\
-    Content-Length: 125\r\nConnection: close\r\n\r\n\
-    {\"error\":{\"message\":\"the gateway has no room for another connection\",\"type\":\"server_error\",\"param\":null,\"code\":\"queue_full\"}}";
+/// How often such errors are logged.
+const ACCEPT_LOG: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Accepts until the gateway drains, then waits for the connections that are open.
-    pub async fn run<S, B>(self, listener: TcpListener, service: S)
+    pub async fn run<S, B>(self, listener: Unstarted, service: S) -> std::io::Result<()>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let listener = listener.start()?;
+        let terms = &self.0;
+        let mut logged: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.shutdown.draining() => break,
+                () = terms.shutdown.draining() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => self.connect(stream, service.clone()),
+                Ok((transport, peer)) => {
+                    let counted = Counted(Arc::clone(&terms.connections));
+                    let before = terms.connections.fetch_add(1, Ordering::Relaxed);
+                    let accepted = Accepted { transport, peer, counted };
+                    self.connect(accepted, before >= terms.max_connections, service.clone());
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if logged.is_none_or(|logged| logged.elapsed() > ACCEPT_LOG) {
+                        tracing::warn!(%error, "cannot accept connections");
+                        logged = Some(Instant::now());
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
         drop(listener);
-        self.tasks.close();
-        self.tasks.wait().await;
+        terms.tasks.close();
+        terms.tasks.wait().await;
+        Ok(())
     }
 
-    fn connect<S, B>(&self, stream: TcpStream, service: S)
+    fn connect<S, B>(&self, accepted: Accepted, full: bool, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&self.connections));
-        if before >= self.max_connections {
-            self.tasks.spawn(refuse(stream, counted));
+        let terms = &self.0;
+        if full {
+            terms.metrics.connection_refused("full");
+            terms.tasks.spawn(connection::turn_away(accepted, terms.tls.is_none()));
             return;
         }
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
+        if let Err(error) = accepted.transport.prepare(terms.write_timeout) {
+            tracing::debug!(%error, "a socket's options are not set");
         }
-        let held = Held { _counted: counted, _live: self.metrics.connection() };
-        let terms = Terms {
-            shutdown: self.shutdown.clone(),
-            header_timeout: self.header_timeout,
-            max_header_bytes: self.max_header_bytes,
-        };
-        self.tasks.spawn(connection::run((stream, held), service, terms));
-    }
-}
-
-async fn refuse(mut stream: TcpStream, _counted: Counted) {
-    let written = timeout(Duration::from_secs(1), async {
-        stream.write_all(FULL).await?;
-        stream.shutdown().await
-    });
-    drop(written.await); // it was told, or it is gone
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_of_a_full_gateway_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
+        terms.tasks.spawn(connection::run(accepted, service, Arc::clone(terms)));
     }
 }

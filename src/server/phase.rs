@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +11,28 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use crate::server::strict::Violation;
+
 /// How long a connection may stand open between two requests: longer than the pools of proxies keep theirs, so that it is they
 /// who close it.
-const IDLE: Duration = Duration::from_secs(90);
+pub(super) const IDLE: Duration = Duration::from_secs(90);
 
 /// A handle on where a connection stands.
 #[derive(Clone, Debug)]
-pub(super) struct Phase(Arc<Mutex<State>>);
+pub(super) struct Phase(Arc<Mutex<Stand>>);
+
+#[derive(Debug)]
+struct Stand {
+    state: State,
+    /// Why the client is sent away.
+    dismissed: Option<Violation>,
+    /// The client has sent what nobody will read.
+    broken: bool,
+    /// HTTP is over, and something else is spoken.
+    upgraded: bool,
+    /// Who waits for the end of an answer.
+    waker: Option<Waker>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -40,36 +55,75 @@ pub(super) enum Expired {
 
 impl Phase {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State::Idle(Instant::now()))))
+        let state = State::Idle(Instant::now());
+        let (dismissed, waker) = (None, None);
+        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken: false, upgraded: false, waker })))
     }
 
     /// Bytes came from the client.
     pub(super) fn bytes_came(&self) {
-        let mut state = self.0.lock();
-        if let State::Idle(_) = *state {
-            *state = State::Head(Instant::now());
+        let mut stand = self.0.lock();
+        if let State::Idle(_) = stand.state {
+            stand.state = State::Head(Instant::now());
         }
     }
 
     /// A request's head is complete.
     pub(super) fn serves(&self) {
-        *self.0.lock() = State::Serving;
+        self.0.lock().state = State::Serving;
     }
 
     /// Its answer is known; the connection is idle again when the answer's body is dropped.
     pub(super) fn answers<B>(&self, body: B) -> Answering<B> {
-        *self.0.lock() = State::Answering;
+        self.0.lock().state = State::Answering;
         Answering { body, phase: self.clone() }
     }
 
     /// Is there a request whose answer's head is not out?
     pub(super) fn is_serving(&self) -> bool {
-        *self.0.lock() == State::Serving
+        self.0.lock().state == State::Serving
     }
 
     /// Is there a request that is not answered in full?
     pub(super) fn is_busy(&self) -> bool {
-        matches!(*self.0.lock(), State::Serving | State::Answering)
+        matches!(self.0.lock().state, State::Serving | State::Answering)
+    }
+
+    /// Waits until no request is served. For one task.
+    pub(super) fn poll_unoccupied(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut stand = self.0.lock();
+        if matches!(stand.state, State::Serving | State::Answering) {
+            stand.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// From here on something else than HTTP is spoken.
+    pub(super) fn upgrades(&self) {
+        self.0.lock().upgraded = true;
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.0.lock().upgraded
+    }
+
+    /// The client has sent what nobody will read.
+    pub(super) fn breaks(&self) {
+        self.0.lock().broken = true;
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.lock().broken
+    }
+
+    /// The client is to be sent away, and told why.
+    pub(super) fn dismiss(&self, why: Violation) {
+        self.0.lock().dismissed = Some(why);
+    }
+
+    pub(super) fn dismissed(&self) -> Option<Violation> {
+        self.0.lock().dismissed
     }
 
     /// Waits until the client has taken too long. To be polled by the connection's task: it changes its phase in no other.
@@ -77,7 +131,7 @@ impl Phase {
         let mut sleep = std::pin::pin!(sleep_until(Instant::now() + IDLE));
         let mut seen = None;
         poll_fn(|cx| {
-            let state = *self.0.lock();
+            let state = self.0.lock().state;
             let (due, what) = match state {
                 State::Idle(since) => (since + IDLE, Expired::Idle),
                 State::Head(since) => (since + header_timeout, Expired::Head),
@@ -121,6 +175,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
 
 impl<B> Drop for Answering<B> {
     fn drop(&mut self) {
-        *self.phase.0.lock() = State::Idle(Instant::now());
+        let mut stand = self.phase.0.lock();
+        stand.state = State::Idle(Instant::now());
+        if let Some(waker) = stand.waker.take() {
+            waker.wake();
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The socket of a client, shared between hyper, which reads and writes, and the connection's watch, which looks whether the
-//! client is still there: hyper does not while bytes wait behind the request it is at.
+//! The socket of a client, shared between those who speak on it and the connection's watch, which looks whether the client is
+//! still there, and takes what it is sent: hyper does not look while bytes wait behind the request it is at.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,21 +7,25 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use socket2::SockRef;
+use bytes::{Buf as _, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::server::Held;
 use crate::server::phase::Phase;
+use crate::server::transport::Transport;
 
-/// What hyper reads and writes.
+/// What is read and written.
 #[derive(Debug)]
 pub(super) struct Socket {
     shared: Arc<Shared>,
-    phase: Phase,
+    /// Was read too early, and is to be read again.
+    unread: BytesMut,
     /// A WebSocket outlives the HTTP that was spoken before it, and counts for as long.
-    _held: Held,
+    held: Option<Held>,
 }
 
 /// What looks on.
@@ -30,25 +34,41 @@ pub(super) struct Watch(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    stream: TcpStream,
-    /// hyper has looked for bytes in vain, and will be woken by more of them or by their end.
+    transport: Transport,
+    /// Who reads has looked for bytes in vain, and will be woken by more of them or by their end.
     looked: AtomicBool,
+    /// Since when the client has taken nothing of what waits for it.
+    stuck: Mutex<Option<Instant>>,
 }
 
+/// How long, and how much, a client whose connection ends may still send: with bytes unread, the kernel would tell it of a reset
+/// before it has read our last words.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
 impl Socket {
-    /// `phase` is told when bytes come; `held` is kept while the socket is.
-    pub(super) fn new(stream: TcpStream, phase: Phase, held: Held) -> (Self, Watch) {
-        let shared = Arc::new(Shared { stream, looked: AtomicBool::new(false) });
-        (Self { shared: Arc::clone(&shared), phase, _held: held }, Watch(shared))
+    pub(super) fn new(transport: Transport) -> (Self, Watch) {
+        let shared = Arc::new(Shared { transport, looked: AtomicBool::new(false), stuck: Mutex::default() });
+        (Self { shared: Arc::clone(&shared), unread: BytesMut::new(), held: None }, Watch(shared))
+    }
+
+    /// Keeps this for as long as the socket.
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// These bytes are to be read again, before all others.
+    pub(super) fn put_back(&mut self, bytes: BytesMut) {
+        self.unread = bytes;
     }
 }
 
 impl Watch {
-    /// Waits until the client has closed its side while a request is served and hyper does not look. To be polled by the
-    /// connection's task behind the connection itself. Cancel safe.
+    /// Waits until the client has closed its side while a request is served and nobody looks. To be polled by the connection's
+    /// task behind the connection itself. Cancel safe.
     pub(super) async fn closed(&self, phase: &Phase) {
         // Resolves for urgent data and for the end of reading, not for bytes that wait to be read.
-        let mut told = pin!(self.0.stream.ready(Interest::PRIORITY));
+        let mut told = pin!(self.0.transport.ready(Interest::PRIORITY));
         let mut useless = false;
         poll_fn(|cx| {
             if useless || self.0.looked.swap(false, Ordering::Relaxed) || !phase.is_busy() {
@@ -66,30 +86,63 @@ impl Watch {
         .await;
     }
 
-    /// Sends a few bytes if they can be sent at once.
-    pub(super) fn say(&self, bytes: &[u8]) {
-        drop(self.0.stream.try_write(bytes)); // it was told, or it does not listen
+    /// Waits until the client has taken nothing for so long, though there was something to take. To be polled by the connection's
+    /// task behind the connection itself. Cancel safe.
+    pub(super) async fn stuck(&self, limit: Duration) {
+        let mut sleep = None;
+        let mut seen = None;
+        poll_fn(|cx| {
+            let Some(since) = *self.0.stuck.lock() else { return Poll::Pending };
+            let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(since + limit)));
+            if seen.replace(since) != Some(since) {
+                sleep.as_mut().reset(since + limit);
+            }
+            sleep.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    /// Ends our side, and reads over what the client still sends, for a moment.
+    pub(super) async fn linger(&self) {
+        if self.0.transport.end().is_err() {
+            return; // it is closed
+        }
+        let reading = async {
+            let mut left = LINGER_BYTES;
+            let mut buffer = BytesMut::with_capacity(8192);
+            while left > 0 && poll_fn(|cx| self.0.transport.poll_read_ready(cx)).await.is_ok() {
+                buffer.clear();
+                match self.0.transport.try_read_buf(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => return,
+                }
+            }
+        };
+        drop(timeout(LINGER, reading).await); // it had its time
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let count = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(self.unread.get(..count).unwrap_or_default());
+            self.unread.advance(count);
+            return Poll::Ready(Ok(()));
+        }
         loop {
-            let ready = self.shared.stream.poll_read_ready(cx);
+            let ready = self.shared.transport.poll_read_ready(cx);
             // Only a look that found nothing leaves a waker behind: one that found bytes is the last until they are used.
             self.shared.looked.store(ready.is_pending(), Ordering::Relaxed);
             ready!(ready)?;
-            match self.shared.stream.try_read_buf(buffer) {
-                Ok(read) => {
-                    if read > 0 {
-                        self.phase.bytes_came();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
+            match self.shared.transport.try_read_buf(buffer) {
+                Ok(_) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -108,10 +161,17 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.shared.stream.poll_write_ready(cx))?;
-            match self.shared.stream.try_write_vectored(slices) {
+            let ready = self.shared.transport.poll_write_ready(cx);
+            if ready.is_pending() {
+                self.shared.stuck.lock().get_or_insert_with(Instant::now);
+            }
+            ready!(ready)?;
+            match self.shared.transport.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+                written => {
+                    *self.shared.stuck.lock() = None;
+                    return Poll::Ready(written);
+                }
             }
         }
     }
@@ -125,6 +185,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&self.shared.stream).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(self.shared.transport.end())
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::telemetry::ClientAddress;
 use crate::telemetry::Metrics;
 use crate::telemetry::board::{Board, Live, Stream};
 
@@ -34,6 +35,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Record {
     status: u16,
+    address: Option<ClientAddress>,
     caller: Option<String>,
     model: Option<String>,
     backend: Option<String>,
@@ -138,6 +140,11 @@ impl Access {
     pub fn answered(&self, status: u16) {
         self.0.record.lock().status = status;
         self.0.metrics.request(self.0.door, status);
+    }
+
+    /// The request comes from here.
+    pub fn address(&self, address: ClientAddress) {
+        self.0.record.lock().address = Some(address);
     }
 
     pub fn caller(&self, name: &str) {
@@ -279,6 +286,7 @@ impl Drop for Shared {
             method = self.method,
             path = self.path,
             status = record.status,
+            address = record.address.map(|ClientAddress(ip)| tracing::field::display(ip)),
             caller = record.caller,
             model = record.model,
             backend = record.backend,

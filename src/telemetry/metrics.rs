@@ -20,6 +20,7 @@ struct Families {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     connections: Gauge,
+    refused: Family<ReasonLabels, Counter>,
     streams: Gauge,
     recorded: Counter,
     records: Gauge,
@@ -116,6 +117,7 @@ impl Metrics {
             registry: Registry::with_prefix("streamgate"),
             requests: Family::default(),
             connections: Gauge::default(),
+            refused: Family::default(),
             streams: Gauge::default(),
             recorded: Counter::default(),
             records: Gauge::default(),
@@ -157,6 +159,11 @@ impl Metrics {
     /// Counts a connection while the guard lives.
     pub fn connection(&self) -> Live {
         Live::new(&self.0.connections)
+    }
+
+    /// A connection was refused, or ended before its time.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.0.refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Counts a live stream while the guard lives.
@@ -295,6 +302,11 @@ impl Families {
         let registry = &mut self.registry;
         registry.register("requests", "Answers begun, by door and status", self.requests.clone());
         registry.register("connections_live", "Open client connections", self.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections that were refused or ended before their time, by reason",
+            self.refused.clone(),
+        );
         registry.register("streams_live", "Streams that are not over", self.streams.clone());
         registry.register("streams_recorded", "Streams recorded", self.recorded.clone());
         registry.register("records", "Recorded streams that are kept", self.records.clone());

@@ -2,6 +2,7 @@
 //! what it must never tell.
 
 mod access;
+mod address;
 mod board;
 mod id;
 mod log;
@@ -9,6 +10,7 @@ mod metrics;
 mod secret;
 
 pub use access::{Access, End, Spent};
+pub use address::ClientAddress;
 pub use board::{Board, Download, Interest, Listener};
 pub use id::random_id;
 pub use log::{Config, Format, start};

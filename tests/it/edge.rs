@@ -267,3 +267,13 @@ async fn a_public_listener_without_keys_is_refused() {
     assert_eq!(run.code, Some(2), "{}", run.all);
     assert!(run.all.contains("key"), "{}", run.all);
 }
+
+#[tokio::test]
+async fn a_public_listener_without_keys_is_allowed_to_those_who_say_so() {
+    let setup = Setup::new().server("listen = \"0.0.0.0:0\"\nallow_anonymous = true").demo();
+    let gateway = setup.start().await;
+    let local = ([127, 0, 0, 1], gateway.public.port()).into();
+    let mut client = Client::connect(local).await;
+    client.ask(&Request::get("/healthz")).await;
+    assert_eq!(client.answer().await.status, 200);
+}

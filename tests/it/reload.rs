@@ -115,6 +115,25 @@ async fn what_was_counted_stays_counted() {
 }
 
 #[tokio::test]
+async fn where_there_are_more_slots_who_waits_is_let_in() {
+    let mut upstream = Upstream::start().await;
+    let limited = |slots: u32| {
+        let more = format!("max_concurrent = {slots}");
+        Setup::new().server("workers = 2").backend_with("one", "openai", &upstream.url(), &more)
+    };
+    let after = limited(2).toml();
+    let gateway = limited(1).start().await;
+    let (mut first, call) = begin(&gateway, &mut upstream, "openai").await;
+    let waits = gateway.ask_post(CHAT, &chat()).await;
+    gateway.metric_reaches("streamgate_queue_length", &[], 1.0).await;
+    gateway.rewrite(&after);
+    upstream.call().await.say(&["Room"]).await;
+    assert!(Heard::of(&mut waits.answer().await).await.succeeded());
+    call.end().await;
+    assert!(Heard::of(&mut first).await.succeeded());
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_named() {
     let upstream = Upstream::start().await;
     let gateway = over(&upstream, "").start().await;

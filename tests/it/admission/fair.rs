@@ -34,11 +34,11 @@ async fn a_key_that_asks_a_hundred_times_as_often_does_not_push_a_quiet_one_back
         for _ in 0..if round == 0 { 100 } else { 20 } {
             noisy.push(gateway.ask(&asked_by("noisy")).await);
         }
-        let length = if round == 0 { 100 } else { 80 };
-        gateway.metric_reaches("streamgate_queue_length", &[], f64::from(length)).await;
-        let before = gateway.metric("streamgate_queue_length", &[]).await;
+        // Eleven are let in each round: every one that asks must stand in line before the next is.
+        let length = f64::from(100 + 10 * round);
+        gateway.metric_reaches("streamgate_queue_length", &[], length).await;
         let quiet = gateway.ask(&asked_by("quiet")).await;
-        gateway.metric_reaches("streamgate_queue_length", &[], before + 1.0).await;
+        gateway.metric_reaches("streamgate_queue_length", &[], length + 1.0).await;
         held.say(&["Save"]).await;
         held.end().await;
         let order = let_in(&mut upstream, 10).await;

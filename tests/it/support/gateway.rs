@@ -35,9 +35,26 @@ impl Gateway {
 
     pub(crate) async fn start_with(config: &str, environment: &[(String, String)]) -> Self {
         let folder = TempDir::new().unwrap();
+        let command = command(folder.path());
+        Self::launch(command, config, environment, folder).await
+    }
+
+    /// Starts it where no more files than these may be open.
+    pub(crate) async fn start_with_files(config: &str, files: usize) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = command_of("prlimit", folder.path());
+        command.arg(format!("--nofile={files}:{files}")).arg(env!("CARGO_BIN_EXE_streamgate"));
+        Self::launch(command, config, &[], folder).await
+    }
+
+    async fn launch(
+        mut command: Command,
+        config: &str,
+        environment: &[(String, String)],
+        folder: TempDir,
+    ) -> Self {
         let file = folder.path().join("proxy.toml");
         std::fs::write(&file, config).unwrap();
-        let mut command = command(folder.path());
         command.args(["serve", "--config"]).arg(&file).envs(environment.iter().cloned());
         let mut process = command.spawn().expect("the built binary");
         let (log, said) = (Lines::default(), Lines::default());
@@ -51,10 +68,12 @@ impl Gateway {
                 "the gateway ended with {ended:?}:\n{}\nits configuration:\n{config}",
                 log.text()
             );
-            said.address("admin on").is_some() && said.address("listening on").is_some()
+            said.address("admin on").is_some() && said.text().contains("listening on")
         })
         .await;
-        let (public, admin) = (said.address("listening on").unwrap(), said.address("admin on").unwrap());
+        // a Unix socket has none
+        let public = said.address("listening on").unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+        let admin = said.address("admin on").unwrap();
         Self { public, admin, process, log, said, _readers: readers, folder }
     }
 
@@ -205,7 +224,11 @@ pub(crate) async fn run_with(folder: &Path, arguments: &[&str], environment: &[(
 }
 
 fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    command_of(env!("CARGO_BIN_EXE_streamgate"), folder)
+}
+
+fn command_of(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(folder).env_remove("RUST_LOG").env("NO_COLOR", "1").kill_on_drop(true);
     // A proxy in the environment must make no difference: nobody listens there.
     command.env("HTTP_PROXY", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9");
@@ -226,7 +249,8 @@ impl Lines {
     fn address(&self, words: &str) -> Option<SocketAddr> {
         let text = self.text();
         let line = text.lines().find_map(|line| line.strip_prefix(words))?;
-        line.trim().strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+        let (_, address) = line.trim().split_once("://")?;
+        address.trim_end_matches('/').parse().ok()
     }
 
     async fn fill(self, output: impl AsyncRead + Unpin) {

@@ -1,0 +1,13 @@
+//! The front door: what the gateway lets in from a public address, and how.
+
+mod certificates;
+mod floods;
+mod hops;
+mod http2;
+mod limits;
+mod peer;
+mod proxies;
+mod slow;
+mod strict;
+mod tls;
+mod unix;
