@@ -190,7 +190,25 @@ fn check_times<const N: usize>(
     }
 }
 
-fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'static str>)> {
+/// A key of a backend, what is wrong with it, and how it may be mended.
+type Wrong = (&'static str, String, Option<&'static str>);
+
+fn check_slots(backend: &Backend) -> Vec<Wrong> {
+    let (name, mut problems) = (&backend.name, Vec::new());
+    if let Some(reserve) = backend.reserve
+        && backend.max_concurrent.is_none_or(|slots| slots.get() <= reserve)
+    {
+        let message = format!("the `reserve` of backend `{name}` is not less than its `max_concurrent`");
+        problems.push(("reserve", message, Some("max_concurrent = 8")));
+    }
+    if backend.queue.is_some() && backend.max_concurrent.is_none() {
+        let message = format!("the `queue` of backend `{name}` is never used: it has no `max_concurrent`");
+        problems.push(("queue", message, Some("max_concurrent = 4")));
+    }
+    problems
+}
+
+fn check_backend(backend: &mut Backend) -> Vec<Wrong> {
     let mut problems = Vec::new();
     let name = &backend.name;
     let url: Option<Uri> = backend.url.parse().ok();
@@ -214,10 +232,7 @@ fn check_backend(backend: &mut Backend) -> Vec<(&'static str, String, Option<&'s
         }
         Api::Demo | Api::Ollama | Api::OpenAi | Api::Anthropic => {}
     }
-    if backend.queue.is_some() && backend.max_concurrent.is_none() {
-        let message = format!("the `queue` of backend `{name}` is never used: it has no `max_concurrent`");
-        problems.push(("queue", message, Some("max_concurrent = 4")));
-    }
+    problems.extend(check_slots(backend));
     let foreign = [
         ("responses", backend.responses, Api::OpenAi),
         ("reasoning_field", backend.reasoning_field.is_some(), Api::OpenAi),

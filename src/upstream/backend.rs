@@ -63,6 +63,9 @@ pub struct Config {
     /// How many may wait; more are refused. Unset: 64.
     #[serde(default)]
     pub queue: Option<usize>,
+    /// How many of its slots are kept free for keys that hold none, while they ask now and then. Unset: 1 of 8 or more.
+    #[serde(default)]
+    pub reserve: Option<usize>,
 }
 
 /// The API that a backend speaks.

@@ -129,7 +129,7 @@ impl Pool {
                     let (place, slot) = self.slots.admit(names, ticket, line.access).await?;
                     (left.get(place).copied().unwrap_or(first), Some(slot))
                 }
-                (Some(_), Further::Hedge) => match self.slots.try_admit(names) {
+                (Some(ticket), Further::Hedge) => match self.slots.try_admit(names, ticket) {
                     Some((place, slot)) => (left.get(place).copied().unwrap_or(first), Some(slot)),
                     None => return Ok(None),
                 },

@@ -127,7 +127,9 @@ async fn where_there_are_more_slots_who_waits_is_let_in() {
     let waits = gateway.ask_post(CHAT, &chat()).await;
     gateway.metric_reaches("streamgate_queue_length", &[], 1.0).await;
     gateway.rewrite(&after);
-    upstream.call().await.say(&["Room"]).await;
+    let mut room = upstream.call().await;
+    room.say(&["Room"]).await;
+    room.end().await;
     assert!(Heard::of(&mut waits.answer().await).await.succeeded());
     call.end().await;
     assert!(Heard::of(&mut first).await.succeeded());

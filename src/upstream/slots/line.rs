@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::upstream::slots::reserve::Name;
+
 /// A request that waits, by its number.
 pub(super) type Number = u64;
 
@@ -28,8 +30,7 @@ struct Class {
 
 #[derive(Clone, Debug)]
 struct Key {
-    /// `None`: all who call without a key.
-    name: Option<Arc<str>>,
+    name: Name,
     numbers: VecDeque<Number>,
 }
 
@@ -56,17 +57,23 @@ impl Line {
     }
 
     /// Lets the next one in.
-    pub(super) fn pop(&mut self) -> Option<Number> {
-        let waiting = self.classes.iter_mut().filter(|class| !class.keys.is_empty());
+    fn pop(&mut self) -> Option<Number> {
+        self.pop_of(|_| true).map(|(number, _)| number)
+    }
+
+    /// Lets the next one in of the keys that `may`; tells its key.
+    pub(super) fn pop_of(&mut self, may: impl Fn(&Name) -> bool) -> Option<(Number, Name)> {
+        let waiting = self.classes.iter_mut().filter(|class| class.keys.iter().any(|key| may(&key.name)));
         let class = waiting.min_by_key(|class| (class.pass, u32::MAX - class.weight))?;
         self.now = class.pass;
         class.pass += STRIDE / u64::from(class.weight);
-        let mut key = class.keys.pop_front()?;
-        let number = key.numbers.pop_front();
+        let at = class.keys.iter().position(|key| may(&key.name))?;
+        let mut key = class.keys.remove(at)?;
+        let (number, name) = (key.numbers.pop_front()?, key.name.clone());
         if !key.numbers.is_empty() {
             class.keys.push_back(key);
         }
-        number
+        Some((number, name))
     }
 
     /// Takes out one who waits no longer.

@@ -2,6 +2,7 @@
 //! its backends at once, and is woken when the first of them has one for it.
 
 mod line;
+mod reserve;
 mod waiting;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use crate::telemetry::{Access, Metrics};
 use crate::upstream::attempt::Attempted;
 use crate::upstream::backend::Config;
 use crate::upstream::slots::line::{Line, Number};
+use crate::upstream::slots::reserve::{Name, Reserve};
 use crate::upstream::slots::waiting::Waiting;
 use crate::wire::{Code, Failure};
 
@@ -51,6 +53,7 @@ pub struct Slot {
 struct Taken {
     slots: Slots,
     gate: usize,
+    key: Name,
     since: Instant,
 }
 
@@ -74,6 +77,7 @@ struct Gate {
     /// How many wait here.
     length: usize,
     line: Line,
+    reserve: Reserve,
     /// How long a slot is held, about.
     held: Option<Duration>,
 }
@@ -81,12 +85,15 @@ struct Gate {
 /// One who waits. Not the request: that knows only its number.
 #[derive(Debug)]
 struct Guest {
+    key: Name,
     gates: Vec<usize>,
     place: usize,
     granted: Option<usize>,
     waker: Option<Waker>,
 }
 
+/// A backend that works on so many requests keeps one slot for keys that hold none, unless it says otherwise.
+const MANY: usize = 8;
 /// How many may wait for a backend that does not say.
 const QUEUE: usize = 64;
 
@@ -108,15 +115,33 @@ impl Slots {
     pub(super) fn try_admit<'b, I: IntoIterator<Item = &'b str>>(
         &self,
         backends: I,
+        ticket: &Ticket,
     ) -> Option<(usize, Slot)> {
         let mut state = self.0.state.lock();
         let gates: Vec<Option<usize>> = backends.into_iter().map(|name| state.gate(name)).collect();
-        self.take_free(&mut state, &gates)
+        self.take_free(&mut state, &gates, ticket)
     }
 
-    fn take_free(&self, state: &mut State, gates: &[Option<usize>]) -> Option<(usize, Slot)> {
-        let at = gates.iter().position(|gate| gate.is_none_or(|gate| state.has_room(gate)))?;
-        let slot = gates.get(at).copied().flatten().map(|gate| self.take(state, gate));
+    fn take_free(
+        &self,
+        state: &mut State,
+        gates: &[Option<usize>],
+        ticket: &Ticket,
+    ) -> Option<(usize, Slot)> {
+        let now = Instant::now();
+        for gate in gates.iter().flatten() {
+            if let Some(gate) = state.gates.get_mut(*gate) {
+                gate.reserve.asked(&ticket.key, now);
+            }
+        }
+        let has_room = |gate: usize| state.gates.get(gate).is_none_or(|gate| gate.has_room(&ticket.key, now));
+        let at = gates.iter().position(|gate| gate.is_none_or(has_room))?;
+        let slot = gates.get(at).copied().flatten().map(|gate| {
+            if let Some(gate) = state.gates.get_mut(gate) {
+                gate.take(&ticket.key);
+            }
+            self.taken(gate, &ticket.key)
+        });
         Some((at, Slot { _taken: slot }))
     }
 
@@ -131,7 +156,7 @@ impl Slots {
         let (number, gates) = {
             let mut state = self.0.state.lock();
             let gates: Vec<Option<usize>> = backends.into_iter().map(|name| state.gate(name)).collect();
-            if let Some(admitted) = self.take_free(&mut state, &gates) {
+            if let Some(admitted) = self.take_free(&mut state, &gates, ticket) {
                 return Ok(admitted);
             }
             let known: Vec<usize> = gates.iter().copied().flatten().collect();
@@ -141,26 +166,17 @@ impl Slots {
         let granted = waiting.granted(ticket.timeout, access).await;
         let gate = granted.ok_or_else(|| self.late(ticket))?;
         let at = gates.iter().position(|known| *known == Some(gate)).unwrap_or_default();
-        Ok((at, Slot { _taken: Some(self.taken(gate)) }))
+        Ok((at, Slot { _taken: Some(self.taken(gate, &ticket.key)) }))
     }
 
-    fn take(&self, state: &mut State, gate: usize) -> Taken {
-        if let Some(gate) = state.gates.get_mut(gate) {
-            gate.taken += 1;
-        }
-        self.taken(gate)
-    }
-
-    fn taken(&self, gate: usize) -> Taken {
-        Taken { slots: self.clone(), gate, since: Instant::now() }
+    fn taken(&self, gate: usize, key: &Name) -> Taken {
+        Taken { slots: self.clone(), gate, key: key.clone(), since: Instant::now() }
     }
 
     /// A slot is free again: the next in line has it.
-    fn release(&self, gate: usize, held: Option<Duration>) {
-        let waker = self.0.state.lock().release(gate, held);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    fn release(&self, gate: usize, key: &Name, held: Option<Duration>) {
+        let wakers = self.0.state.lock().release(gate, key, held);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn full(&self, wait: Duration) -> Attempted {
@@ -205,8 +221,9 @@ impl State {
         for config in configs {
             let Some(limit) = config.max_concurrent.map(NonZeroUsize::get) else { continue };
             let bound = config.queue.unwrap_or(QUEUE);
+            let kept = config.reserve.unwrap_or_else(|| usize::from(limit >= MANY)).min(limit - 1);
             match self.gates.iter_mut().find(|gate| gate.name == config.name) {
-                Some(gate) => (gate.limit, gate.bound) = (limit, bound),
+                Some(gate) => (gate.limit, gate.bound, gate.reserve.slots) = (limit, bound, kept),
                 None => self.gates.push(Gate {
                     name: config.name.clone(),
                     limit,
@@ -214,23 +231,21 @@ impl State {
                     taken: 0,
                     length: 0,
                     line: Line::default(),
+                    reserve: Reserve::new(kept),
                     held: None,
                 }),
             }
         }
-        let mut wakers = Vec::new();
-        for gate in 0..self.gates.len() {
-            while self.has_room(gate) && self.let_in(gate, &mut wakers) {
-                if let Some(gate) = self.gates.get_mut(gate) {
-                    gate.taken += 1;
-                }
-            }
-        }
-        wakers
+        self.let_all_in()
     }
 
-    fn has_room(&self, gate: usize) -> bool {
-        self.gates.get(gate).is_none_or(|gate| gate.taken < gate.limit)
+    /// Lets in whoever waits where there is room for it; gives those who are to be woken.
+    fn let_all_in(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for gate in 0..self.gates.len() {
+            while self.let_in(gate, &mut wakers) {}
+        }
+        wakers
     }
 
     /// Stands in every line that has room. Without any: about how long it takes until one has.
@@ -251,28 +266,28 @@ impl State {
             }
         }
         self.moved = true;
-        self.waiting.insert(number, Guest { gates, place, granted: None, waker: None });
+        let key = ticket.key.clone();
+        self.waiting.insert(number, Guest { key, gates, place, granted: None, waker: None });
         Ok(number)
     }
 
-    /// Lets the next one in. It is woken by the caller, without the lock.
-    fn release(&mut self, gate: usize, held: Option<Duration>) -> Option<Waker> {
-        let free = self.gates.get_mut(gate)?;
-        if let Some(held) = held {
-            free.held = Some(free.held.map_or(held, |before| (before * 7 + held) / 8));
-        }
-        let (fits, mut wakers) = (free.taken <= free.limit, Vec::new());
-        if (!fits || !self.let_in(gate, &mut wakers))
-            && let Some(free) = self.gates.get_mut(gate)
-        {
+    /// Lets the next ones in. They are woken by the caller, without the lock.
+    fn release(&mut self, gate: usize, key: &Name, held: Option<Duration>) -> Vec<Waker> {
+        if let Some(free) = self.gates.get_mut(gate) {
             free.taken -= 1;
+            free.reserve.leaves(key);
+            if let Some(held) = held {
+                free.held = Some(free.held.map_or(held, |before| (before * 7 + held) / 8));
+            }
         }
-        wakers.pop()
+        let mut wakers = Vec::new();
+        while self.let_in(gate, &mut wakers) {}
+        wakers
     }
 
-    /// Gives a slot to the next in line, and notes who is to be woken. `false`: nobody waits.
+    /// Gives a slot to the next in line, and notes who is to be woken. `false`: there is none for anybody who waits.
     fn let_in(&mut self, gate: usize, wakers: &mut Vec<Waker>) -> bool {
-        let Some(number) = self.gates.get_mut(gate).and_then(|gate| gate.line.pop()) else { return false };
+        let Some(number) = self.gates.get_mut(gate).and_then(Gate::give) else { return false };
         // It is there: whoever goes away steps out of every line.
         let Some(guest) = self.waiting.get_mut(&number) else { return false };
         guest.granted = Some(gate);
@@ -315,6 +330,23 @@ impl State {
 const COUNT: Duration = Duration::from_millis(100);
 
 impl Gate {
+    fn has_room(&self, key: &Name, now: Instant) -> bool {
+        self.reserve.lets_in(key, self.limit.saturating_sub(self.taken), now)
+    }
+
+    fn take(&mut self, key: &Name) {
+        self.taken += 1;
+        self.reserve.takes(key);
+    }
+
+    /// Gives a slot to the next in line who may have one.
+    fn give(&mut self) -> Option<Number> {
+        let (now, free, reserve) = (Instant::now(), self.limit.saturating_sub(self.taken), &self.reserve);
+        let (number, key) = self.line.pop_of(|key| reserve.lets_in(key, free, now))?;
+        self.take(&key);
+        Some(number)
+    }
+
     /// About how long it takes until as many were let in as wait.
     fn pace(&self) -> Duration {
         let held = self.held.unwrap_or(Duration::from_secs(5));
@@ -325,6 +357,6 @@ impl Gate {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.slots.release(self.gate, Some(self.since.elapsed()));
+        self.slots.release(self.gate, &self.key, Some(self.since.elapsed()));
     }
 }

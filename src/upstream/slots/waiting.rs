@@ -1,7 +1,7 @@
 //! One request in line: it is told where it stands, lets go of its place when it is dropped, and of a slot that came too late.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -58,10 +58,15 @@ impl Waiting {
         Poll::Pending
     }
 
+    /// Where it stands. Slots are not kept for ever for who asks no more: whoever waits sees to that.
     fn place(&self) -> Option<usize> {
         let mut state = self.slots.0.state.lock();
+        let wakers = state.let_all_in();
         state.count(Instant::now());
-        state.waiting.get(&self.number).map(|guest| guest.place)
+        let place = state.waiting.get(&self.number).map(|guest| guest.place);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        place
     }
 }
 
@@ -72,10 +77,10 @@ impl Drop for Waiting {
             // Not there: the slot was handed on.
             let Some(guest) = state.waiting.remove(&self.number) else { return };
             state.step_out(self.number, &guest.gates);
-            guest.granted
+            guest.granted.map(|gate| (gate, guest.key))
         };
-        if let Some(gate) = late {
-            self.slots.release(gate, None);
+        if let Some((gate, key)) = late {
+            self.slots.release(gate, &key, None);
         }
     }
 }

@@ -72,6 +72,34 @@ async fn a_key_of_a_higher_class_is_let_in_more_often_and_the_lowest_does_not_st
 }
 
 #[tokio::test]
+async fn a_slot_is_kept_for_a_key_that_holds_none_and_asks_now_and_then() {
+    let mut upstream = Upstream::start().await;
+    let setup = Setup::new().key("noisy", "noisy", "").key("quiet", "quiet", "");
+    let limits = "max_concurrent = 3\nreserve = 1\nqueue = 500";
+    let gateway = setup.backend_with("one", "openai", &upstream.url(), limits).start().await;
+    let (mut noisy, mut held) = (Vec::new(), Vec::new());
+    for round in 0..3 {
+        let quiet = gateway.ask(&asked_by("quiet")).await;
+        let mut call = upstream.call().await;
+        assert_eq!(user(&call), "quiet", "round {round}");
+        call.say(&["Save"]).await;
+        call.end().await;
+        assert!(Heard::of(&mut quiet.answer().await).await.succeeded());
+        if round == 0 {
+            for _ in 0..2 {
+                noisy.push(gateway.ask(&asked_by("noisy")).await);
+                held.push(upstream.call().await);
+            }
+            for _ in 0..5 {
+                noisy.push(gateway.ask(&asked_by("noisy")).await);
+            }
+            gateway.metric_reaches("streamgate_queue_length", &[], 5.0).await;
+        }
+    }
+    assert_eq!(upstream.calls_seen(), 5);
+}
+
+#[tokio::test]
 async fn the_requests_of_one_key_are_let_in_as_they_came() {
     let (gateway, mut upstream) = gateway(&[("a", "")]).await;
     let _held = gateway.ask(&asked_by("a")).await;
