@@ -79,6 +79,17 @@ async fn its_status_is_told_in_the_words_of_every_door() {
 }
 
 #[tokio::test]
+async fn its_stamps_say_when_each_word_was_to_leave() {
+    for door in [CHAT, RESPONSES, MESSAGES, OLLAMA] {
+        let heard = heard(door, "words=4,pace=5ms,stamps,pad=40,after=2,pause=100ms").await;
+        let words: Vec<&str> = heard.text.split_whitespace().collect();
+        let stamps: Vec<&str> = words.iter().map(|word| word.split_inclusive(']').next().unwrap()).collect();
+        assert_eq!(stamps, ["[0@0]", "[1@5]", "[2@110]", "[3@115]"], "{door}: {heard:?}");
+        assert!(words.iter().zip(&stamps).all(|(word, stamp)| word.len() == stamp.len() + 40), "{door}");
+    }
+}
+
+#[tokio::test]
 async fn it_thinks_where_that_is_asked() {
     let heard = heard("/v1/chat/completions", "words=5,pace=1ms,think").await;
     assert!(heard.succeeded() && !heard.thought.is_empty() && !heard.text.is_empty(), "{heard:?}");

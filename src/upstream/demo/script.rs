@@ -1,5 +1,6 @@
 //! The answer of the built-in model, written out before the first byte of it is sent.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -50,6 +51,12 @@ struct Writer {
     pace: Duration,
     /// Until the next word: the silence before the first.
     wait: Duration,
+    /// The pause in the middle, and the words before it.
+    pause: (Duration, u64),
+    /// When the next word leaves, counted from the request.
+    elapsed: Duration,
+    /// Stamps in place of words, with so many bytes behind them.
+    stamps: Option<usize>,
     next: u32,
     words: u64,
     /// Words until the fault.
@@ -71,6 +78,9 @@ impl Script {
             steps: Vec::new(),
             pace: options.pace,
             wait: options.silence,
+            pause: (options.pause, options.after as u64),
+            elapsed: Duration::ZERO,
+            stamps: options.stamps.then_some(options.pad),
             next: 0,
             words: 0,
             left: options.fault.map_or(usize::MAX, |_| options.after),
@@ -117,14 +127,32 @@ impl Writer {
         self.emit(&Event::Open { index, block }, &mut frames);
         for word in words {
             self.left = self.left.checked_sub(1)?;
+            let mut wait = std::mem::replace(&mut self.wait, self.pace);
+            if self.words == self.pause.1 {
+                wait += self.pause.0;
+            }
+            self.elapsed += wait;
+            let word = self.stamp().map_or(Cow::Borrowed(word), Cow::Owned);
             self.words += 1;
-            self.emit(&Event::Delta { index, text: Text::Plain(word) }, &mut frames);
-            let wait = std::mem::replace(&mut self.wait, self.pace);
+            self.emit(&Event::Delta { index, text: Text::Plain(&word) }, &mut frames);
             self.say(wait, &mut frames);
         }
         self.emit(&Event::Close { index }, &mut frames);
         self.say(Duration::ZERO, &mut frames);
         Some(())
+    }
+
+    /// What stands in the next word's place. Random letters, so that no compression makes the padding smaller.
+    fn stamp(&self) -> Option<String> {
+        let pad = self.stamps?;
+        let mut stamp = format!("[{}@{}]", self.words, self.elapsed.as_millis());
+        let full = stamp.len() + pad;
+        while stamp.len() < full {
+            stamp.push_str(&random_id());
+        }
+        stamp.truncate(full);
+        stamp.push(' ');
+        Some(stamp)
     }
 
     fn end(&mut self, finish: Finish, input: u64) {
