@@ -9,7 +9,8 @@
 //! - [`api`] does what the endpoint is for: for a chat request it plans which backends may be asked what;
 //! - [`relay`] is one task per stream: it has [`upstream`] open a backend and moves frames into the [`journal`];
 //! - [`downstream`] reads the journal and writes to the client;
-//! - [`wire`] knows the dialects, [`telemetry`] tells what happened.
+//! - [`wire`] knows the dialects, [`telemetry`] tells what happened;
+//! - [`doctor`] stands outside: it measures the way from clients to the gateway.
 //!
 //! A module names only those below it; `tests/it/layers.rs` holds it to that.
 
@@ -17,6 +18,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod downstream;
 pub mod edge;
 #[cfg_attr(

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod doctor;
 mod serve;
 
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ enum Command {
     Serve(Serve),
     /// Name every problem of a configuration, with its file, line and a hint
     Check(Check),
+    /// Find out which hop of a path holds a stream up, and what cures it
+    Doctor(Box<doctor::Doctor>),
     /// Print a completion script
     Completions { shell: Shell },
 }
@@ -49,7 +52,7 @@ struct Check {
     config: PathBuf,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 could not run, 2 wrong usage or configuration";
+const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 could not run, 2 wrong usage or configuration, 3 `doctor` found something wrong";
 
 /// Runs the command line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -57,6 +60,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         None => serve::run(&cli.serve.config, cli.serve.listen),
         Some(Command::Serve(serve)) => serve::run(&serve.config, serve.listen),
         Some(Command::Check(check)) => check::run(&check.config),
+        Some(Command::Doctor(doctor)) => return doctor::run(*doctor),
         Some(Command::Completions { shell }) => completions::run(shell),
     };
     match result {

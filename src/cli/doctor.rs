@@ -1,0 +1,162 @@
+//! `streamgate doctor`.
+
+use std::cell::RefCell;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use secrecy::SecretString;
+use tokio::time::{Instant, interval};
+
+use crate::doctor::{Hop, Order, Report, Unwell, Verdict};
+
+/// What is typed.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(super) struct Doctor {
+    /// The public address: where browsers ask. `https://chat.example.org`, with the path of a door or of any SSE stream if wished
+    #[arg(value_name = "[NAME=]URL")]
+    url: Named,
+    /// A hop behind it, in the order in which a request meets them, the gateway last: `nginx=http://10.0.0.2`
+    #[arg(long = "hop", value_name = "NAME=URL")]
+    hops: Vec<Named>,
+    /// The API key
+    #[arg(long, env = "STREAMGATE_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// The model to ask; any but the built-in one is judged by weaker evidence
+    #[arg(long, default_value = "demo")]
+    model: String,
+    /// The `Host` to ask hops for
+    #[arg(long)]
+    host: Option<String>,
+    /// Silences to try, instead of 5s
+    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = humantime::parse_duration, conflicts_with = "full")]
+    silence: Vec<Duration>,
+    /// All silences: 5, 20, 35, 65 and 105 seconds
+    #[arg(long)]
+    full: bool,
+    /// A silence before the first event, longer than the gateway's `commit_after`: the head must come in it
+    #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = humantime::parse_duration)]
+    early: Duration,
+    /// Events of an answer
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(12..=1000))]
+    events: u16,
+    /// Time between two events
+    #[arg(long, value_name = "TIME", default_value = "90ms", value_parser = pace)]
+    pace: Duration,
+    /// How long an answer is watched whose end nobody knows
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    watch: Duration,
+    /// Do not verify certificates
+    #[arg(long)]
+    insecure: bool,
+    /// The report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const HELP: &str =
+    "Exit codes: 0 clean, 1 could not run or a hop cannot be reached, 2 wrong usage, 3 something is wrong";
+const QUICK: [u64; 1] = [5];
+const FULL: [u64; 5] = [5, 20, 35, 65, 105];
+
+/// Events closer together than a machine's own jitter show nothing.
+fn pace(text: &str) -> Result<Duration, String> {
+    let pace = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(30)..=Duration::from_secs(10)).contains(&pace) {
+        return Ok(pace);
+    }
+    Err("a pace is a time from 30ms to 10s".to_owned())
+}
+
+/// `name=url`, or an address alone.
+#[derive(Clone, Debug)]
+struct Named(Hop);
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = text.split_once('=').filter(|(name, _)| !name.contains(['/', ':', '?']));
+        let (name, url) = named.map_or((None, text), |(name, url)| (Some(name.to_owned()), url));
+        let hop = Hop { name, url: url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))? };
+        if !matches!(hop.url.scheme(), "http" | "https") {
+            return Err(format!("`{url}` is no address by http or https"));
+        }
+        Ok(Self(hop))
+    }
+}
+
+impl Doctor {
+    fn order(self) -> Order {
+        let seconds = |list: &[u64]| list.iter().copied().map(Duration::from_secs).collect();
+        Order {
+            hops: std::iter::once(self.url).chain(self.hops).map(|named| named.0).collect(),
+            host: self.host,
+            key: self.key.map(SecretString::from),
+            model: self.model,
+            silences: match (self.full, self.silence.is_empty()) {
+                (true, _) => seconds(&FULL),
+                (false, true) => seconds(&QUICK),
+                (false, false) => self.silence,
+            },
+            early: self.early,
+            events: self.events.into(),
+            pace: self.pace,
+            watch: self.watch,
+            insecure: self.insecure,
+        }
+    }
+}
+
+/// Examines, and prints what was found. The exit code is the verdict.
+pub(super) fn run(doctor: Doctor) -> anyhow::Result<ExitCode> {
+    let json = doctor.json;
+    let order = doctor.order();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(examine(&order))?;
+    let mut out = anstream::stdout();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    out.flush()?;
+    Ok(match report.verdict {
+        Verdict::Clean | Verdict::Inherited => ExitCode::SUCCESS,
+        Verdict::Unreachable => ExitCode::FAILURE,
+        Verdict::Faulty => ExitCode::from(3),
+    })
+}
+
+/// Examines, with a bar on a terminal that shows how long it still takes.
+async fn examine(order: &Order) -> Result<Report, Unwell> {
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(u64::try_from(order.duration().as_millis()).unwrap_or(u64::MAX))
+    } else {
+        ProgressBar::hidden()
+    };
+    if let Ok(style) = ProgressStyle::with_template("{msg:20} {bar:40} {percent}%") {
+        bar.set_style(style);
+    }
+    let at = RefCell::new(String::new());
+    let told = |hop: &str| at.replace(format!("{hop} done")).clear();
+    let (began, mut tick) = (Instant::now(), interval(Duration::from_millis(100)));
+    let mut work = Box::pin(order.examine(&told));
+    let report = loop {
+        tokio::select! {
+            biased;
+            report = &mut work => break report,
+            _ = tick.tick() => {
+                let length = bar.length().unwrap_or(1);
+                bar.set_position(u64::try_from(began.elapsed().as_millis()).unwrap_or(length).min(length));
+                bar.set_message(at.borrow().clone());
+            }
+        }
+    };
+    bar.finish_and_clear();
+    report
+}

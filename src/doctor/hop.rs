@@ -1,0 +1,287 @@
+//! The hops of a path, from the gateway outward: each is blamed for what is wrong with it while the one inside it is well.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::doctor::advice::{cause, cure, time, words};
+use crate::doctor::judge::{Fault, Measure, Measured};
+use crate::doctor::pattern::Pattern;
+use crate::doctor::probe::Leaving;
+use crate::doctor::program::Program;
+use crate::doctor::report::{Finding, HopReport, LeavingReport, ProbeReport, Verdict, milliseconds};
+use crate::doctor::timeline::picture;
+use crate::doctor::trace::{End, Trace};
+use crate::doctor::variant::Variant;
+
+/// One hop with all that was measured through it.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) name: String,
+    pub(super) url: String,
+    /// Was the name given, or made of the address?
+    pub(super) is_named: bool,
+    pub(super) measured: Measured,
+}
+
+/// The hops and what is wrong with each, given from the gateway outward.
+pub(super) fn attribute(hops: &[Examined]) -> Vec<HopReport> {
+    let mut reports = Vec::new();
+    let mut inner: Option<(&Examined, Vec<Fault>)> = None;
+    for hop in hops {
+        let faults = hop.measured.faults();
+        let before = inner.as_ref();
+        reports.push(hop.report(
+            &faults,
+            before.map(|(hop, faults)| (*hop, faults.as_slice())),
+            hops.len() == 1,
+        ));
+        let reached = !faults.iter().any(|fault| matches!(fault, Fault::Unreachable(_)));
+        if reached {
+            inner = Some((hop, faults));
+        }
+    }
+    reports
+}
+
+impl Examined {
+    fn headers(&self) -> Option<&HeaderMap> {
+        Some(&self.measured.trace(Variant::Plain)?.head.as_ref()?.headers)
+    }
+
+    fn report(&self, faults: &[Fault], inner: Option<(&Self, &[Fault])>, alone: bool) -> HopReport {
+        let known = inner.map_or(&[][..], |(_, faults)| faults);
+        let is_gateway = inner.is_none() && !alone;
+        let own: Vec<&Fault> = faults
+            .iter()
+            .filter(|fault| !known.iter().any(|known| fault.is_like(known)))
+            // The gateway's own settings: it may be told to commit late, and to go on for nobody.
+            .filter(|fault| !(is_gateway && matches!(fault, Fault::HeadLate | Fault::AbortLost)))
+            .collect();
+        let program = self.program(&own, inner.and_then(|(hop, _)| hop.headers()), is_gateway);
+        let findings: Vec<Finding> = own
+            .iter()
+            .map(|fault| Finding {
+                cause: cause(fault),
+                message: words(fault),
+                signs: self.signs(fault),
+                cure: cure(program, fault),
+            })
+            .collect();
+        let verdict = match (own.first(), faults.is_empty()) {
+            (Some(Fault::Unreachable(_)), _) => Verdict::Unreachable,
+            (Some(_), _) => Verdict::Faulty,
+            (None, false) if !is_gateway => Verdict::Inherited,
+            (None, _) => Verdict::Clean,
+        };
+        HopReport {
+            name: self.name.clone(),
+            url: self.url.clone(),
+            program: program.map(|program| program.to_string()),
+            verdict,
+            findings,
+            notes: self.notes(),
+            probes: self.probes(),
+            leaving: self.measured.leaving.as_ref().map(leaving),
+            leaving_in_silence: self.measured.leaving_in_silence.as_ref().map(leaving),
+        }
+    }
+
+    /// A name that was given says it best; else what it adds to the head, else what only one program does.
+    fn program(&self, own: &[&Fault], inner: Option<&HeaderMap>, is_gateway: bool) -> Option<Program> {
+        let named = self.is_named.then(|| Program::of_name(&self.name)).flatten();
+        let shown =
+            || self.headers().and_then(|headers| Program::of_headers(headers, inner)).filter(|_| !is_gateway);
+        named.or_else(shown).or_else(|| own.iter().find_map(|fault| by_ways(fault)))
+    }
+
+    /// What else in the answers points at a fault.
+    fn signs(&self, fault: &Fault) -> Vec<String> {
+        let mut signs = Vec::new();
+        let (Fault::Held { when, .. } | Fault::Cut { when, .. } | Fault::Refused { when, .. }) = fault else {
+            return signs;
+        };
+        let Some(trace) = self.measured.trace(*when) else { return signs };
+        if matches!(fault, Fault::Held { .. }) {
+            let late = self.measured.lateness(*when, trace);
+            if self.measured.stamped {
+                let (events, worst) = (trace.stamped().len(), time(late.worst + late.constant));
+                signs.push(format!("{events} events, the worst {worst} late"));
+            }
+            if trace.header("content-length").is_some() {
+                signs.push(
+                    "`Content-Length` was added: the length of a stream is known only at its end".to_owned(),
+                );
+            }
+            if let Some(coding) = trace.header("content-encoding") {
+                signs.push(format!(
+                    "`Content-Encoding: {coding}` was added, though the gateway says `no-transform`"
+                ));
+            }
+        }
+        for name in ["server", "via", "x-powered-by", "x-cache", "age", "cf-ray", "cf-cache-status"] {
+            signs.extend(trace.header(name).map(|value| format!("`{name}: {value}`")));
+        }
+        signs
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
+            && let Some(Leaving::Unnoticed(_)) = self.measured.leaving_in_silence
+        {
+            notes.push("a client that leaves in a silence is noticed only when the gateway next writes: keep-alives find it".to_owned());
+        }
+        if let Some(Leaving::Unknown(why)) = &self.measured.leaving {
+            notes.push(format!("whether a client that leaves is noticed cannot be known: {why}"));
+        }
+        let plain = self.measured.trace(Variant::Plain);
+        if plain.is_some_and(|trace| {
+            trace.head.as_ref().is_some_and(|head| head.version < http::Version::HTTP_11)
+        }) {
+            notes.push("it answers in HTTP/1.0".to_owned());
+        }
+        let gzip = self.measured.trace(Variant::Gzip);
+        if let Some((trace, coding)) = gzip.and_then(|trace| Some((trace, trace.header("content-encoding")?)))
+            && self.measured.pattern(Variant::Gzip, trace) == Pattern::Prompt
+        {
+            notes.push(format!("it compresses the stream (`{coding}`), and flushes every event"));
+        }
+        if self.url.starts_with("https:")
+            && let Some(trace) = self.measured.trace(Variant::Http2)
+            && trace.head.as_ref().is_some_and(|head| head.version < http::Version::HTTP_2)
+        {
+            notes.push(
+                "it does not speak HTTP/2: a browser has six connections, which six open streams take"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+
+    fn probes(&self) -> Vec<ProbeReport> {
+        let span = |trace: &Trace| trace.ended.max(trace.last_bytes);
+        let usual = self.measured.traces.iter().filter(|(variant, _)| is_usual(*variant));
+        let common = usual.map(|(_, trace)| span(trace)).max().unwrap_or_default();
+        let probe = |(variant, trace): &(Variant, Trace)| {
+            let stamped = trace.stamped();
+            let events = if self.measured.stamped { stamped.len() } else { trace.events.len() };
+            let late = (self.measured.stamped && !stamped.is_empty())
+                .then(|| self.measured.lateness(*variant, trace));
+            let times: Vec<Duration> = if stamped.is_empty() {
+                trace.events.iter().map(|event| event.at).collect()
+            } else {
+                stamped.iter().map(|(event, _)| event.at).collect()
+            };
+            ProbeReport {
+                variant: variant.to_string(),
+                status: trace.status(),
+                http: trace.head.as_ref().map(|head| format!("{:?}", head.version)),
+                head_ms: trace.head.as_ref().map(|head| milliseconds(head.at)),
+                events,
+                expected: self.measured.stamped.then(|| variant.events(self.measured.cadence)),
+                constant_ms: late.map(|late| milliseconds(late.constant)),
+                median_ms: late.map(|late| milliseconds(late.median)),
+                worst_ms: late.map(|late| milliseconds(late.worst)),
+                ended: ended(trace, self.measured.stamped.then(|| variant.events(self.measured.cadence))),
+                picture: picture(&times, if is_usual(*variant) { common } else { span(trace) }),
+            }
+        };
+        self.measured.traces.iter().map(probe).collect()
+    }
+}
+
+fn leaving(leaving: &Leaving) -> LeavingReport {
+    let told =
+        |noticed, after| LeavingReport { noticed: Some(noticed), after_ms: Some(after), why_unknown: None };
+    match leaving {
+        Leaving::Noticed(after) => told(true, milliseconds(*after)),
+        Leaving::Unnoticed(after) => told(false, milliseconds(*after)),
+        Leaving::Unknown(why) => {
+            LeavingReport { noticed: None, after_ms: None, why_unknown: Some(why.clone()) }
+        }
+    }
+}
+
+/// Answers that take the same time are drawn to one scale.
+fn is_usual(variant: Variant) -> bool {
+    matches!(variant, Variant::Plain | Variant::Gzip | Variant::Http2 | Variant::Get | Variant::Padded)
+}
+
+fn ended(trace: &Trace, expected: Option<usize>) -> Option<String> {
+    match &trace.end {
+        End::Broken(why) => Some(format!("cut after {} ({why})", time(trace.ended))),
+        End::Whole if expected.is_some_and(|expected| trace.is_cut(expected)) => {
+            Some(format!("ended early, after {}", time(trace.ended)))
+        }
+        End::TimedOut if expected.is_some() => Some(format!("no end after {}", time(trace.ended))),
+        End::Unreachable(why) => Some(why.clone()),
+        End::Whole | End::Left | End::TimedOut => None,
+    }
+}
+
+/// What only one program does: `HAProxy` holds small writes back for 200 ms.
+fn by_ways(fault: &Fault) -> Option<Program> {
+    let Fault::Held { pattern, when: Variant::Plain, measure } = fault else { return None };
+    let about = |time: &Duration| (185..=235).contains(&time.as_millis());
+    match pattern {
+        Pattern::Delayed(by) if about(by) => Some(Program::HaProxy),
+        Pattern::Lumps { held, .. } if about(held) && *measure == Some(Measure::Time) => {
+            Some(Program::HaProxy)
+        }
+        Pattern::Delayed(_) | Pattern::Lumps { .. } | Pattern::Prompt | Pattern::Behind | Pattern::Whole => {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::judge::tests::measured;
+    use crate::doctor::pattern::tests::trace;
+
+    fn hop(name: &str, traces: Vec<(Variant, Trace)>) -> Examined {
+        Examined {
+            name: name.to_owned(),
+            url: "http://a/".to_owned(),
+            is_named: true,
+            measured: measured(traces),
+        }
+    }
+
+    fn held() -> Vec<(Variant, Trace)> {
+        vec![(Variant::Plain, trace(|_| 2200))]
+    }
+
+    fn verdicts(hops: &[Examined]) -> Vec<Verdict> {
+        attribute(hops).iter().map(|hop| hop.verdict).collect()
+    }
+
+    #[test]
+    fn the_first_hop_that_is_bad_is_to_blame() {
+        let clean = || hop("gateway", Vec::new());
+        let path = [clean(), hop("nginx", held()), hop("cdn", held())];
+        assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Faulty, Verdict::Inherited]);
+        let path = [clean(), hop("nginx", Vec::new()), hop("cdn", held())];
+        assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Clean, Verdict::Faulty]);
+    }
+
+    #[test]
+    fn a_hop_that_makes_it_worse_is_to_blame_too() {
+        let late = vec![(Variant::Plain, trace(|due| due + 205))];
+        let path = [hop("gateway", Vec::new()), hop("haproxy", late), hop("nginx", held())];
+        assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Faulty, Verdict::Faulty]);
+    }
+
+    #[test]
+    fn a_gateway_that_is_told_to_go_on_is_not_to_blame() {
+        let deaf = || {
+            let mut deaf = hop("gateway", Vec::new());
+            deaf.measured.leaving = Some(Leaving::Unnoticed(Duration::from_secs(2)));
+            deaf
+        };
+        assert_eq!(verdicts(&[deaf(), deaf()]), [Verdict::Clean, Verdict::Inherited]);
+        assert_eq!(verdicts(&[deaf()]), [Verdict::Faulty], "who asks alone cannot know");
+    }
+}

@@ -1,0 +1,325 @@
+//! What is wrong with a path up to one hop, by what was measured through it.
+
+use std::time::Duration;
+
+use crate::doctor::pattern::{Lateness, Pattern};
+use crate::doctor::probe::Leaving;
+use crate::doctor::trace::{End, Trace};
+use crate::doctor::variant::{Cadence, Variant};
+
+/// Everything that was measured through one hop.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// What a whole answer takes.
+    pub(super) control: Option<Duration>,
+    pub(super) traces: Vec<(Variant, Trace)>,
+    /// A client that leaves while events come, and one that leaves in a silence.
+    pub(super) leaving: Option<Leaving>,
+    pub(super) leaving_in_silence: Option<Leaving>,
+    /// Do the events carry stamps?
+    pub(super) stamped: bool,
+    pub(super) cadence: Cadence,
+}
+
+/// Something wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Events do not come when they are sent, with this way to ask (`Plain`: with every one).
+    Held {
+        pattern: Pattern,
+        when: Variant,
+        measure: Option<Measure>,
+    },
+    /// The head waits for the first event.
+    HeadLate,
+    /// A stream that is silent so long is cut off.
+    IdleCut(Duration),
+    /// A stream is cut off so long after it began, whatever it says.
+    LifetimeCut(Duration),
+    /// A stream that nothing is wrong with was cut off.
+    Cut {
+        when: Variant,
+        after: Duration,
+    },
+    /// A client that leaves is kept from the gateway.
+    AbortLost,
+    /// Refused, with this way to ask.
+    Refused {
+        when: Variant,
+        status: u16,
+    },
+    Unreachable(String),
+}
+
+/// By what a hop that hands on lumps measures them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    Bytes,
+    Time,
+}
+
+impl Fault {
+    /// Do both say the same, be it in different degrees?
+    pub(super) fn is_like(&self, inner: &Self) -> bool {
+        match (self, inner) {
+            (Self::Held { pattern, when, .. }, Self::Held { pattern: before, when: then, .. }) => {
+                (when == then || *then == Variant::Plain) && before.rank() >= pattern.rank()
+            }
+            (Self::Refused { when, .. }, Self::Refused { when: then, .. })
+            | (Self::Cut { when, .. }, Self::Cut { when: then, .. }) => when == then,
+            (Self::IdleCut(after), Self::IdleCut(before))
+            | (Self::LifetimeCut(after), Self::LifetimeCut(before)) => {
+                // A hop that cuts sooner than the one inside it is a fault of its own.
+                *after + SLACK >= *before
+            }
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        }
+    }
+}
+
+/// Two cuts that are no further apart are one.
+const SLACK: Duration = Duration::from_millis(400);
+/// How much earlier than the first event a head must come that does not wait for it.
+const EARLIER: Duration = Duration::from_millis(150);
+
+impl Measured {
+    pub(super) fn trace(&self, variant: Variant) -> Option<&Trace> {
+        self.traces.iter().find(|(asked, _)| *asked == variant).map(|(_, trace)| trace)
+    }
+
+    /// How the events of an answer came.
+    pub(super) fn pattern(&self, variant: Variant, trace: &Trace) -> Pattern {
+        if !self.stamped {
+            return Pattern::of_clusters(trace);
+        }
+        // How long ago a recorded stream began when it was asked for is not known.
+        let control = self.control.filter(|_| variant != Variant::Get);
+        Pattern::of_stamped(trace, control, self.cadence.pace)
+    }
+
+    pub(super) fn lateness(&self, variant: Variant, trace: &Trace) -> Lateness {
+        Lateness::of(trace, self.control.filter(|_| variant != Variant::Get))
+    }
+
+    /// The length of time of the first answer that was cut, if any was: a stream without silence must live longer.
+    pub(super) fn shortest_cut(&self) -> Option<Duration> {
+        let cut = self.traces.iter().filter(|(variant, trace)| {
+            matches!(variant, Variant::Silence(_) | Variant::Early)
+                && trace.is_cut(variant.events(self.cadence))
+        });
+        cut.map(|(_, trace)| trace.ended).min()
+    }
+
+    /// Is it worth asking for larger events?
+    pub(super) fn is_held(&self) -> bool {
+        self.trace(Variant::Plain).is_some_and(|trace| self.pattern(Variant::Plain, trace).rank() >= 3)
+    }
+
+    /// Everything that is wrong up to here.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for variant in [Variant::Plain, Variant::Gzip, Variant::Http2, Variant::Get] {
+            let Some(trace) = self.trace(variant) else { continue };
+            // What is wrong with every way to ask is told once.
+            if let Some(fault) = self.fault(variant, trace)
+                && !faults.iter().any(|before| fault.is_like(before) || before_all(before))
+            {
+                faults.push(fault);
+            }
+        }
+        if faults.iter().any(before_all) {
+            return faults;
+        }
+        faults.extend(self.cut());
+        // The head is late where events are, and who holds events up writes too seldom to notice that a client left.
+        if !faults.iter().any(|fault| matches!(fault, Fault::Held { when: Variant::Plain, .. })) {
+            faults.extend(self.head_late());
+            faults.extend(matches!(self.leaving, Some(Leaving::Unnoticed(_))).then_some(Fault::AbortLost));
+        }
+        faults
+    }
+
+    /// What is wrong with one answer of the usual kind.
+    fn fault(&self, when: Variant, trace: &Trace) -> Option<Fault> {
+        if let End::Unreachable(why) = &trace.end {
+            return Some(Fault::Unreachable(why.clone()));
+        }
+        if let Some(status) = trace.status().filter(|status| *status != 200) {
+            return Some(Fault::Refused { when, status });
+        }
+        let cut = match trace.end {
+            End::Whole => self.stamped && trace.is_cut(when.events(self.cadence)),
+            End::Broken(_) => true,
+            End::TimedOut => self.stamped,
+            End::Left | End::Unreachable(_) => false,
+        };
+        if cut {
+            return Some(Fault::Cut { when, after: trace.ended });
+        }
+        let pattern = self.pattern(when, trace);
+        let measure = (when == Variant::Plain).then(|| self.measure(pattern)).flatten();
+        (pattern != Pattern::Prompt).then_some(Fault::Held { pattern, when, measure })
+    }
+
+    /// Bytes or time: larger events fill a buffer sooner, and no timer.
+    fn measure(&self, pattern: Pattern) -> Option<Measure> {
+        let padded = self.trace(Variant::Padded)?;
+        match (pattern, self.pattern(Variant::Padded, padded)) {
+            (Pattern::Lumps { events, .. }, Pattern::Lumps { events: larger, .. }) => {
+                Some(if larger * 10 <= events * 7 { Measure::Bytes } else { Measure::Time })
+            }
+            (Pattern::Lumps { .. }, Pattern::Prompt | Pattern::Delayed(_) | Pattern::Behind)
+            | (Pattern::Whole, Pattern::Lumps { .. } | Pattern::Prompt) => Some(Measure::Bytes),
+            _ => None,
+        }
+    }
+
+    /// Whether silence or mere length was too much. A silence before the first event counts as well.
+    fn cut(&self) -> Option<Fault> {
+        let is_cut = |(variant, trace): &&(Variant, Trace)| trace.is_cut(variant.events(self.cadence));
+        let silent = |(variant, _): &&(Variant, Trace)| matches!(variant, Variant::Silence(_));
+        let early = |(variant, _): &&(Variant, Trace)| *variant == Variant::Early;
+        let find = |wanted: &dyn Fn(&&(Variant, Trace)) -> bool| {
+            self.traces.iter().filter(is_cut).find(|asked| wanted(asked))
+        };
+        let (_, trace) = find(&silent).or_else(|| find(&early))?;
+        let busy = find(&|(variant, _)| matches!(variant, Variant::Lasting(_)));
+        let status = trace.status().filter(|status| *status != 200);
+        Some(match (busy, status) {
+            (Some((_, busy)), _) => Fault::LifetimeCut(busy.ended),
+            (None, Some(_)) => Fault::IdleCut(trace.ended), // answered by the hop, in the gateway's place
+            (None, None) => Fault::IdleCut(trace.silent()),
+        })
+    }
+
+    fn head_late(&self) -> Option<Fault> {
+        let trace = self.trace(Variant::Early)?;
+        let (head, first) = (trace.head.as_ref()?.at, trace.stamped().first()?.0.at);
+        (head + EARLIER > first && first >= self.cadence.early).then_some(Fault::HeadLate)
+    }
+}
+
+/// Does nothing else matter beside this?
+fn before_all(fault: &Fault) -> bool {
+    match fault {
+        Fault::Unreachable(_)
+        | Fault::Cut { when: Variant::Plain, .. }
+        | Fault::Refused { when: Variant::Plain, .. }
+        | Fault::Held { pattern: Pattern::Whole, when: Variant::Plain, .. } => true,
+        Fault::Held { .. }
+        | Fault::HeadLate
+        | Fault::IdleCut(_)
+        | Fault::LifetimeCut(_)
+        | Fault::Cut { .. }
+        | Fault::AbortLost
+        | Fault::Refused { .. } => false,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use http::{HeaderMap, Version};
+
+    use super::*;
+    use crate::doctor::pattern::tests::{PACE, trace};
+    use crate::doctor::trace::Head;
+
+    const fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    /// Answers to the usual ways to ask, all of them as they were sent but for these.
+    pub(crate) fn measured(traces: Vec<(Variant, Trace)>) -> Measured {
+        let mut all = traces;
+        for variant in [Variant::Plain, Variant::Gzip, Variant::Get] {
+            if !all.iter().any(|(asked, _)| *asked == variant) {
+                all.push((variant, trace(|due| due)));
+            }
+        }
+        let cadence = Cadence { events: 24, pace: PACE, early: ms(2500) };
+        let (leaving, leaving_in_silence) = (Some(Leaving::Noticed(ms(3))), Some(Leaving::Noticed(ms(3))));
+        Measured { control: Some(ms(10)), traces: all, leaving, leaving_in_silence, stamped: true, cadence }
+    }
+
+    /// The first events of an answer that is cut off after a time.
+    fn cut(events: usize, after: u64) -> Trace {
+        let mut trace = trace(|due| due);
+        trace.events.truncate(events);
+        trace.last_bytes = trace.events.last().map_or(Duration::ZERO, |event| event.at);
+        Trace { end: End::Broken("closed".to_owned()), ended: ms(after), ..trace }
+    }
+
+    #[test]
+    fn a_path_that_hands_on_at_once_has_no_fault() {
+        assert_eq!(measured(Vec::new()).faults(), []);
+    }
+
+    #[test]
+    fn what_only_gzip_brings_out_is_compression() {
+        let faults = measured(vec![(Variant::Gzip, trace(|_| 2200))]).faults();
+        assert_eq!(faults, [Fault::Held { pattern: Pattern::Whole, when: Variant::Gzip, measure: None }]);
+    }
+
+    #[test]
+    fn what_every_way_to_ask_brings_out_is_told_once() {
+        let all = [Variant::Plain, Variant::Gzip, Variant::Get].map(|variant| (variant, trace(|_| 2200)));
+        let faults = measured(all.to_vec()).faults();
+        assert_eq!(faults, [Fault::Held { pattern: Pattern::Whole, when: Variant::Plain, measure: None }]);
+    }
+
+    #[test]
+    fn larger_events_tell_a_buffer_from_a_clock() {
+        let lumps = trace(|due| (due / 720 + 1) * 720);
+        for (padded, measure) in
+            [(trace(|due| (due / 270 + 1) * 270), Measure::Bytes), (lumps.clone(), Measure::Time)]
+        {
+            let measured = measured(vec![(Variant::Plain, lumps.clone()), (Variant::Padded, padded)]);
+            let [Fault::Held { measure: told, .. }] = measured.faults()[..] else { panic!("one fault") };
+            assert_eq!(told, Some(measure));
+        }
+    }
+
+    #[test]
+    fn a_silence_that_was_too_long_is_told_from_an_answer_that_was() {
+        let silence = Variant::Silence(ms(5000));
+        // 22 times 90 ms, and two events more.
+        let idle = measured(vec![(silence, cut(2, 3102)), (Variant::Lasting(ms(1980)), trace(|due| due))]);
+        assert_eq!(idle.shortest_cut(), Some(ms(3102)));
+        assert_eq!(idle.faults(), [Fault::IdleCut(ms(3000))]);
+        let busy = measured(vec![(silence, cut(2, 3102)), (Variant::Lasting(ms(3902)), cut(24, 3105))]);
+        assert_eq!(busy.faults(), [Fault::LifetimeCut(ms(3105))]);
+    }
+
+    #[test]
+    fn a_head_that_comes_with_the_first_event_is_late() {
+        let early = |at| {
+            let mut trace = trace(|due| due + 2500);
+            let head = Head { at: ms(at), status: 200, version: Version::HTTP_11, headers: HeaderMap::new() };
+            trace.head = Some(head);
+            measured(vec![(Variant::Early, trace)]).faults()
+        };
+        assert_eq!(early(2003), []);
+        assert_eq!(early(2511), [Fault::HeadLate]);
+    }
+
+    #[test]
+    fn a_client_that_left_for_nobody_is_a_fault() {
+        let mut measured = measured(Vec::new());
+        measured.leaving_in_silence = Some(Leaving::Unnoticed(ms(2000)));
+        assert_eq!(measured.faults(), [], "the next write finds it");
+        measured.leaving = Some(Leaving::Unnoticed(ms(2000)));
+        assert_eq!(measured.faults(), [Fault::AbortLost]);
+    }
+
+    #[test]
+    fn a_worse_fault_is_not_like_a_lesser_one_inside() {
+        let held = |pattern, when| Fault::Held { pattern, when, measure: None };
+        let (whole, delayed) =
+            (held(Pattern::Whole, Variant::Plain), held(Pattern::Delayed(ms(205)), Variant::Plain));
+        assert!(delayed.is_like(&whole) && !whole.is_like(&delayed));
+        assert!(held(Pattern::Whole, Variant::Gzip).is_like(&whole));
+        assert!(!whole.is_like(&held(Pattern::Whole, Variant::Gzip)));
+        assert!(Fault::IdleCut(ms(3100)).is_like(&Fault::IdleCut(ms(3000))));
+        assert!(!Fault::IdleCut(ms(1000)).is_like(&Fault::IdleCut(ms(3000))), "it cuts sooner");
+    }
+}

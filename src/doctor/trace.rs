@@ -1,0 +1,109 @@
+//! What was received of one answer, and when. All times count from when the request was sent.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Version};
+
+/// One answer as it came in.
+#[derive(Clone, Debug)]
+pub(super) struct Trace {
+    pub(super) head: Option<Head>,
+    pub(super) events: Vec<Arrival>,
+    /// When the last bytes came, comments included.
+    pub(super) last_bytes: Duration,
+    pub(super) end: End,
+    pub(super) ended: Duration,
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) at: Duration,
+    pub(super) status: u16,
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) at: Duration,
+    pub(super) stamp: Option<Stamp>,
+    /// Bytes of the body that had come over the wire by then.
+    pub(super) received: usize,
+}
+
+/// What the built-in model says in place of a word: which one it is, and when it was to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) number: usize,
+    pub(super) due: Duration,
+}
+
+/// How the answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Whole,
+    Broken(String),
+    /// It had not ended when there was no more time.
+    TimedOut,
+    /// The doctor had seen enough.
+    Left,
+    Unreachable(String),
+}
+
+impl Trace {
+    /// Nothing came.
+    pub(super) fn nothing(end: End, ended: Duration) -> Self {
+        Self { head: None, events: Vec::new(), last_bytes: Duration::ZERO, end, ended }
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        self.head.as_ref().map(|head| head.status)
+    }
+
+    /// A header of the answer, if it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.as_ref()?.headers.get(name)?.to_str().ok()
+    }
+
+    /// The events that carry a stamp.
+    pub(super) fn stamped(&self) -> Vec<(Arrival, Stamp)> {
+        self.events.iter().filter_map(|event| Some((*event, event.stamp?))).collect()
+    }
+
+    /// Has it ended before all that was asked for had come?
+    pub(super) fn is_cut(&self, expected: usize) -> bool {
+        matches!(self.end, End::Broken(_) | End::Whole) && self.stamped().len() < expected
+    }
+
+    /// Silence before the end: since the last bytes, or since the request where none came.
+    pub(super) fn silent(&self) -> Duration {
+        let head = self.head.as_ref().map_or(Duration::ZERO, |head| head.at);
+        self.ended.saturating_sub(self.last_bytes.max(head))
+    }
+}
+
+impl Stamp {
+    /// The stamp in the text of an event, `[number@milliseconds]`, in whatever JSON it stands.
+    pub(super) fn find(text: &str) -> Option<Self> {
+        text.split('[').skip(1).find_map(|rest| {
+            let (stamp, _) = rest.split_once(']')?;
+            let (number, due) = stamp.split_once('@')?;
+            Some(Self { number: number.parse().ok()?, due: Duration::from_millis(due.parse().ok()?) })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_found_in_any_json() {
+        let event = r#"{"choices":[{"index":0,"delta":{"content":"[12@1080]abc "}}],"x":["a@b"]}"#;
+        assert_eq!(Stamp::find(event), Some(Stamp { number: 12, due: Duration::from_millis(1080) }));
+        assert_eq!(Stamp::find(r#"{"choices":[],"text":"[1]","more":"[a@b]"}"#), None);
+        assert_eq!(Stamp::find("[999999999999999999999999@1]"), None);
+    }
+}
