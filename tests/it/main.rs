@@ -17,6 +17,8 @@ mod coding;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod door;
 #[cfg(test)]
 mod drain;

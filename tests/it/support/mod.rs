@@ -11,10 +11,12 @@ mod client;
 mod frames;
 mod gateway;
 mod heard;
+pub(crate) mod hop;
 mod items;
 mod lawful;
 pub(crate) mod pairs;
 mod pieces;
+pub(crate) mod programs;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod request;

@@ -1,0 +1,103 @@
+//! The command: what it asks for, what it prints, and how it exits.
+
+use crate::doctor::{doctor, examine, examine_with, gateway, setup};
+use crate::support::hop::{Habit, Hop};
+use crate::support::{Gateway, refusing_address};
+
+#[tokio::test]
+async fn people_are_told_the_hop_the_cause_and_the_cure_with_a_picture() {
+    let gateway = gateway().await;
+    let hop = Hop::start(gateway.public, Habit::Gathers).await;
+    let inner = format!("gateway=http://{}", gateway.public);
+    let public = format!("varnish={}", hop.url());
+    let (code, said, log) = doctor(&[&public, "--hop", &inner, "--silence", "1s"]).await;
+    assert_eq!(code, Some(3), "{said}{log}");
+    for words in
+        ["gateway  http://", "  clean", "FAULTY", "[buffers_whole_answer]", "set beresp.do_stream = true;"]
+    {
+        assert!(said.contains(words), "{words} in\n{said}");
+    }
+    let pictures: Vec<&str> = said.lines().filter(|line| line.trim_start().starts_with("plain ")).collect();
+    assert!(pictures[0].matches('|').count() > 15, "one by one: {}", pictures[0]);
+    assert!(
+        pictures[1].matches('|').count() == 0 && pictures[1].contains('#'),
+        "all at once: {}",
+        pictures[1]
+    );
+    assert_eq!(log, "", "no bar where nobody looks");
+}
+
+#[tokio::test]
+async fn a_gateway_that_nobody_listens_for_is_1() {
+    let (_socket, address) = refusing_address();
+    let (code, said, log) = doctor(&[&address]).await;
+    assert_eq!(code, Some(1), "{said}{log}");
+    assert!(log.contains("cannot be reached"), "{log}");
+}
+
+#[tokio::test]
+async fn a_public_address_that_nobody_listens_for_is_1_and_the_rest_is_told() {
+    let gateway = gateway().await;
+    let (_socket, address) = refusing_address();
+    let said = examine(&[&address, &format!("gateway=http://{}", gateway.public)]).await;
+    assert_eq!(said.code, Some(1), "{}", said.all);
+    assert_eq!(said.report["hops"][0]["verdict"], "clean");
+    assert_eq!(said.report["hops"][1]["verdict"], "unreachable");
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2() {
+    for arguments in
+        [&["not a url"][..], &[], &["ftp://a"], &["http://a", "--events", "1"], &["http://a", "--hop", "b="]]
+    {
+        let (code, said, log) = doctor(arguments).await;
+        assert_eq!(code, Some(2), "{arguments:?}: {said}{log}");
+    }
+}
+
+#[tokio::test]
+async fn the_help_says_what_the_exit_codes_mean() {
+    let (code, said, _) = doctor(&["--help"]).await;
+    assert_eq!(code, Some(0));
+    assert!(said.contains("Exit codes: 0 clean") && said.contains("3 something is wrong"), "{said}");
+}
+
+#[tokio::test]
+async fn a_gateway_with_keys_is_asked_with_one() {
+    let gateway = setup().key("alice", "sk-alice", "").start().await;
+    let url = format!("http://{}", gateway.public);
+    let (code, _, log) = doctor(&[&url, "--json"]).await;
+    assert!(code == Some(1) && log.contains("401") && log.contains("--key"), "{log}");
+    examine_with(&[&url], &["--key", "sk-alice"]).await.is_clean();
+}
+
+#[tokio::test]
+async fn every_door_can_be_asked() {
+    let gateway = gateway().await;
+    for door in ["/v1/responses", "/v1/messages", "/api/chat"] {
+        let said = examine(&[&format!("http://{}{door}", gateway.public)]).await;
+        said.is_clean();
+        let plain = &said.report["hops"][0]["probes"][0];
+        assert_eq!((&plain["events"], &plain["expected"]), (&24.into(), &24.into()), "{door}: {}", said.all);
+    }
+}
+
+/// A gateway whose model `real` is like any other: its events carry no stamps.
+async fn real() -> Gateway {
+    let route = "model = \"*\"\nbackends = [{ name = \"demo\", model = \"demo:words=30,pace=60ms\" }]";
+    setup().route(route).start().await
+}
+
+#[tokio::test]
+async fn another_model_is_judged_by_what_came_together() {
+    let gateway = real().await;
+    let hop = Hop::start(gateway.public, Habit::Gathers).await;
+    let inner = format!("gateway=http://{}", gateway.public);
+    let said = examine_with(&[&hop.url(), &inner], &["--model", "real"]).await;
+    assert_eq!(said.report["evidence"], "clusters");
+    said.blames(1, "", "buffers_whole_answer", "buffering off");
+    let said = examine_with(&[&inner], &["--model", "real"]).await;
+    said.is_clean();
+    let (_, said, _) = doctor(&[&inner, "--model", "real"]).await;
+    assert!(said.contains("weaker evidence"), "{said}");
+}

@@ -1,0 +1,82 @@
+//! Paths that are right: the doctor finds nothing.
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+
+use crate::doctor::{examine, examine_with, gateway};
+use crate::support::Gateway;
+use crate::support::programs::Program;
+
+async fn is_clean(gateway: &Gateway, hop: &Program) {
+    examine(&[&hop.url(), &format!("gateway=http://{}", gateway.public)]).await.is_clean();
+}
+
+#[tokio::test]
+async fn the_gateway_alone() {
+    let gateway = gateway().await;
+    let said = examine(&[&format!("http://{}", gateway.public)]).await;
+    said.is_clean();
+    assert_eq!(said.report["evidence"], "stamps");
+    assert_eq!(said.report["hops"][0]["leaving"]["noticed"], true, "{}", said.all);
+}
+
+#[tokio::test]
+async fn nginx_as_it_comes() {
+    let gateway = gateway().await;
+    is_clean(&gateway, &Program::nginx(gateway.public.port(), "").await).await;
+}
+
+#[tokio::test]
+async fn haproxy_without_delay() {
+    let gateway = gateway().await;
+    let lines = "  option http-no-delay\n  option abortonclose";
+    is_clean(&gateway, &Program::haproxy(gateway.public.port(), lines).await).await;
+}
+
+#[tokio::test]
+async fn varnish_that_passes() {
+    let gateway = gateway().await;
+    let lines = "sub vcl_recv { return (pass); }";
+    is_clean(&gateway, &Program::varnish(gateway.public.port(), lines).await).await;
+}
+
+#[tokio::test]
+async fn apache_that_compresses_and_flushes() {
+    let gateway = gateway().await;
+    let lines = "AddOutputFilterByType DEFLATE text/event-stream";
+    is_clean(&gateway, &Program::apache(gateway.public.port(), lines).await).await;
+}
+
+#[tokio::test]
+async fn caddy_that_encodes() {
+    let gateway = gateway().await;
+    is_clean(&gateway, &Program::caddy(gateway.public.port(), "encode gzip").await).await;
+}
+
+#[tokio::test]
+async fn express_without_compression() {
+    let gateway = gateway().await;
+    is_clean(&gateway, &Program::node(gateway.public.port(), false).await).await;
+}
+
+#[tokio::test]
+async fn nginx_over_tls_speaks_http_2() {
+    let gateway = gateway().await;
+    let folder = TempDir::new().unwrap();
+    let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("cert.pem"));
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&certificate, cert.pem()).unwrap();
+    std::fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let listen = format!(
+        "ssl http2; ssl_certificate {}; ssl_certificate_key {}",
+        certificate.display(),
+        key.display()
+    );
+    let hop = Program::nginx_listening(gateway.public.port(), &listen, "proxy_buffering off;").await;
+    let public = hop.url().replace("http:", "https:");
+    let said = examine_with(&[&public, &format!("gateway=http://{}", gateway.public)], &["--insecure"]).await;
+    said.is_clean();
+    let probes = said.report["hops"][1]["probes"].as_array().unwrap();
+    let http2 = probes.iter().find(|probe| probe["variant"] == "http2").expect("a probe over HTTP/2");
+    assert_eq!(http2["http"], "HTTP/2.0", "{}", said.all);
+}
