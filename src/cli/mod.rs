@@ -1,16 +1,23 @@
 //! The command line. Data goes to stdout, talk to stderr.
 
+mod bench;
 mod check;
 mod completions;
 mod doctor;
+mod key;
+mod pull;
 mod serve;
+mod tail;
+mod talk;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::client::ClientError;
 use crate::config::{Listen, Problems};
 
 /// A reverse proxy gateway for streams of language models
@@ -31,6 +38,14 @@ enum Command {
     Check(Check),
     /// Find out which hop of a path holds a stream up, and what cures it
     Doctor(Box<doctor::Doctor>),
+    /// Make an API key: the key to stderr, its `[[key]]` table to stdout
+    Key(key::Arguments),
+    /// Follow a recorded stream, a conversation or a channel
+    Tail(tail::Arguments),
+    /// Pull a model through a gateway
+    Pull(pull::Arguments),
+    /// Measure streams under load
+    Bench(bench::Arguments),
     /// Print a completion script
     Completions { shell: Shell },
 }
@@ -56,20 +71,33 @@ const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 could not run, 2 wrong
 
 /// Runs the command line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command {
-        None => serve::run(&cli.serve.config, cli.serve.listen),
-        Some(Command::Serve(serve)) => serve::run(&serve.config, serve.listen),
-        Some(Command::Check(check)) => check::run(&check.config),
-        Some(Command::Doctor(doctor)) => return doctor::run(*doctor),
-        Some(Command::Completions { shell }) => completions::run(shell),
+        None => serve::run(&cli.serve.config, cli.serve.listen).map(done),
+        Some(Command::Serve(serve)) => serve::run(&serve.config, serve.listen).map(done),
+        Some(Command::Check(check)) => check::run(&check.config).map(done),
+        Some(Command::Key(arguments)) => key::run(&arguments),
+        Some(Command::Tail(arguments)) => tail::run(&arguments),
+        Some(Command::Pull(arguments)) => pull::run(&arguments),
+        Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Doctor(doctor)) => doctor::run(*doctor),
+        Some(Command::Completions { shell }) => completions::run(shell).map(done),
     };
     match result {
-        Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.is::<Problems>() => {
-            use std::io::Write as _;
             writeln!(anstream::stderr(), "{error}")?;
             Ok(ExitCode::from(2))
         }
-        Err(error) => Err(error),
+        Err(error) if error.downcast_ref().is_some_and(ClientError::is_usage) => {
+            writeln!(anstream::stderr(), "streamgate: {error}")?;
+            Ok(ExitCode::from(2))
+        }
+        // Whoever read the output has seen enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(is_pipe) => Ok(ExitCode::SUCCESS),
+        result => result,
     }
+}
+
+fn is_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }

@@ -31,7 +31,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("cli", &["app", "config", "doctor"]),
+    ("client", &["wire"]),
+    ("cli", &["app", "client", "config", "doctor"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -80,6 +80,8 @@ mod timers;
 #[cfg(test)]
 mod told;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod translate;
 #[cfg(test)]
 mod websocket;

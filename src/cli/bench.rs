@@ -1,0 +1,159 @@
+//! `streamgate bench`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::cli::talk::{INTERRUPTED, Key, bar, block_on, interrupt, write};
+use crate::client::{Api, Ask, ClientError, Load, Plan, Tally, comparison, described, told};
+
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    /// The server, or the address of its API
+    url: String,
+    /// Another one to compare it with: streams begin at both in turns
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    /// How many streams run at a time; with --rate, at most
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    streams: u32,
+    /// How long streams begin; what still runs then is not waited for
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// How many streams begin in a second, whether or not earlier ones have ended
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// End after so many streams
+    #[arg(long, value_name = "N")]
+    requests: Option<u64>,
+    #[arg(long, default_value = "demo")]
+    model: String,
+    #[arg(long, default_value = "Hello")]
+    prompt: String,
+    /// The longest answer, in tokens
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    max_tokens: u32,
+    /// The API [default: what the address shows, else openai]
+    #[arg(long)]
+    api: Option<Door>,
+    /// With `--api sse`: the data of the event without which a stream is cut
+    #[arg(long, value_name = "DATA")]
+    until: Option<String>,
+    /// A stream that tells nothing for so long has failed
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    stall: Duration,
+    #[command(flatten)]
+    key: Key,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Door {
+    /// POST /v1/chat/completions
+    Openai,
+    /// POST /v1/messages
+    Anthropic,
+    /// POST /api/chat
+    Ollama,
+    /// GET of the address, answered with Server-Sent Events
+    Sse,
+}
+
+const EXIT_CODES: &str = "\
+Errors: `status N`, `connect`, `cut` (the body ended or broke without its terminator), `stall`, `error CODE` (told in the stream),
+`malformed`, `no stream`.
+
+Exit codes: 0 every stream that ended, ended well, 1 could not run, or no stream ended, 2 wrong usage, 3 streams failed or were
+skipped, 130 interrupted";
+
+const FAILED: u8 = 3;
+
+/// Runs the load and prints what came of it.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let plan = plan(arguments)?;
+    let names: Vec<String> = plan.asks.iter().map(Ask::shown).collect();
+    let mut load = Load::new(plan);
+    let bar = bar(arguments.duration.as_secs(), "{wide_bar} {elapsed}/{len}s {msg}")?;
+    let mut stopped = false;
+    let code = block_on(async {
+        stopped = load
+            .run(interrupt(), |load| {
+                let (begun, ended) = load.progress();
+                bar.set_position(load.elapsed().as_secs());
+                bar.set_message(format!("{} running, {ended} ended", begun.saturating_sub(ended)));
+            })
+            .await;
+        Ok(ExitCode::from(INTERRUPTED))
+    })?;
+    bar.finish_and_clear();
+    let tallies = load.into_tallies();
+    let report = if arguments.json { document(&names, &tallies) } else { text(&names, &tallies) };
+    write(&report)?;
+    Ok(if stopped { code } else { verdict(&tallies) })
+}
+
+fn plan(arguments: &Arguments) -> Result<Plan, ClientError> {
+    let lawful = |rate: &f64| rate.is_finite() && *rate > 0.0 && *rate <= 1e6;
+    if arguments.rate.is_some_and(|rate| !lawful(&rate)) || arguments.requests == Some(0) {
+        return Err(ClientError::Usage("--rate and --requests are numbers above 0".into()));
+    }
+    if arguments.duration.is_zero() || arguments.stall.is_zero() {
+        return Err(ClientError::Usage("--duration and --stall are times above 0".into()));
+    }
+    if arguments.until.is_some() && !matches!(arguments.api, Some(Door::Sse)) {
+        return Err(ClientError::Usage(
+            "--until goes with `--api sse`: other APIs have their own terminators".into(),
+        ));
+    }
+    let api = arguments.api.map(|door| match door {
+        Door::Openai => Api::OpenAi,
+        Door::Anthropic => Api::Anthropic,
+        Door::Ollama => Api::Ollama,
+        Door::Sse => Api::Sse,
+    });
+    let ask = |url: &String| {
+        let ask = Ask::new(url, arguments.key.get(), api)?;
+        Ok(ask
+            .model(&arguments.model, &arguments.prompt, arguments.max_tokens)
+            .until(arguments.until.clone()))
+    };
+    let urls = [Some(&arguments.url), arguments.against.as_ref()];
+    Ok(Plan {
+        asks: urls.into_iter().flatten().map(ask).collect::<Result<_, ClientError>>()?,
+        streams: usize::try_from(arguments.streams).unwrap_or(usize::MAX),
+        duration: arguments.duration,
+        rate: arguments.rate,
+        requests: arguments.requests,
+        stall: arguments.stall,
+    })
+}
+
+fn verdict(tallies: &[Tally]) -> ExitCode {
+    if tallies.iter().any(|tally| !tally.failures().is_empty() || tally.skipped() > 0) {
+        ExitCode::from(FAILED)
+    } else if tallies.iter().any(|tally| tally.done() == 0) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn text(names: &[String], tallies: &[Tally]) -> String {
+    let mut reports: Vec<String> =
+        names.iter().zip(tallies).map(|(name, tally)| format!("{name}\n{}", told(tally))).collect();
+    if let ([name, against], [one, other]) = (names, tallies) {
+        reports.push(format!("{name} as a multiple of {against}\n{}", comparison(one, other)));
+    }
+    reports.join("\n")
+}
+
+fn document(names: &[String], tallies: &[Tally]) -> String {
+    let of = |(name, tally): (&String, &Tally)| json!({ "url": name, "measured": described(tally) });
+    let results: Value = names.iter().zip(tallies).map(of).collect();
+    format!("{}\n", json!({ "results": results }))
+}

@@ -1,0 +1,82 @@
+//! What the tools share that talk to a server: where it is, and how they run, speak and are interrupted.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Builder;
+
+use crate::client::{ClientError, Server};
+
+/// Ctrl-C.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Which gateway.
+#[derive(Args, Debug)]
+pub(super) struct At {
+    /// The gateway's address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "STREAMGATE_SERVER")]
+    server: String,
+    #[command(flatten)]
+    pub(super) key: Key,
+}
+
+/// Who asks.
+#[derive(Args, Debug)]
+pub(super) struct Key {
+    /// The API key
+    #[arg(long, value_name = "KEY", env = "STREAMGATE_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+impl Key {
+    /// An empty one is none.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.key.as_deref().map(str::trim).filter(|key| !key.is_empty())
+    }
+}
+
+impl At {
+    pub(super) fn server(&self) -> Result<Server, ClientError> {
+        Server::new(&self.server, self.key.get())
+    }
+}
+
+/// Runs a tool.
+pub(super) fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Resolves with Ctrl-C; never, where it cannot be heard.
+pub(super) async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Says something that is no data.
+pub(super) fn say(words: &str) -> io::Result<()> {
+    writeln!(anstream::stderr(), "{words}")
+}
+
+/// Writes data as it is, at once.
+pub(super) fn write(data: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(data.as_bytes())?;
+    out.flush()
+}
+
+/// Text that others wrote. A terminal does what control characters tell it, so it is not shown them.
+pub(super) fn shown(text: &str) -> String {
+    let lawful = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
+    if !io::stdout().is_terminal() || text.chars().all(lawful) {
+        return text.to_owned();
+    }
+    text.chars().map(|letter| if lawful(letter) { letter } else { '\u{fffd}' }).collect()
+}
+
+/// A bar on stderr, which is shown on a terminal only.
+pub(super) fn bar(length: u64, template: &str) -> anyhow::Result<ProgressBar> {
+    Ok(ProgressBar::new(length).with_style(ProgressStyle::with_template(template)?))
+}

@@ -1,0 +1,100 @@
+//! Why a server could not be asked, with what to do about it.
+
+use std::time::Duration;
+
+/// A request that brought no stream.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("`{0}` is no address of a server\n\nhint: write it like http://127.0.0.1:8080")]
+    Address(String),
+    #[error("the key holds a character that no header can carry")]
+    Key,
+    #[error("{0}")]
+    Usage(String),
+    #[error(
+        "https takes CA certificates: install them (the package `ca-certificates`), or name a file of them in SSL_CERT_FILE"
+    )]
+    Certificates(#[source] reqwest::Error),
+    #[error("{url} cannot be reached: {reason}\n\nhint: is the server running there?")]
+    Unreachable {
+        url: String,
+        /// In the words of the system.
+        reason: String,
+    },
+    #[error("{0}")]
+    Refused(Refused),
+    #[error("{url} answered {what}, which is no stream")]
+    NoStream { url: String, what: String },
+}
+
+impl ClientError {
+    /// Was the command written wrongly, so that nothing was asked at all?
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Address(_) | Self::Key | Self::Usage(_))
+    }
+
+    /// Why a request did not get as far as an answer: the innermost reason, for the outer ones only repeat each other.
+    pub(super) fn unreachable(error: &reqwest::Error, url: &reqwest::Url) -> Self {
+        Self::Unreachable { url: shown(url), reason: innermost(error) }
+    }
+}
+
+/// An answer that is an error.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub status: u16,
+    /// What was asked, without its query.
+    pub url: String,
+    /// What the server says.
+    pub message: String,
+    /// When it may be asked again.
+    pub retry_after: Option<Duration>,
+    /// `Stream-Earliest-Id`: the first event that is still kept.
+    pub earliest: Option<String>,
+}
+
+impl Refused {
+    /// May the same request fare better a little later?
+    pub fn is_passing(&self) -> bool {
+        matches!(self.status, 408 | 429) || self.status >= 500
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self.status {
+            401 => Some("give an API key with --key or in STREAMGATE_KEY"),
+            403 => Some("the scopes of a key stand in its [[key]] table"),
+            404 => Some(
+                "the records of another key, and those that are no longer kept, are as unknown as what never was",
+            ),
+            421 => Some("list this host under `server.allowed_hosts`"),
+            429 | 503 => Some("try again later"),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} answered {}: {}", self.url, self.status, self.message)?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "\n\nhint: {hint}"))
+    }
+}
+
+/// An address without its query and password, which may open something.
+pub(super) fn shown(url: &reqwest::Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    // An address that can have none keeps none.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.to_string()
+}
+
+/// The reason behind all reasons.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,138 @@
+//! What is asked again and again.
+
+use reqwest::{RequestBuilder, Url};
+use serde_json::json;
+
+use crate::client::{ClientError, Server};
+
+/// The API that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// OpenAI's chat completions.
+    OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Ollama's chat.
+    Ollama,
+    /// A GET whose answer is Server-Sent Events.
+    Sse,
+}
+
+impl Api {
+    const CHATS: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Ollama];
+
+    /// Where it is spoken.
+    fn door(self) -> &'static [&'static str] {
+        match self {
+            Self::OpenAi => &["v1", "chat", "completions"],
+            Self::Anthropic => &["v1", "messages"],
+            Self::Ollama => &["api", "chat"],
+            Self::Sse => &[],
+        }
+    }
+
+    /// The API of an address that has a path; that of a server alone is OpenAI's.
+    fn of(url: &Url) -> Option<Self> {
+        let at_door = |api: &Self| url.path().trim_end_matches('/').ends_with(&api.door().join("/"));
+        match url.path() {
+            "" | "/" | "/v1" | "/v1/" => Some(Self::OpenAi),
+            _ => Self::CHATS.into_iter().find(at_door),
+        }
+    }
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub(super) api: Api,
+    /// The data of the event that ends a stream in which nothing else does.
+    pub(super) until: Option<String>,
+    server: Server,
+    url: Url,
+    model: String,
+    prompt: String,
+    max_tokens: u32,
+}
+
+impl Ask {
+    /// A chat with the server of an address, which may be that of the server, of its `/v1`, or of the door itself.
+    pub fn new(url: &str, key: Option<&str>, api: Option<Api>) -> Result<Self, ClientError> {
+        let server = Server::new(url, key)?;
+        let mut url = server.base().clone();
+        let unclear = || {
+            let words = format!(
+                "`{}` does not show which API is spoken there\n\nhint: say it with --api",
+                server.shown()
+            );
+            ClientError::Usage(words)
+        };
+        let api = api.or_else(|| Api::of(&url)).ok_or_else(unclear)?;
+        let door = match url.path().trim_end_matches('/') {
+            "" => api.door(),
+            "/v1" if api.door().first() == Some(&"v1") => api.door().get(1..).unwrap_or_default(),
+            _ => &[],
+        };
+        if !door.is_empty() {
+            let address = ClientError::Address(server.shown());
+            url.path_segments_mut().map_err(|()| address)?.pop_if_empty().extend(door);
+        }
+        let (model, prompt) = ("demo".to_owned(), "Hello".to_owned());
+        Ok(Self { api, until: None, server, url, model, prompt, max_tokens: 1024 })
+    }
+
+    #[must_use]
+    pub fn model(mut self, model: &str, prompt: &str, max_tokens: u32) -> Self {
+        (self.model, self.prompt, self.max_tokens) = (model.to_owned(), prompt.to_owned(), max_tokens);
+        self
+    }
+
+    #[must_use]
+    pub fn until(mut self, data: Option<String>) -> Self {
+        self.until = data;
+        self
+    }
+
+    /// The address without what may open something.
+    pub fn shown(&self) -> String {
+        crate::client::error::shown(&self.url)
+    }
+
+    pub(super) fn request(&self) -> RequestBuilder {
+        let messages = json!([{ "role": "user", "content": self.prompt }]);
+        let (model, most) = (&self.model, self.max_tokens);
+        let body = match self.api {
+            Api::OpenAi => json!({
+                "model": model, "stream": true, "max_tokens": most, "messages": messages,
+                "stream_options": { "include_usage": true },
+            }),
+            Api::Anthropic => {
+                json!({ "model": model, "stream": true, "max_tokens": most, "messages": messages })
+            }
+            Api::Ollama => json!({
+                "model": model, "stream": true, "options": { "num_predict": most }, "messages": messages,
+            }),
+            Api::Sse => return self.server.get(self.url.clone()),
+        };
+        let request = self.server.post(self.url.clone(), &body);
+        if self.api == Api::Anthropic { request.header("anthropic-version", "2023-06-01") } else { request }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_door_is_found_from_any_address() {
+        let at = |url, api| Ask::new(url, None, api).map(|ask| (ask.shown(), ask.api));
+        let chat = ("http://h:1/v1/chat/completions".to_owned(), Api::OpenAi);
+        for url in ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/chat/completions"] {
+            assert_eq!(at(url, None).unwrap(), chat, "{url}");
+        }
+        assert_eq!(at("http://h:1/v1/messages", None).unwrap().1, Api::Anthropic);
+        assert_eq!(at("http://h:1", Some(Api::Ollama)).unwrap().0, "http://h:1/api/chat");
+        assert_eq!(at("http://h:1/a/b", Some(Api::Sse)).unwrap().0, "http://h:1/a/b");
+        assert!(at("http://h:1/a/b", None).unwrap_err().is_usage());
+        assert!(at("h:1", None).unwrap_err().is_usage());
+    }
+}

@@ -1,0 +1,20 @@
+//! What the command line's tools ask of a running gateway, or of any other server that streams: requests whose answers are read
+//! event by event, followed over cuts, and judged by how they end. Nothing here prints.
+
+mod backoff;
+mod error;
+mod follow;
+mod load;
+mod meaning;
+mod messages;
+mod pull;
+mod server;
+
+pub use backoff::Backoff;
+pub use error::{ClientError, Refused};
+pub use follow::{Follow, Outcome, Subject, Told};
+pub use load::{Api, Ask, Failures, Load, Plan, Tally, comparison, described, told};
+pub use meaning::{Meaning, Verdict};
+pub use messages::{Message, Messages, Next};
+pub use pull::{Pull, Pulled};
+pub use server::Server;
