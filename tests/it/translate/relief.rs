@@ -17,6 +17,12 @@ async fn over(first: &str, second: &str, commit: &str) -> (Gateway, Upstream, Up
     (setup.backend("two", second, &two.url()).start().await, one, two)
 }
 
+/// Is there an id of the scripted backends (`msg_it7`)? A random one may hold the same letters, but not at the end of a word of its own.
+fn has_name_of_backend(text: &str) -> bool {
+    let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.any(|word| word == "it7")
+}
+
 #[tokio::test]
 async fn a_backend_that_breaks_off_before_content_is_followed_by_one_of_any_dialect() {
     for first in APIS {
@@ -35,7 +41,10 @@ async fn a_backend_that_breaks_off_before_content_is_followed_by_one_of_any_dial
                     ("Douro", "Hm.", 1),
                     "{what}"
                 );
-                assert!(own == second || !what.contains("it7"), "the names are the gateway's own: {what}");
+                assert!(
+                    own == second || !has_name_of_backend(&what),
+                    "the names are the gateway's own: {what}"
+                );
             }
         }
     }
