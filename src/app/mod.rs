@@ -27,7 +27,7 @@ use crate::config::{Config, Source};
 use crate::edge::Signer;
 use crate::journal::Journal;
 use crate::server::{Addresses, Bound, Certificate, CertificateError, Listen, Shutdown, room};
-use crate::telemetry::{self, Board, Metrics, random_id};
+use crate::telemetry::{self, Board, Log, Metrics, random_id};
 use crate::upstream::{ClientError, Slots};
 
 /// Why a gateway does not start.
@@ -52,6 +52,8 @@ pub struct App {
     /// Of the admin listener and the signals.
     runtime: Runtime,
     signals: Signals,
+    /// The last to go, so that everything before is still logged.
+    log: Log,
 }
 
 /// What all workers have in common.
@@ -79,7 +81,7 @@ impl App {
     /// Starts the log, listens to signals and binds the sockets: from here on clients may connect, and they are answered
     /// once it runs.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        telemetry::start(&config.log);
+        let log = telemetry::start(&config.log);
         let workers = match config.server.workers {
             0 => thread::available_parallelism()?.get(),
             workers => workers,
@@ -95,7 +97,7 @@ impl App {
         let certificate = config.server.tls.clone().map(Certificate::load).transpose()?;
         let bound = listen(&config.server.listen, workers)?;
         let admin = listen(&Listen::Tcp(config.admin.listen), 1)?;
-        let metrics = Metrics::new();
+        let metrics = Metrics::with_log(log.dropped.clone());
         let secret = random_id();
         let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
         let journal = Journal::new(&config.journal, metrics.clone(), secret.clone().into());
@@ -125,7 +127,7 @@ impl App {
             shared.share_secret(); // that of the other replicas, if there are any
             Signals::new()
         })?;
-        Ok(Self { bound, admin, shared, runtime, signals })
+        Ok(Self { bound, admin, shared, runtime, signals, log })
     }
 
     /// Where clients come in, and where operators do.
@@ -141,7 +143,7 @@ impl App {
     /// Serves until a signal ends it: the first lets running streams come to their end, the second does not wait. Follows the
     /// file of its configuration.
     pub fn run(self, source: Source) -> Result<(), StartError> {
-        let Self { mut bound, mut admin, shared, runtime, mut signals } = self;
+        let Self { mut bound, mut admin, shared, runtime, mut signals, log: _log } = self;
         let running = TaskTracker::new();
         for (number, listener) in take(&mut bound.listeners).into_iter().enumerate() {
             let own = new_runtime()?;

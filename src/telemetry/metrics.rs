@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::telemetry::DroppedLines;
 
 /// All metrics of the process; a clone is a handle.
 #[derive(Clone)]
@@ -150,6 +153,15 @@ impl Metrics {
         };
         families.register();
         Self(Arc::new(families))
+    }
+
+    /// The same, which also tell of the log.
+    pub fn with_log(dropped: DroppedLines) -> Self {
+        let mut metrics = Self::new();
+        if let Some(families) = Arc::get_mut(&mut metrics.0) {
+            families.registry.register_collector(Box::new(LogLines(dropped)));
+        }
+        metrics
     }
 
     pub fn request(&self, door: &'static str, status: u16) {
@@ -354,6 +366,18 @@ impl Families {
         registry.register("backend_probes", "Backends probed, by outcome", self.probes.clone());
         registry.register("retries_denied", "Retries without budget, by kind", self.denied.clone());
         registry.register("hedges", "Second backends asked beside slow ones", self.hedges.clone());
+    }
+}
+
+/// The lines of the log that were dropped, counted where they are.
+#[derive(Debug)]
+struct LogLines(DroppedLines);
+
+impl Collector for LogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let dropped = ConstCounter::new(self.0.count());
+        let words = "Lines of the log that nobody took in time";
+        dropped.encode(encoder.encode_descriptor("log_lines_dropped", words, None, dropped.metric_type())?)
     }
 }
 

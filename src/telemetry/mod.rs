@@ -13,6 +13,6 @@ pub use access::{Access, End, Spent};
 pub use address::ClientAddress;
 pub use board::{Board, Download, Interest, Listener};
 pub use id::random_id;
-pub use log::{Config, Format, start};
+pub use log::{Config, DroppedLines, Format, Log, start};
 pub use metrics::{Live, Metrics};
 pub use secret::{Secret, Source as SecretSource};
