@@ -2,6 +2,7 @@
 //! request passes is put together here, once.
 
 mod generation;
+mod panics;
 mod signals;
 mod usage;
 mod worker;
@@ -98,6 +99,7 @@ impl App {
         let bound = listen(&config.server.listen, workers)?;
         let admin = listen(&Listen::Tcp(config.admin.listen), 1)?;
         let metrics = Metrics::with_log(log.dropped.clone());
+        panics::count(metrics.clone());
         let secret = random_id();
         let board = Board::new(config.backends.iter().map(|backend| backend.name.clone()));
         let journal = Journal::new(&config.journal, metrics.clone(), secret.clone().into());

@@ -1,10 +1,12 @@
 //! The outermost layer: gives every request an id and a record, and turns every refusal into an answer.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -13,6 +15,7 @@ use tower::{Layer, Service};
 
 use crate::edge::{Door, Refusal, Standing, Traced, read_over};
 use crate::telemetry::{Access, ClientAddress, Metrics, random_id};
+use crate::wire::Code;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -83,7 +86,9 @@ where
         let standing = Standing::default();
         let answer = self.inner.call(Traced { access, request, standing: standing.clone() });
         Box::pin(async move {
-            let mut response = match answer.await {
+            // What this request alone has met must not end the others of its connection.
+            let answer = AssertUnwindSafe(answer).catch_unwind().await;
+            let mut response = match answer.unwrap_or_else(|_| Err(failed())) {
                 Ok(response) => response,
                 Err(mut refusal) => {
                     if let Some(body) = refusal.unread.take() {
@@ -106,6 +111,11 @@ where
             Ok(response)
         })
     }
+}
+
+/// What a client is told whose request the gateway itself has failed at.
+fn failed() -> Refusal {
+    Refusal::new(Code::Internal, "the gateway failed at this request")
 }
 
 /// The client's id, if it is one that may stand in a log, else one of ours.

@@ -6,9 +6,11 @@ mod rewrite;
 mod timers;
 mod whole;
 
+use std::panic::AssertUnwindSafe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -89,8 +91,8 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         }
         pool.open(&plan, &access).await
     };
-    let opening = Box::pin(open(asking, &mut outside));
-    let stream = match opening.await {
+    let opening = AssertUnwindSafe(Box::pin(open(asking, &mut outside))).catch_unwind().await;
+    let stream = match opening.unwrap_or_else(|_| Err(Attempted::refusal(failed()))) {
         Ok(Ok(stream)) => stream,
         Ok(Err(gone)) => {
             access.ended(outcome(gone));
@@ -113,7 +115,10 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     let mut pump = Pump { rewrite, meter: Meter::new(access), frames, out: Vec::with_capacity(4) };
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
-        None => pump.run(&mut outside).await,
+        None => {
+            let pumping = AssertUnwindSafe(pump.run(&mut outside)).catch_unwind().await;
+            pumping.unwrap_or_else(|_| Ending::Failed(failed()))
+        }
     };
     Box::pin(pump.end(ending, outside, limits.on_disconnect)).await
 }
@@ -172,6 +177,11 @@ async fn open(
 
 fn draining() -> Failure {
     Failure::new(Code::Draining, "the gateway is being restarted")
+}
+
+/// The gateway itself has failed, at this stream alone.
+fn failed() -> Failure {
+    Failure::new(Code::Internal, "the gateway failed at this stream")
 }
 
 struct Pump {

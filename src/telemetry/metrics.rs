@@ -54,6 +54,7 @@ struct Families {
     queue_length: Family<BackendLabels, Gauge>,
     queue_wait: Histogram,
     refusals: Family<ReasonLabels, Counter>,
+    panics: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -150,6 +151,7 @@ impl Metrics {
             queue_length: Family::default(),
             queue_wait: Histogram::new(exponential_buckets(0.001, 2.0, 20)),
             refusals: Family::default(),
+            panics: Counter::default(),
         };
         families.register();
         Self(Arc::new(families))
@@ -301,6 +303,11 @@ impl Metrics {
         self.0.refusals.get_or_create(&ReasonLabels { reason }).inc();
     }
 
+    /// The gateway itself has failed at something.
+    pub fn panicked(&self) {
+        self.0.panics.inc();
+    }
+
     /// All of them as `OpenMetrics` text.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -356,6 +363,7 @@ impl Families {
             self.refusals.clone(),
         );
         registry.register("store_errors", "What the store did not do", self.store_errors.clone());
+        registry.register("panics", "What the gateway itself has failed at", self.panics.clone());
     }
 
     fn register_pool(&mut self) {

@@ -39,6 +39,9 @@ pub(super) enum Fault {
     Error,
     /// A clean end without the terminator.
     Truncated,
+    /// The gateway itself fails: for its tests.
+    #[cfg(debug_assertions)]
+    Panic,
 }
 
 const KNOWN: &str = "words=N, pace=TIME, silence=TIME, pause=TIME, stamps, pad=N, think, tools, after=N, cut, stall, error, \
@@ -90,6 +93,8 @@ impl Options {
             ("stall", "") => self.fault = Some(Fault::Stall),
             ("error", "") => self.fault = Some(Fault::Error),
             ("truncated", "") => self.fault = Some(Fault::Truncated),
+            #[cfg(debug_assertions)]
+            ("panic", "") => self.fault = Some(Fault::Panic),
             _ => return None,
         }
         Some(())

@@ -27,6 +27,8 @@ pub(super) enum Step {
     },
     Cut,
     Stall,
+    #[cfg(debug_assertions)]
+    Panic,
 }
 
 impl Step {
@@ -34,6 +36,8 @@ impl Step {
         match self {
             Self::Say { after, .. } => *after,
             Self::Cut | Self::Stall => Duration::ZERO,
+            #[cfg(debug_assertions)]
+            Self::Panic => Duration::ZERO,
         }
     }
 }
@@ -172,6 +176,8 @@ impl Writer {
                 self.steps.push(Step::Say { after: self.pace, bytes: failure.frame(Dialect::OpenAiChat) });
             }
             Fault::Truncated => {}
+            #[cfg(debug_assertions)]
+            Fault::Panic => self.steps.push(Step::Panic),
         }
     }
 
