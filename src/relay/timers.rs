@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::Error as _;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::wire::{Code, Failure};
@@ -43,6 +44,9 @@ impl<'de> Deserialize<'de> for OnDisconnect {
         })
     }
 }
+
+/// How many tasks an event passes from the socket to its stream, at most.
+const TURNS: usize = 3;
 
 /// The running timers.
 #[derive(Debug)]
@@ -87,6 +91,10 @@ impl Timers {
                 return too_long();
             }
             if now >= self.last_event + self.limits.idle_timeout {
+                // If the process was stopped for a while, what the backend has sent meanwhile is still on its way here.
+                for _ in 0..TURNS {
+                    yield_now().await;
+                }
                 return Failure::new(Code::UpstreamStalled, "the backend has sent nothing for too long");
             }
             self.sleep.as_mut().reset(self.end.min(self.last_event + self.limits.idle_timeout));
