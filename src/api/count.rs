@@ -43,7 +43,7 @@ pub(super) async fn count_tokens(
     };
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));
-        match whole::until_drained(&parts, &access, asking).await {
+        match whole::until_stopped(&parts, &caller, &access, asking).await {
             Ok(answered) => return Ok(json_answer(StatusCode::OK, answered.body)),
             Err(attempted) if !knows_no_counting(&attempted.failure) => return Err(refused(attempted)),
             Err(_) => {}

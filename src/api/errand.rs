@@ -25,8 +25,8 @@ pub(super) struct Run {
     pub(super) access: Access,
     /// What it is called on the board, if it is a download.
     pub(super) task: Option<String>,
-    /// Resolves when the time to drain is over.
-    pub(super) drained: BoxFuture<'static, ()>,
+    /// Resolves when it must end, with why.
+    pub(super) stopped: BoxFuture<'static, Failure>,
     /// Why it failed, for those who have not seen a line of it.
     pub(super) failed: Arc<Mutex<Option<Attempted>>>,
 }
@@ -41,7 +41,7 @@ enum Ending {
 
 /// Runs an errand to its end.
 pub(super) async fn run(run: Run) {
-    let Run { pool, errand, writer, access, task, mut drained, failed } = run;
+    let Run { pool, errand, writer, access, task, stopped, failed } = run;
     let mut said = Said { board: pool.board().clone(), task, download: None, succeeded: false };
     let work = async {
         let (backend, frames) =
@@ -51,7 +51,7 @@ pub(super) async fn run(run: Run) {
     let ending = tokio::select! {
         biased;
         gone = writer.abandoned() => Ending::Gone(gone),
-        () = drained.as_mut() => Ending::Failed(draining(), None),
+        failure = stopped => Ending::Failed(Attempted::refusal(failure), None),
         ended = Box::pin(work) => ended.err().unwrap_or(Ending::Done),
     };
     let download = said.download.take();
@@ -82,11 +82,6 @@ pub(super) async fn run(run: Run) {
             writer.fail(frame, failure.code.name());
         }
     }
-}
-
-fn draining() -> Attempted {
-    let words = "the gateway is being restarted";
-    Attempted { retryable: false, ..Attempted::retryable(Code::Draining, words) }
 }
 
 /// What the backend has said so far.

@@ -6,11 +6,11 @@ use http::{HeaderMap, Request, Response, Uri};
 use hyper::body::Incoming;
 
 use crate::api::Parts;
+use crate::api::stopped::dismissed;
 use crate::api::streams::{RETRY, RETRY_LATER, spread};
 use crate::downstream::{Body, Manner, NoHandshake, StreamBody, handshake, retry_later, stream, tell};
 use crate::edge::{Caller, KEY_PROTOCOL, Refusal, Traced};
 use crate::journal::{self, Backlog, Writer};
-use crate::server::Shutdown;
 use crate::telemetry::{Access, Interest, Listener};
 use crate::wire::{Code, Framing};
 
@@ -26,7 +26,7 @@ pub(super) fn events(parts: &Parts, traced: Traced, caller: &Caller) -> Result<R
     match handshake(request.headers(), protocol(request.headers())) {
         Ok(response) => {
             let listener = listen(parts, interest)?;
-            upgrade(parts, request, listener, access);
+            upgrade(parts, request, listener, (access, caller.clone()));
             Ok(response)
         }
         Err(NoHandshake::Unasked) if comes_back => {
@@ -34,7 +34,7 @@ pub(super) fn events(parts: &Parts, traced: Traced, caller: &Caller) -> Result<R
                 return Ok(retry_later(spread(RETRY_LATER)));
             }
             let listener = listen(parts, interest)?;
-            Ok(follow(parts, listener, access))
+            Ok(follow(parts, listener, (access, caller.clone())))
         }
         Err(why) => Err(refused(why)),
     }
@@ -91,26 +91,31 @@ fn refused(why: NoHandshake) -> Refusal {
     }
 }
 
-fn upgrade(parts: &Parts, request: Request<Incoming>, listener: Listener, access: Access) {
+fn upgrade(
+    parts: &Parts,
+    request: Request<Incoming>,
+    listener: Listener,
+    (access, caller): (Access, Caller),
+) {
     let (shutdown, keep_alive) = (parts.shutdown.clone(), parts.keep_alive);
     parts.tasks.spawn(async move {
         let _access = access; // its line is written when the WebSocket is closed
         match hyper::upgrade::on(request).await {
-            Ok(upgraded) => Box::pin(tell(upgraded, listener, keep_alive, shutdown.draining())).await,
+            Ok(upgraded) => Box::pin(tell(upgraded, listener, keep_alive, dismissed(shutdown, caller))).await,
             Err(error) => tracing::debug!(%error, "no WebSocket"),
         }
     });
 }
 
-fn follow(parts: &Parts, listener: Listener, access: Access) -> Response<Body> {
+fn follow(parts: &Parts, listener: Listener, (access, caller): (Access, Caller)) -> Response<Body> {
     let (writer, reader) = journal::open(READER_BYTES);
-    parts.tasks.spawn(pump(listener, writer, parts.shutdown.clone()));
+    parts.tasks.spawn(pump(listener, writer, dismissed(parts.shutdown.clone(), caller)));
     let manner = Manner::plain(b": keep-alive\n", parts.keep_alive);
     stream(Framing::Sse, StreamBody::new(reader, access, manner))
 }
 
-/// Hands messages on until nobody reads them, or the gateway is to end.
-async fn pump(mut listener: Listener, writer: Writer, shutdown: Shutdown) {
+/// Hands messages on until nobody reads them, or the listener may listen no longer.
+async fn pump(mut listener: Listener, writer: Writer, dismissed: impl Future<Output = ()>) {
     let mut retry = format!("retry: {}\n", spread(RETRY)); // within the first block that has data
     let telling = async {
         loop {
@@ -129,7 +134,7 @@ async fn pump(mut listener: Listener, writer: Writer, shutdown: Shutdown) {
     };
     tokio::select! {
         biased;
-        () = shutdown.draining() => {}
+        () = dismissed => {}
         () = telling => {}
     }
     writer.close();

@@ -59,7 +59,7 @@ pub(super) async fn forward(
         ticket: generates.then(|| served.settings.ticket(&caller)),
     };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
-    let answered = whole::until_drained(&parts, &access, asking).await.map_err(refused)?;
+    let answered = whole::until_stopped(&parts, &caller, &access, asking).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);
     response.headers_mut().insert(CONTENT_TYPE, answered.content_type);
     Ok(response)

@@ -13,6 +13,7 @@ use crate::api::conversation::{named, prefix};
 use crate::api::plan::{self, Planned, plan};
 use crate::api::recorded::{Recording, Visitor};
 use crate::api::serving::{Record, Settings};
+use crate::api::stopped::stopped;
 use crate::api::wishes::{Wishes, fingerprint};
 use crate::api::{ANTHROPIC_BETA, Parts, body, reading, recorded, responses, whole};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json, stream};
@@ -41,6 +42,7 @@ pub(super) struct Asked {
     pub(super) choice: Choice,
     /// As whom it waits for a backend.
     pub(super) ticket: Ticket,
+    pub(super) caller: Caller,
     pub(super) access: Access,
 }
 
@@ -79,7 +81,8 @@ pub(super) async fn generate(
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
     let (settings, ticket) = (served.settings, served.settings.ticket(&visitor.caller));
-    let asked = Asked { client, stream: streams, settings, choice, ticket, access };
+    let caller = visitor.caller.clone();
+    let asked = Asked { client, stream: streams, settings, choice, ticket, caller, access };
     drop(body); // the candidates hold what they need of it
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
@@ -189,7 +192,7 @@ pub(super) fn relay(
         after,
         opened,
         access: asked.access,
-        drained: parts.shutdown.clone().when_drained(),
+        stopped: stopped(parts, &asked.caller),
     };
     parts.tasks.spawn(async move {
         // A limit that were freed at the head would not limit streams, and one that were freed after the rest would hold up

@@ -13,6 +13,7 @@ use crate::api::errand::{Run, run};
 use crate::api::generate::{refused, unknown_model};
 use crate::api::pull::{no_ollama, ollamas};
 use crate::api::recorded::Visitor;
+use crate::api::stopped::stopped;
 use crate::api::{Parts, body, plan, pull, whole};
 use crate::downstream::{Body, Manner, StreamBody, json, stream};
 use crate::edge::{Managed, Refusal};
@@ -40,10 +41,10 @@ pub(super) async fn manage(
             change(parts, managed, &body, &visitor)?
         }
     };
-    let access = visitor.access;
+    let Visitor { caller, access, .. } = visitor;
     if !lines {
         let asking = Box::pin(parts.pool.done(&errand, &access));
-        let answered = whole::until_drained(parts, &access, asking).await.map_err(refused)?;
+        let answered = whole::until_stopped(parts, &caller, &access, asking).await.map_err(refused)?;
         let mut response = json(StatusCode::OK, answered.body);
         response.headers_mut().insert(CONTENT_TYPE, answered.content_type);
         return Ok(response);
@@ -55,7 +56,7 @@ pub(super) async fn manage(
         writer,
         access: access.clone(),
         task: None,
-        drained: parts.shutdown.clone().when_drained(),
+        stopped: stopped(parts, &caller),
         failed: Arc::default(),
     };
     parts.tasks.spawn(async move { Box::pin(run(job)).await });

@@ -19,6 +19,7 @@ mod reading;
 mod recorded;
 mod responses;
 mod serving;
+mod stopped;
 mod streams;
 mod transcript;
 mod whole;

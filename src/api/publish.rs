@@ -11,12 +11,13 @@ use serde_json::json;
 use crate::api::cursor::Cursor;
 use crate::api::reading::{self, AWAY, nothing, resumed_after};
 use crate::api::recorded::Visitor;
+use crate::api::stopped::revoked;
 use crate::api::streams::{RETRY, RETRY_LATER, spread};
 use crate::api::{Parts, body, plan};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json as whole, retry_later, stream};
 use crate::edge::{Grant, Refusal};
 use crate::journal::{ChannelError, End, OpenError, Published, Record, Trimmed};
-use crate::wire::{self, Code, Framing};
+use crate::wire::{self, Code, Failure, Framing};
 
 /// The longest name.
 const NAME_BYTES: usize = 200;
@@ -197,7 +198,7 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
         Some(_) if after >= status.last => return Err(gone(parts, name, &visitor).await),
         Some(_) | None => {}
     }
-    let Visitor { hangup, access, .. } = visitor;
+    let Visitor { hangup, access, caller } = visitor;
     let reader = match record.read(after, None, hangup) {
         Ok(reader) => reader,
         Err(Trimmed::Full) if ask.comes_back => return Ok(retry_later(spread(RETRY_LATER))),
@@ -212,7 +213,12 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     let numbering = Numbering { stream: record.meta().id.clone(), framing: Framing::Sse };
     let plain = Manner::plain(b": keep-alive\n", parts.keep_alive);
     let manner = Manner { numbering: Some(Box::new(numbering)), lost: lost(name), ..plain };
-    let body = StreamBody::new(reader, access, manner).greeting(greeting.into());
+    let channel = name.to_owned();
+    let body = StreamBody::new(reader, access, manner).greeting(greeting.into()).until(async move {
+        let Failure { code, message, .. } = revoked(&caller).await;
+        let data = json!({ "channel": channel, "error": { "code": code.name(), "message": message } });
+        format!("event: revoked\ndata: {data}\n\n").into()
+    });
     let mut response = stream(Framing::Sse, body);
     if after > 0 {
         resumed_after(&mut response, &cursor);

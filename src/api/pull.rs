@@ -19,9 +19,10 @@ use crate::api::errand::{Run, run};
 use crate::api::generate::{refused, unknown_model};
 use crate::api::recorded::Visitor;
 use crate::api::serving::Served;
+use crate::api::stopped::{revoked, stopped};
 use crate::api::{Parts, body, plan, reading};
 use crate::downstream::{Body, Manner, StreamBody, json as whole, stream};
-use crate::edge::Refusal;
+use crate::edge::{Caller, Refusal};
 use crate::journal::{Busy, Created, End, Gone, Meta, New, OpenError, Record};
 use crate::relay::PRODUCER_LOST;
 use crate::telemetry::random_id;
@@ -65,12 +66,14 @@ pub(super) async fn pull(
     pull.begun(parts).await?;
     // What lies further back than is kept is progress that is over.
     let status = pull.record.status();
-    let Visitor { hangup, access, .. } = visitor;
+    let Visitor { hangup, access, caller } = visitor;
     let reader = pull.record.read(status.first.saturating_sub(1), None, hangup);
     let reader = reader.map_err(|why| reading::trimmed(&pull.record, why))?;
     let lost = Failure::new(Code::ProducerLost, PRODUCER_LOST).frame(Dialect::OllamaChat);
     let manner = Manner { early: status.last == 0, lost, ..Manner::plain(b" ", parts.keep_alive) };
-    Ok(stream(Framing::Ndjson, StreamBody::new(reader, access, manner)))
+    let body = StreamBody::new(reader, access, manner)
+        .until(async move { revoked(&caller).await.frame(Dialect::OllamaChat) });
+    Ok(stream(Framing::Ndjson, body))
 }
 
 /// `POST /v1/models/pull` begins a download, `DELETE` stops it.
@@ -230,7 +233,7 @@ async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) 
         writer,
         access: visitor.access.clone(),
         task: Some(model.to_owned()),
-        drained: parts.shutdown.clone().when_drained(),
+        stopped: stopped(parts, &Caller::anyone()), // it is not one caller's alone
         failed: Arc::clone(&pull.failed),
     };
     let (all, own) = (parts.pulls.clone(), Arc::clone(&pull.record));

@@ -10,6 +10,7 @@ use crate::api::Parts;
 use crate::api::cursor::Cursor;
 use crate::api::label::Label;
 use crate::api::recorded::Visitor;
+use crate::api::stopped::revoked;
 use crate::downstream::{Body, Manner, Numbering, StreamBody, stream};
 use crate::edge::Refusal;
 use crate::journal::{OpenError, Record, Trimmed, Viewer};
@@ -70,7 +71,7 @@ pub(super) async fn follow(
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
-    let Visitor { hangup, access, .. } = visitor;
+    let Visitor { hangup, access, caller } = visitor;
     let viewer = parts.journal.admit(record, viewer).await.map_err(|why| trimmed(record, why))?;
     let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
     access.model(&label.model);
@@ -78,16 +79,21 @@ pub(super) async fn follow(
     let superseded = Failure::new(Code::Superseded, "a newer viewer has taken this one's place");
     let identity =
         Identity { id: record.meta().id.clone(), model: label.model.clone(), ..Identity::default() };
+    let client = Client { dialect: label.dialect(), identity, style: Style::default() };
     let manner = Manner {
         filler,
         keep_alive: parts.keep_alive,
         early: false,
         numbering: numbering.map(Box::new),
-        superseded: failed(label.dialect(), &identity, Style::default(), &superseded),
-        lost: lost(&Client { dialect: label.dialect(), identity, style: Style::default() }),
+        superseded: failed(client.dialect, &client.identity, client.style, &superseded),
+        lost: lost(&client),
         skip,
     };
-    let mut response = stream(framing, StreamBody::new(reader, access, manner));
+    let body = StreamBody::new(reader, access, manner).until(async move {
+        let failure = revoked(&caller).await;
+        failed(client.dialect, &client.identity, client.style, &failure)
+    });
+    let mut response = stream(framing, body);
     if after > 0 {
         let cursor = Cursor { stream: record.meta().id.clone(), number: record.resumes_after(after) };
         resumed_after(&mut response, &cursor);

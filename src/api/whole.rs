@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use crate::api::Parts;
 use crate::api::generate::{Asked, plan_of, refused};
-use crate::edge::Refusal;
+use crate::api::stopped::stopped;
+use crate::edge::{Caller, Refusal};
 use crate::relay::{self, Collected};
 use crate::telemetry::{Access, End};
 use crate::upstream::{Addressed, Api, Attempted, Candidate, Choice, Forward};
-use crate::wire::{self, Code, Dropped, Failure};
+use crate::wire::{self, Code, Dropped};
 
 /// Asks the candidates in order for a whole answer.
 pub(super) async fn answer(
@@ -19,12 +20,13 @@ pub(super) async fn answer(
     candidates: Vec<Candidate>,
 ) -> Result<(Bytes, Dropped), Refusal> {
     let asking = Box::pin(first_of(parts, asked, candidates));
-    until_drained(parts, &asked.access, asking).await.map_err(refused)
+    until_stopped(parts, &asked.caller, &asked.access, asking).await.map_err(refused)
 }
 
-/// Waits for an answer, at most until the time to drain is over, and records how it ended.
-pub(super) async fn until_drained<T>(
+/// Waits for an answer, at most until the caller's work must end, and records how it ended.
+pub(super) async fn until_stopped<T>(
     parts: &Parts,
+    caller: &Caller,
     access: &Access,
     asking: impl Future<Output = Result<T, Attempted>>,
 ) -> Result<T, Attempted> {
@@ -32,10 +34,7 @@ pub(super) async fn until_drained<T>(
     let result = tokio::select! {
         biased;
         result = asking => result,
-        () = parts.shutdown.drained() => {
-            let failure = Failure::new(Code::Draining, "the gateway is being restarted");
-            Err(Attempted::refusal(failure))
-        }
+        failure = stopped(parts, caller) => Err(Attempted::refusal(failure)),
     };
     access.ended(match &result {
         Ok(_) => End::Done,

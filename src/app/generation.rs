@@ -86,7 +86,9 @@ impl Reload<'_> {
         self.operators.renew(&generation).map_err(|error| error.to_string())?;
         self.shared.board.keep(generation.config.backends.iter().map(|backend| backend.name.clone()));
         self.shared.slots.renew(&generation.config.backends);
+        let keys = generation.keys.clone();
         self.shared.generations.send_replace(generation);
+        before.keys.give_way(&keys);
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
 //! The body of a stream: frames as they come out of the journal, a keep-alive when the client has seen nothing for a while, and
 //! an end that says how the answer ended.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
@@ -57,9 +59,19 @@ pub struct StreamBody {
     /// The place in line that the client was told last.
     told: Option<usize>,
     sleep: Pin<Box<Sleep>>,
+    until: Option<Until>,
     /// The timer knows this task.
     armed: bool,
     state: State,
+}
+
+/// What ends a stream from outside, and its last words.
+struct Until(BoxFuture<'static, Bytes>);
+
+impl fmt::Debug for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Until")
+    }
 }
 
 #[derive(Debug)]
@@ -125,6 +137,7 @@ impl StreamBody {
             last_write: Instant::now(),
             told: None,
             sleep,
+            until: None,
             armed: false,
             state,
         };
@@ -137,6 +150,13 @@ impl StreamBody {
     #[must_use]
     pub fn greeting(mut self, greeting: Bytes) -> Self {
         self.state = State::Greeting(greeting);
+        self
+    }
+
+    /// Ends with what `over` resolves to, whatever there is still to read.
+    #[must_use]
+    pub fn until(mut self, over: impl Future<Output = Bytes> + Send + 'static) -> Self {
+        self.until = Some(Until(Box::pin(over)));
         self
     }
 
@@ -193,6 +213,12 @@ impl StreamBody {
     }
 
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(Until(over)) = &mut self.until
+            && let Poll::Ready(words) = over.as_mut().poll(cx)
+        {
+            self.until = None;
+            return self.write_aside(&words);
+        }
         match self.reader.poll_next(cx) {
             Poll::Ready(Next::Frame(frame)) => {
                 let frame = self.numbered(frame);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::future::pending;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tower::{Layer, Service};
 
+use crate::edge::revoked::Validity;
 use crate::edge::route::percent_decode;
 use crate::edge::{Allowance, Endpoint, Grant, Known, Refusal, Routed, Share, Signer};
 use crate::wire::Code;
@@ -139,11 +141,12 @@ struct Owner {
     max_streams: Option<usize>,
     streams: Arc<AtomicUsize>,
     allowance: Arc<Allowance>,
+    validity: Validity,
 }
 
 impl Caller {
     /// Everybody, where there are no keys or none is asked for.
-    fn anyone() -> Self {
+    pub fn anyone() -> Self {
         Self { owner: None, signed: false }
     }
 
@@ -170,6 +173,14 @@ impl Caller {
     /// What the caller may use; `None`: everything.
     pub fn allowance(&self) -> Option<&Arc<Allowance>> {
         self.owner.as_ref().map(|owner| &owner.allowance)
+    }
+
+    /// Waits until the key is taken back: for ever where there is none. To be polled by one task.
+    pub async fn revoked(&self) {
+        match &self.owner {
+            Some(owner) => owner.validity.revoked().await,
+            None => pending().await,
+        }
     }
 
     /// May the caller use this model?
@@ -210,11 +221,20 @@ impl Keys {
                     Some(owner) => owner.allowance.renewed(config),
                     None => Allowance::new(config, self.share.clone(), Arc::clone(&self.owes)),
                 }),
+                validity: before.map(|owner| owner.validity.clone()).unwrap_or_default(),
             };
             Some((digest, Caller { owner: Some(Arc::new(owner)), signed: false }))
         };
         let callers = Arc::new(configs.iter().filter_map(caller).collect());
         Self { callers, owes: Arc::clone(&self.owes), share: self.share.clone() }
+    }
+
+    /// These keys are in force no more, but others: what runs under those that are gone ends.
+    pub fn give_way(&self, newer: &Self) {
+        let gone = self.callers.iter().filter(|(digest, _)| !newer.callers.contains_key(*digest));
+        for owner in gone.filter_map(|(_, caller)| caller.owner.as_ref()) {
+            owner.validity.revoke();
+        }
     }
 
     /// Tells the other replicas what the keys have used, for as long as the gateway runs. `newest`: the keys in force.

@@ -7,6 +7,7 @@ mod cors;
 mod guard;
 mod limit;
 mod refuse;
+mod revoked;
 mod route;
 mod sign;
 mod trace;

@@ -38,8 +38,8 @@ pub struct Job {
     /// Told when first content has come, and what its backend was not told; or why none will come. Nobody there: the head is out already.
     pub opened: oneshot::Sender<Result<Dropped, Attempted>>,
     pub access: Access,
-    /// Resolves when the time to drain is over.
-    pub drained: BoxFuture<'static, ()>,
+    /// Resolves when the stream must end, whatever its backend does, with what its client is told.
+    pub stopped: BoxFuture<'static, Failure>,
 }
 
 /// How the client wants its answer.
@@ -50,11 +50,11 @@ pub struct Client {
     pub style: Style,
 }
 
-/// What can end a stream besides its backend: its reader, its clocks, and the end of the gateway.
+/// What can end a stream besides its backend: its reader, its clocks, and the gateway, which ends or takes a key back.
 struct Outside {
     writer: Writer,
     timers: Timers,
-    drained: BoxFuture<'static, ()>,
+    stopped: BoxFuture<'static, Failure>,
 }
 
 /// How a stream came to its end.
@@ -78,11 +78,11 @@ pub fn now() -> Timestamp {
 /// Relays one stream to its end. What is left to read behind the end, for the sake of the backend's connection, is given back:
 /// [`FrameStream::rest`] is for a time when the stream no longer counts.
 pub async fn run(job: Job) -> Option<Box<FrameStream>> {
-    let Job { pool, plan, client, limits, writer, after, opened, access, drained } = job;
+    let Job { pool, plan, client, limits, writer, after, opened, access, stopped } = job;
     let _live = access.metrics().stream();
     access.asks(true);
     access.begins(pool.board(), &client.identity.id);
-    let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), drained };
+    let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), stopped };
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
     let asking = async {
         let plan = plan;
@@ -169,14 +169,10 @@ async fn open(
     tokio::select! {
         biased;
         gone = outside.writer.abandoned() => Ok(Err(gone)),
-        () = &mut outside.drained => Err(Attempted::refusal(draining())),
+        failure = &mut outside.stopped => Err(Attempted::refusal(failure)),
         failure = outside.timers.max_duration() => Err(Attempted::refusal(failure)),
         result = asking => result.map(Ok),
     }
-}
-
-fn draining() -> Failure {
-    Failure::new(Code::Draining, "the gateway is being restarted")
 }
 
 /// The gateway itself has failed, at this stream alone.
@@ -194,7 +190,7 @@ struct Pump {
 
 impl Pump {
     async fn run(&mut self, outside: &mut Outside) -> Ending {
-        let Outside { writer, timers, drained } = outside;
+        let Outside { writer, timers, stopped } = outside;
         loop {
             match writer.append(self.out.drain(..)) {
                 Backlog::Room => {}
@@ -204,7 +200,7 @@ impl Pump {
                     biased;
                     () = writer.room() => timers.event(Instant::now()),
                     failure = timers.max_duration() => return Ending::Failed(failure),
-                    () = drained.as_mut() => return Ending::Failed(draining()),
+                    failure = stopped.as_mut() => return Ending::Failed(failure),
                 },
             }
             // What comes is looked at first: the others are looked at when nothing has come, and that is often enough, for a
@@ -214,7 +210,7 @@ impl Pump {
                 next = self.frames.next() => next,
                 gone = writer.abandoned() => return Ending::Abandoned(gone),
                 failure = timers.expired() => return Ending::Failed(failure),
-                () = drained.as_mut() => return Ending::Failed(draining()),
+                failure = stopped.as_mut() => return Ending::Failed(failure),
             };
             let now = Instant::now();
             timers.event(now);
@@ -276,7 +272,7 @@ impl Pump {
         outside: Outside,
         on_disconnect: OnDisconnect,
     ) -> Option<Box<FrameStream>> {
-        let Outside { writer, drained, .. } = outside;
+        let Outside { writer, stopped, .. } = outside;
         writer.append(self.out.drain(..));
         if let Some(usage) = self.meter.last_usage() {
             writer.tokens(usage.input, usage.output);
@@ -298,7 +294,7 @@ impl Pump {
                         biased;
                         () = self.read_on() => {}
                         () = sleep(limit) => {} // the work is cancelled as ever
-                        () = drained => {}
+                        _ = stopped => {}
                     }
                 }
                 self.meter.ended(outcome(gone));

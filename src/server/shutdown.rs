@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// Told to everything that runs; a clone is a handle.
@@ -39,11 +38,6 @@ impl Shutdown {
     /// Waits until the time for old work is over. Cancel safe; to be polled by one task.
     pub async fn drained(&self) {
         self.drained.wait().await;
-    }
-
-    /// The same, to be handed on.
-    pub fn when_drained(self) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.drained().await })
     }
 }
 
