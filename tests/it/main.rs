@@ -31,6 +31,8 @@ mod events;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod head;

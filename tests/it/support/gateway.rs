@@ -47,6 +47,14 @@ impl Gateway {
         Self::launch(command, config, &[], folder).await
     }
 
+    /// Starts it with its log going to this file, which nobody reads.
+    pub(crate) async fn start_logging_to(config: &str, log: impl Into<Stdio>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = command(folder.path());
+        command.stderr(log);
+        Self::launch(command, config, &[], folder).await
+    }
+
     async fn launch(
         mut command: Command,
         config: &str,
@@ -59,7 +67,9 @@ impl Gateway {
         let mut process = command.spawn().expect("the built binary");
         let (log, said) = (Lines::default(), Lines::default());
         let mut readers = JoinSet::new();
-        readers.spawn(log.clone().fill(process.stderr.take().unwrap()));
+        if let Some(stderr) = process.stderr.take() {
+            readers.spawn(log.clone().fill(stderr));
+        }
         readers.spawn(said.clone().fill(process.stdout.take().unwrap()));
         until("the gateway to say where it listens", async || {
             let ended = process.try_wait().unwrap();

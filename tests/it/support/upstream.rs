@@ -55,6 +55,10 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// From now on, `GET path` is answered with this document, without the test's doing.
     pub(crate) fn page(&self, path: &str, document: &Value) {
         self.pages.lock().insert(path.to_owned(), (200, document.to_string()));
