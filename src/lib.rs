@@ -33,6 +33,7 @@ pub mod edge;
 pub mod journal;
 pub mod relay;
 pub mod server;
+pub mod snippet;
 pub mod telemetry;
 pub mod upstream;
 pub mod wire;

@@ -4,9 +4,11 @@ mod bench;
 mod check;
 mod completions;
 mod doctor;
+mod health;
 mod key;
 mod pull;
 mod serve;
+mod snippet;
 mod tail;
 mod talk;
 
@@ -19,6 +21,7 @@ use clap_complete::Shell;
 
 use crate::client::ClientError;
 use crate::config::{Listen, Problems};
+use crate::snippet::{Bind, Certificate, Gateway, Place, Program};
 
 /// A reverse proxy gateway for streams of language models
 #[derive(Debug, Parser)]
@@ -46,6 +49,10 @@ enum Command {
     Pull(pull::Arguments),
     /// Measure streams under load
     Bench(bench::Arguments),
+    /// Ask the gateway of this configuration whether it lives: for the health checks of containers
+    Health(Health),
+    /// Print the configuration of a program in front of this gateway
+    Snippet(Snippet),
     /// Print a completion script
     Completions { shell: Shell },
 }
@@ -67,6 +74,45 @@ struct Check {
     config: PathBuf,
 }
 
+#[derive(Args, Debug)]
+struct Health {
+    /// The gateway's configuration
+    #[arg(long, value_name = "FILE", default_value = "proxy.toml", env = "STREAMGATE_CONFIG")]
+    config: PathBuf,
+    /// Ask whether it takes new streams
+    #[arg(long)]
+    ready: bool,
+}
+
+#[derive(Args, Debug)]
+struct Snippet {
+    /// The program
+    program: Program,
+    /// The gateway's configuration
+    #[arg(long, value_name = "FILE", default_value = "proxy.toml", env = "STREAMGATE_CONFIG")]
+    config: PathBuf,
+    /// What the program listens on: a port, or an address with its port [default: 80, or 443 with a certificate]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<Bind>,
+    /// Where the program finds a gateway; may be repeated [default: `server.listen`]
+    #[arg(long = "gateway", value_name = "HOST:PORT")]
+    gateways: Vec<Gateway>,
+    /// The file of the program's TLS certificate, with its chain
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<String>,
+    /// The file of that certificate's key
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<String>,
+}
+
+impl Snippet {
+    fn run(self) -> anyhow::Result<()> {
+        let Self { program, config, listen, gateways, certificate, key } = self;
+        let certificate = certificate.zip(key).map(|(certificate, key)| Certificate { certificate, key });
+        snippet::run(program, &config, &Place { listen, certificate, gateways })
+    }
+}
+
 const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 could not run, 2 wrong usage or configuration, 3 `doctor` found something wrong";
 
 /// Runs the command line.
@@ -81,6 +127,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Pull(arguments)) => pull::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Doctor(doctor)) => doctor::run(*doctor),
+        Some(Command::Health(health)) => health::run(&health.config, health.ready).map(done),
+        Some(Command::Snippet(snippet)) => snippet.run().map(done),
         Some(Command::Completions { shell }) => completions::run(shell).map(done),
     };
     match result {

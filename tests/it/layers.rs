@@ -32,7 +32,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["wire"]),
-    ("cli", &["app", "client", "config", "doctor"]),
+    ("snippet", &["config"]),
+    ("cli", &["app", "client", "config", "doctor", "snippet"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

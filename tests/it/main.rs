@@ -37,6 +37,8 @@ mod framing;
 #[cfg(test)]
 mod head;
 #[cfg(test)]
+mod hops;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod keepalive;

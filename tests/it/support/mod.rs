@@ -17,6 +17,7 @@ mod lawful;
 mod link;
 pub(crate) mod pairs;
 mod pieces;
+pub(crate) mod port;
 pub(crate) mod programs;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

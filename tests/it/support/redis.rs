@@ -1,12 +1,11 @@
 //! A real Redis server, started for one test and killed with it, on a port of its own. `STREAMGATE_TEST_REDIS` names another
 //! program that speaks its protocol and takes its arguments: `STREAMGATE_TEST_REDIS=valkey-server cargo test --test it replicas::`.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
+use super::port::free_port;
 use super::until;
 
 pub(crate) struct Redis {
@@ -108,18 +107,6 @@ impl Drop for Redis {
 
 pub(crate) fn url(port: u16) -> String {
     format!("redis://127.0.0.1:{port}")
-}
-
-/// A port that nobody is given by chance: below those that the system hands out, and another for every process of the tests.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = std::process::id().wrapping_mul(13) + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + u16::try_from(number % 12_000).unwrap();
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 fn launch(port: u16, folder: &TempDir, arguments: &[String]) -> Child {

@@ -1,0 +1,7 @@
+//! What stands between the gateway and its clients: real programs with the configurations that `streamgate snippet` prints.
+
+mod every;
+mod http2;
+mod nginx;
+mod node;
+mod program;
