@@ -1,7 +1,10 @@
 //! What stands between the gateway and its clients: real programs with the configurations that `streamgate snippet` prints.
 
 mod every;
+mod files;
 mod http2;
 mod nginx;
 mod node;
 mod program;
+#[cfg(feature = "redis")]
+mod topology;
