@@ -2,6 +2,7 @@
 
 mod every;
 mod files;
+mod guides;
 mod http2;
 mod nginx;
 mod node;
