@@ -96,7 +96,7 @@ pub(super) async fn lock_step(hop: &Hop, upstream: &mut Upstream, name: &str) {
 }
 
 const WORDS: usize = 15;
-/// An event that a program holds for a moment is 200 ms late (HAProxy without `http-no-delay`); a busy machine's median is not.
+/// An event that a program holds for a moment is 200 ms late (`HAProxy` without `http-no-delay`); a busy machine's median is not.
 const LATE: Duration = Duration::from_millis(120);
 
 async fn keep_alives_cross_a_silence(program: Program) {

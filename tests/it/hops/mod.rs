@@ -4,6 +4,8 @@ mod every;
 mod files;
 mod guides;
 mod http2;
+#[cfg(feature = "redis")]
+mod metrics;
 mod nginx;
 mod node;
 mod program;

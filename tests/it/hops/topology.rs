@@ -248,7 +248,7 @@ async fn readers_outlive_the_second_gateway() {
 }
 
 /// Prometheus with the files of `docker/`, in front of these gateways.
-async fn start_prometheus(gateways: &[Gateway]) -> Hop {
+fn start_prometheus(gateways: &[Gateway]) -> Hop {
     let folder = TempDir::new().unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let text = replaced(
@@ -286,7 +286,7 @@ async fn samples(client: &Client, prometheus: &Hop, query: &str) -> Vec<Value> {
 #[tokio::test]
 async fn prometheus_sees_both_gateways_and_knows_every_query_of_the_dashboard() {
     let topology = Topology::start().await;
-    let prometheus = start_prometheus(&topology.gateways).await;
+    let prometheus = start_prometheus(&topology.gateways);
     let client = &topology.client;
     until("both gateways to be up", async || {
         let up = samples(client, &prometheus, "up{job=\"streamgate\"}").await;
