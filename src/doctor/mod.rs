@@ -28,6 +28,7 @@ use secrecy::SecretString;
 use crate::doctor::endpoint::{Ask, Endpoint};
 use crate::doctor::hop::{Examined, attribute};
 use crate::doctor::judge::Measured;
+use crate::doctor::pattern::LEAST;
 use crate::doctor::probe::Probe;
 use crate::doctor::trace::End;
 use crate::doctor::variant::{Cadence, Variant};
@@ -79,6 +80,11 @@ pub enum Unwell {
          `--host` the `Host` that it wants, and `--model` names another model, which is judged by weaker evidence"
     )]
     Refused { url: String, status: u16, model: String },
+    #[error(
+        "{events} events came from {url}: too few to judge; `--watch` waits longer, and with `--hop` it shows whether a hop \
+         keeps them"
+    )]
+    TooFew { url: String, events: usize },
     #[error(
         "{url} streams no stamps as the model `{model}`; an older gateway, or another model of that name"
     )]
@@ -176,9 +182,12 @@ impl Order {
             Some(200) if measured.stamped && trace.stamped().is_empty() && !trace.events.is_empty() => {
                 Err(Unwell::NoStamps { url, model: self.model.clone() })
             }
+            Some(200) if !measured.stamped && trace.events.len() < LEAST => {
+                Err(Unwell::TooFew { url, events: trace.events.len() })
+            }
             Some(200) => Ok(()),
             Some(status) => Err(Unwell::Refused { url, status, model: self.model.clone() }),
-            None => Err(Unwell::Unreachable { url, why: "no answer".to_owned() }),
+            None => Err(Unwell::Unreachable { url, why: "no answer came".to_owned() }),
         }
     }
 }

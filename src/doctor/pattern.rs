@@ -32,7 +32,7 @@ pub(super) struct Lateness {
 /// A delay that is no hop's way of working but the network or a busy machine.
 const TOLERANCE: Duration = Duration::from_millis(120);
 /// Fewer events than these show no pattern.
-const LEAST: usize = 6;
+pub(super) const LEAST: usize = 6;
 
 impl Pattern {
     /// The pattern of events that carry stamps. `control` is what a whole answer takes, `pace` the time between two events.
@@ -66,7 +66,8 @@ impl Pattern {
     /// The pattern of events without stamps, whose cadence nobody knows: only what no sender does is told.
     pub(super) fn of_clusters(trace: &Trace) -> Self {
         if trace.events.len() < LEAST {
-            return Self::Prompt;
+            // Enough of them came through the innermost hop, or nothing would be judged.
+            return if trace.end == End::TimedOut { Self::Whole } else { Self::Prompt };
         }
         let clusters = Clusters::of(&trace.events, UNKNOWN_PACE);
         if clusters.is_whole() && matches!(trace.end, End::Whole) {
@@ -267,6 +268,12 @@ pub(super) mod tests {
         assert_eq!(bare(|_| 100), Pattern::Prompt, "an answer that was there at once");
         assert!(matches!(bare(|due| (due / 720 + 1) * 720), Pattern::Lumps { events: 8, .. }));
         assert_eq!(bare(|due| due / 180 * 180), Pattern::Prompt, "two at once is how some servers write");
+    }
+
+    #[test]
+    fn an_endless_stream_of_which_nothing_comes_is_held() {
+        let nothing = Trace::nothing(End::TimedOut, Duration::from_secs(20));
+        assert_eq!(Pattern::of_clusters(&nothing), Pattern::Whole);
     }
 
     #[test]

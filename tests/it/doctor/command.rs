@@ -101,3 +101,27 @@ async fn another_model_is_judged_by_what_came_together() {
     let (_, said, _) = doctor(&[&inner, "--model", "real"]).await;
     assert!(said.contains("weaker evidence"), "{said}");
 }
+
+#[tokio::test]
+async fn an_endless_stream_that_never_arrives_is_told_by_what_arrives_further_in() {
+    let gateway = gateway().await;
+    let hop = Hop::start(gateway.public, Habit::Gathers).await;
+    let (public, inner) =
+        (format!("{}/v1/channels/job-7", hop.url()), format!("gateway=http://{}", gateway.public));
+    let publish = async {
+        loop {
+            gateway.post("/v1/channels/job-7", &serde_json::json!({"done": 3})).await.text().await;
+            tokio::time::sleep(std::time::Duration::from_millis(60)).await; // the pace of a job
+        }
+    };
+    let path = [public.as_str(), inner.as_str()];
+    tokio::select! {
+        () = publish => {}
+        said = examine_with(&path, &["--watch", "2s"]) => {
+            said.blames(1, "", "buffers_whole_answer", "buffering off");
+        }
+    }
+    let silent = format!("http://{}/v1/channels/nobody", gateway.public);
+    let (code, said, log) = doctor(&[&silent, "--watch", "300ms"]).await;
+    assert!(code == Some(1) && log.contains("too few to judge"), "{said}{log}");
+}
