@@ -217,7 +217,8 @@ pub(super) async fn streamed(
     let Channel { writer, reader, numbering, after } = channel;
     let (dialect, settings, access) = (asked.client.dialect, asked.settings, asked.access.clone());
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
-    let lost = if writer.is_recorded() { reading::lost(&asked.client) } else { Bytes::new() };
+    let lost =
+        if writer.is_recorded() { reading::lost(&asked.client, numbering.as_deref()) } else { Bytes::new() };
     let mut first = relay(parts, asked, candidates, slot, (writer, after));
     let told = match timeout(settings.commit_after, &mut first).await {
         Ok(Ok(told)) => Some(told),

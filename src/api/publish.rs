@@ -86,7 +86,7 @@ async fn publish(
     }
     let Published { stream, number } =
         parts.journal.publish(visitor.owner(), name, frame).await.map_err(refused)?;
-    let id = Cursor { stream, number };
+    let id = Cursor::new(&stream, number);
     let said = json!({ "channel": name, "id": id.to_string() });
     Ok(whole(StatusCode::OK, said.to_string().into()))
 }
@@ -185,7 +185,7 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     };
     let status = record.status();
     let after = match (&ask.cursor, ask.number) {
-        (Some(cursor), _) => cursor.number,
+        (Some(cursor), _) => cursor.seen.frame(),
         (None, _) if ask.from_now => status.last,
         (None, Some(number)) => number,
         (None, None) => status.first.saturating_sub(1),
@@ -204,7 +204,7 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
         Err(Trimmed::Full) if ask.comes_back => return Ok(retry_later(spread(RETRY_LATER))),
         Err(why) => return Err(reading::trimmed(&record, why)),
     };
-    let cursor = Cursor { stream: record.meta().id.clone(), number: after };
+    let cursor = Cursor::new(&record.meta().id, after);
     let greeting = format!(
         "id: {cursor}\nretry: {}\nevent: connected\ndata: {}\n\n",
         spread(RETRY),

@@ -7,7 +7,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::api::Parts;
-use crate::api::cursor::Cursor;
+use crate::api::cursor::{Cursor, Seen};
 use crate::api::label::Label;
 use crate::api::recorded::Visitor;
 use crate::api::stopped::revoked;
@@ -30,8 +30,8 @@ pub(super) const AWAY: u32 = 2;
 
 /// How a record is read.
 pub(super) struct Reading {
-    /// The last frame that the reader has seen.
-    pub(super) after: u64,
+    /// What the reader has seen.
+    pub(super) seen: Seen,
     pub(super) viewer: Option<Viewer>,
     pub(super) numbering: Option<Numbering>,
     /// How the reader takes it.
@@ -64,13 +64,21 @@ pub(super) async fn follow(
     reading: Reading,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let Reading { after, viewer, numbering, framing, filler, skip } = reading;
+    let Reading { seen, viewer, numbering, framing, filler, skip } = reading;
     let status = record.status();
-    if status.ended.is_some() && after >= status.last {
+    let over = match (&status.ended, seen) {
+        // However much it has seen, it does not know how the stream ended: no answer would mean a good end.
+        (Some(ended), Seen::Frame(_)) if ended.is_lost() => false,
+        (Some(_), Seen::Frame(after)) => after >= status.last,
+        (Some(_), Seen::Lost) => true,
+        (None, _) => false,
+    };
+    if over {
         let mut response = Response::new(Body::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
+    let after = seen.frame();
     let Visitor { hangup, access, caller } = visitor;
     let viewer = parts.journal.admit(record, viewer).await.map_err(|why| trimmed(record, why))?;
     let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
@@ -84,9 +92,9 @@ pub(super) async fn follow(
         filler,
         keep_alive: parts.keep_alive,
         early: false,
-        numbering: numbering.map(Box::new),
         superseded: failed(client.dialect, &client.identity, client.style, &superseded),
-        lost: lost(&client),
+        lost: lost(&client, numbering.as_ref()),
+        numbering: numbering.map(Box::new),
         skip,
     };
     let body = StreamBody::new(reader, access, manner).until(async move {
@@ -95,16 +103,20 @@ pub(super) async fn follow(
     });
     let mut response = stream(framing, body);
     if after > 0 {
-        let cursor = Cursor { stream: record.meta().id.clone(), number: record.resumes_after(after) };
+        let cursor = Cursor::new(&record.meta().id, record.resumes_after(after));
         resumed_after(&mut response, &cursor);
     }
     Ok(response)
 }
 
 /// What a reader is told whose stream went away with its replica.
-pub(super) fn lost(client: &Client) -> Bytes {
+pub(super) fn lost(client: &Client, numbering: Option<&Numbering>) -> Bytes {
     let failure = Failure::new(Code::ProducerLost, PRODUCER_LOST);
-    failed(client.dialect, &client.identity, client.style, &failure)
+    let words = failed(client.dialect, &client.identity, client.style, &failure);
+    match numbering {
+        Some(numbering) => numbering.lost(&words),
+        None => words,
+    }
 }
 
 /// Says where a replay begins.
@@ -136,7 +148,7 @@ pub(super) fn durability(response: &mut Response<Body>) {
 
 /// Says which event is the first that is kept.
 pub(super) fn earliest(refusal: Refusal, record: &Record, first: u64) -> Refusal {
-    let cursor = Cursor { stream: record.meta().id.clone(), number: first };
+    let cursor = Cursor::new(&record.meta().id, first);
     match HeaderValue::try_from(cursor.to_string()) {
         Ok(value) => refusal.header(STREAM_EARLIEST_ID, value),
         Err(_) => refusal,

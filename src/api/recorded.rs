@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::cursor::Cursor;
+use crate::api::cursor::{Cursor, Seen};
 use crate::api::generate::{Asked, Channel, relay, streamed};
 use crate::api::label::{Label, Told};
 use crate::api::reading::{self, Reading};
@@ -158,7 +158,7 @@ pub(super) async fn resume(
     let mut response = if label.whole() {
         whole_of(&record).await?
     } else {
-        read_along(parts, &record, &label, cursor.number, visitor.clone()).await?
+        read_along(parts, &record, &label, cursor.seen, visitor.clone()).await?
     };
     visitor.access.recorded(&record.meta().id);
     named(&mut response, &record);
@@ -182,7 +182,7 @@ async fn join(
         (Told::Whole, Told::Whole) => whole_of(record).await?,
         (Told::Response, _) => responses::told(record, &label),
         (Told::Stream, Told::Stream | Told::Addresses | Told::Response) => {
-            read_along(parts, record, &label, 0, visitor).await?
+            read_along(parts, record, &label, Seen::NOTHING, visitor).await?
         }
         (Told::Stream, Told::Whole) | (Told::Whole, _) => return Err(busy_with(record)),
     };
@@ -211,11 +211,11 @@ async fn read_along(
     parts: &Parts,
     record: &Arc<Record>,
     label: &Label,
-    after: u64,
+    seen: Seen,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     let reading = Reading {
-        after,
+        seen,
         viewer: None,
         numbering: label.numbered.then(|| numbering(record, label)),
         framing: label.dialect().framing(),

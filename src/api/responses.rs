@@ -7,6 +7,7 @@ use http::{Method, Response, StatusCode, Uri};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::api::cursor::Seen;
 use crate::api::label::Label;
 use crate::api::reading::{Reading, find, follow, refused};
 use crate::api::recorded::Visitor;
@@ -164,9 +165,9 @@ pub(super) async fn one(
         return Err(Failure::new(Code::InvalidRequest, words).param("stream").into());
     }
     if stream {
-        let after = starting_after.map_or(0, |number| position(&record, number));
+        let seen = starting_after.map_or(Seen::NOTHING, |number| Seen::Frame(position(&record, number)));
         let reading = Reading {
-            after,
+            seen,
             viewer: None,
             numbering: None,
             framing: label.dialect().framing(),

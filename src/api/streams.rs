@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::api::Parts;
-use crate::api::cursor::Cursor;
+use crate::api::cursor::{Cursor, Seen};
 use crate::api::label::Label;
 use crate::api::reading::{self, Reading, find, follow, nothing};
 use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
@@ -91,14 +91,14 @@ impl Look {
         look
     }
 
-    /// The last frame that was seen of this stream.
-    fn after(&self, record: &Record) -> Result<u64, Refusal> {
+    /// What was seen of this stream.
+    fn seen(&self, record: &Record) -> Result<Seen, Refusal> {
         match &self.cursor {
             Some(cursor) if cursor.stream != record.meta().id => {
                 Err(Refusal::new(Code::InvalidRequest, "the cursor belongs to another stream"))
             }
-            Some(cursor) => Ok(cursor.number),
-            None => Ok(self.starting_after.unwrap_or_default()),
+            Some(cursor) => Ok(cursor.seen),
+            None => Ok(self.starting_after.map_or(Seen::NOTHING, Seen::Frame)),
         }
     }
 
@@ -170,7 +170,7 @@ pub(super) async fn raw(
     }
     let framing = label.dialect().framing();
     let reading = Reading {
-        after: 0,
+        seen: Seen::NOTHING,
         viewer: None,
         numbering: label.numbered.then(|| numbering(&record, &label)),
         framing,
@@ -210,7 +210,7 @@ async fn read(
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let after = look.after(record)?;
+    let seen = look.seen(record)?;
     if look.method == Method::HEAD {
         let mut response = nothing(StatusCode::OK);
         named(&mut response, record);
@@ -218,7 +218,7 @@ async fn read(
     }
     if look.wants == Wants::Json {
         if !look.wait.is_zero() && record.is_running() {
-            drop(timeout(look.wait, record.changed(after)).await); // what there is by then is told
+            drop(timeout(look.wait, record.changed(seen.frame())).await); // what there is by then is told
         }
         record.touch();
         let mut response = whole(StatusCode::OK, described(parts, record, label).to_string().into());
@@ -230,7 +230,7 @@ async fn read(
     }
     let lines = look.wants == Wants::Lines && label.dialect().framing() == Framing::Ndjson && !label.whole();
     let reading = Reading {
-        after,
+        seen,
         viewer: look.viewer.clone(),
         numbering: (!lines).then(|| {
             let mut numbering = numbering(record, label);

@@ -9,6 +9,6 @@ mod websocket;
 
 pub use body::Body;
 pub use head::{json, retry_later, stream};
-pub use numbering::Numbering;
+pub use numbering::{LOST, Numbering};
 pub use stream::{Manner, StreamBody};
 pub use websocket::{NoHandshake, handshake, tell};

@@ -13,6 +13,10 @@ pub struct Numbering {
     pub framing: Framing,
 }
 
+/// What stands in the place of a number in the id of the words that a stream is lost. They are no event of it, and no replica
+/// knows which events the readers of another have seen: who comes back without this id has not read them, and is told again.
+pub const LOST: &str = "lost";
+
 /// Milliseconds after which an `EventSource` shall come back: from here on, spread by the stream's id over so many more. Who was
 /// cut off together shall not come back together, and a replay shall be the same to the byte.
 const RETRY: u32 = 500;
@@ -21,12 +25,7 @@ const SPREAD: u32 = 1000;
 impl Numbering {
     /// Writes frame `number`.
     pub(super) fn write(&self, number: u64, frame: &[u8]) -> Bytes {
-        let mut out = BytesMut::with_capacity(frame.len() + self.stream.len() + 48);
-        out.put_slice(b"id: ");
-        out.put_slice(self.stream.as_bytes());
-        out.put_u8(b'.');
-        out.put_slice(itoa::Buffer::new().format(number).as_bytes());
-        out.put_u8(b'\n');
+        let mut out = self.id(itoa::Buffer::new().format(number), frame);
         // Never in a block of its own: openai-python takes every blank line for an event once it has seen an id.
         if number == 1 {
             out.put_slice(b"retry: ");
@@ -35,6 +34,24 @@ impl Numbering {
         }
         self.event(frame, &mut out);
         out.freeze()
+    }
+
+    /// Writes the words that the stream is lost.
+    pub fn lost(&self, words: &[u8]) -> Bytes {
+        let mut out = self.id(LOST, words);
+        self.event(words, &mut out);
+        out.freeze()
+    }
+
+    /// The beginning of an event, with room for `frame`.
+    fn id(&self, number: &str, frame: &[u8]) -> BytesMut {
+        let mut out = BytesMut::with_capacity(frame.len() + self.stream.len() + 48);
+        out.put_slice(b"id: ");
+        out.put_slice(self.stream.as_bytes());
+        out.put_u8(b'.');
+        out.put_slice(number.as_bytes());
+        out.put_u8(b'\n');
+        out
     }
 
     fn retry(&self) -> u32 {
@@ -79,6 +96,12 @@ mod tests {
         let numbering = numbering(Framing::Sse);
         assert_eq!(numbering.write(1, b"data: x\n\n"), "id: abc.1\nretry: 854\ndata: x\n\n");
         assert_eq!(numbering.write(8, b"event: e\ndata: y\n\n"), "id: abc.8\nevent: e\ndata: y\n\n");
+    }
+
+    #[test]
+    fn the_words_that_a_stream_is_lost_have_an_id_of_their_own() {
+        assert_eq!(numbering(Framing::Sse).lost(b"data: gone\n\n"), "id: abc.lost\ndata: gone\n\n");
+        assert_eq!(numbering(Framing::Ndjson).lost(b"{}\n"), "id: abc.lost\ndata: {}\n\n");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Manner {
     pub numbering: Option<Box<Numbering>>,
     /// What a viewer is told whose place another has taken.
     pub superseded: Bytes,
-    /// What a reader is told whose stream went away with its replica.
+    /// What a reader is told whose stream went away with its replica, as it is written.
     pub lost: Bytes,
     /// So many bytes are left out at the beginning.
     pub skip: u64,
@@ -234,7 +234,7 @@ impl StreamBody {
             }
             Poll::Ready(Next::ProducerLost) => {
                 let words = std::mem::take(&mut self.manner.lost);
-                self.write_aside(&words)
+                self.write_last(words)
             }
             Poll::Ready(Next::Done) => {
                 self.state = State::Ended;

@@ -53,7 +53,7 @@ impl Ended {
         Self::failed(PRODUCER_LOST, false)
     }
 
-    pub(in crate::journal) fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         self.reason.as_deref() == Some(PRODUCER_LOST)
     }
 }

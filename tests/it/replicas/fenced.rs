@@ -19,7 +19,8 @@ async fn readers_elsewhere_are_told_that_the_replica_of_their_stream_died() {
     assert_eq!(ending, Ending::Aborted);
     assert_eq!(events.len(), 1, "the error and nothing else");
     assert_eq!(code(&events[0]), "producer_lost");
-    assert_eq!(id(&events[0]), None, "it is no event of the stream");
+    let lost = format!("{}.lost", begun.id);
+    assert_eq!(id(&events[0]), Some(lost.clone()), "it is no event of the stream, and has no number");
     // Two seconds of lease here, 15 by default, and what it takes to find out.
     assert!(died.elapsed() < Duration::from_secs(4), "{:?}", died.elapsed());
     let state = pair.b.send(&look(&begun.id)).await.json().await;
@@ -27,6 +28,15 @@ async fn readers_elsewhere_are_told_that_the_replica_of_their_stream_died() {
     // Who comes later hears the same.
     let (events, ending) = pair.b.send(&read(&begun.id)).await.events().await;
     assert_eq!((ending, events.len(), code(&events[1])), (Ending::Aborted, 2, "producer_lost".into()));
+    // And who saw all there was but not that it ended, or more than was stored before the replica died.
+    for seen in [1, 2] {
+        let back = read(&begun.id).header("last-event-id", &format!("{}.{seen}", begun.id));
+        let (events, ending) = pair.b.send(&back).await.events().await;
+        assert_eq!((ending, events.len(), id(&events[0])), (Ending::Aborted, 1, Some(lost.clone())));
+    }
+    // Who has heard it is not told for ever: that stops an `EventSource`.
+    let over = pair.b.send(&read(&begun.id).header("last-event-id", &lost)).await;
+    assert_eq!(over.status, 204);
     assert_eq!(pair.redis.ask(&["HGET", &format!("sg:{{{}}}:meta", begun.id), "epoch"]), "2");
 }
 
