@@ -13,20 +13,23 @@ async fn one_that_wants_to_be_left_alone_gets_nothing_for_that_time() {
     for status in [429, 503] {
         let servers = servers(&[RetryAfter(status, 2), Well]).await;
         let gateway = setup(&servers, "").start().await;
+        let (asked, pause) = (Instant::now(), Duration::from_secs(2));
         assert!(succeeds(&gateway).await, "the other serves");
-        let asked = Instant::now();
         servers[0].behave(Well);
         assert!(is(&gateway, "a", "paused").await);
-        while asked.elapsed() < Duration::from_millis(1800) {
+        loop {
             assert_eq!(ask(&gateway, 20, 2).await, 20);
+            let seen = servers[0].seen();
+            if asked.elapsed() >= pause {
+                break;
+            }
+            assert_eq!(seen, 1);
         }
-        assert_eq!(servers[0].seen(), 1);
         until("the first one to serve again", async || {
             assert!(succeeds(&gateway).await);
             servers[0].seen() > 1
         })
         .await;
-        assert!(asked.elapsed() >= Duration::from_millis(1990), "{:?}", asked.elapsed());
     }
 }
 
