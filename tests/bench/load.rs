@@ -31,6 +31,8 @@ pub(crate) enum Door {
     Ollama,
     /// OpenAI's, where each stream has [`READERS`] readers: one asked for it, the others read it along.
     Shared,
+    /// OpenAI's, where each stream is begun at this address and read along at the target's.
+    Elsewhere(SocketAddr),
 }
 
 /// Where the streams are opened.
@@ -43,20 +45,38 @@ pub(crate) struct Target {
 impl Target {
     /// What the stream `number` of a load asks.
     fn request(self, script: Script, number: usize) -> String {
-        let conversation = format!("{script}-{}", number / READERS);
-        if self.door == Door::Shared && !number.is_multiple_of(READERS) {
-            return format!(
-                "GET /v1/conversations/{conversation}/stream HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-                self.address
-            );
+        match self.conversation(script, number) {
+            Some(conversation) if self.reads_along(number) => self.read_along(&conversation),
+            _ => self.begin(script, number),
         }
-        let named = if self.door == Door::Shared {
-            format!("X-Conversation-Id: {conversation}\r\n")
-        } else {
-            String::new()
-        };
+    }
+
+    /// What a stream is called that others read along.
+    fn conversation(self, script: Script, number: usize) -> Option<String> {
+        match self.door {
+            Door::Shared => Some(format!("{script}-{}", number / READERS)),
+            Door::Elsewhere(_) => Some(format!("{script}-{number}")),
+            Door::OpenAi | Door::Responses | Door::Anthropic | Door::Ollama => None,
+        }
+    }
+
+    fn reads_along(self, number: usize) -> bool {
+        self.door != Door::Shared || !number.is_multiple_of(READERS)
+    }
+
+    fn read_along(self, conversation: &str) -> String {
+        format!(
+            "GET /v1/conversations/{conversation}/stream HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+    }
+
+    /// Begins the stream `number` of a load.
+    fn begin(self, script: Script, number: usize) -> String {
+        let conversation = self.conversation(script, number);
+        let named = conversation.map(|name| format!("X-Conversation-Id: {name}\r\n")).unwrap_or_default();
         let (path, body) = match self.door {
-            Door::OpenAi | Door::Shared => (
+            Door::OpenAi | Door::Shared | Door::Elsewhere(_) => (
                 "/v1/chat/completions",
                 format!(
                     r#"{{"model":"{script}","stream":true,"messages":[{{"role":"user","content":"go"}}]}}"#
@@ -88,7 +108,7 @@ impl Target {
     /// What a whole answer has after its last content.
     fn terminator(self) -> &'static str {
         match self.door {
-            Door::OpenAi | Door::Shared => "data: [DONE]",
+            Door::OpenAi | Door::Shared | Door::Elsewhere(_) => "data: [DONE]",
             Door::Responses => "event: response.completed",
             Door::Anthropic => "event: message_stop",
             Door::Ollama => r#""done":true"#,
@@ -134,8 +154,7 @@ impl Load {
         let mut streams = JoinSet::new();
         let mut start = Instant::now();
         for number in 0..count {
-            let request = target.request(script, number);
-            streams.spawn_local(stream((target, request), script, start, Rc::clone(&tally)));
+            streams.spawn_local(stream((target, number), script, start, Rc::clone(&tally)));
             start += gap;
         }
         Ok(Self { tally, streams })
@@ -166,15 +185,16 @@ impl Load {
 
 /// One stream from its connection to its end, checked for loss.
 async fn stream(
-    (target, request): (Target, String),
+    (target, number): (Target, usize),
     script: Script,
     start: Instant,
     tally: Rc<RefCell<Tally>>,
 ) -> Result<()> {
     tokio::time::sleep_until(start).await;
+    let _begun = begun_elsewhere(target, script, number).await?;
     let mut peer = TcpStream::connect(target.address).await.context("connect")?;
     peer.set_nodelay(true)?;
-    peer.write_all(request.as_bytes()).await?;
+    peer.write_all(target.request(script, number).as_bytes()).await?;
     let asked = now();
 
     let mut buffer = vec![0; READ_BYTES];
@@ -220,6 +240,19 @@ async fn stream(
         "{script} ended without its terminator"
     );
     Ok(())
+}
+
+/// Begins what is read at another address, and reads it there, too, for as long as what is given lives.
+async fn begun_elsewhere(target: Target, script: Script, number: usize) -> Result<Option<JoinSet<()>>> {
+    let Door::Elsewhere(writer) = target.door else { return Ok(None) };
+    let mut peer = TcpStream::connect(writer).await.context("connect")?;
+    let request = Target { address: writer, ..target }.begin(script, number);
+    peer.write_all(request.as_bytes()).await?;
+    let mut buffer = vec![0; READ_BYTES];
+    ensure!(peer.read(&mut buffer).await? > 0, "{script} did not begin");
+    let mut reading = JoinSet::new();
+    reading.spawn_local(async move { while peer.read(&mut buffer).await.is_ok_and(|read| read > 0) {} });
+    Ok(Some(reading))
 }
 
 /// How many read each stream at [`Door::Shared`].

@@ -48,8 +48,8 @@ pub(crate) async fn measure(target: Target, processes: Option<&Processes>, plan:
         figures.idle_stream_kb = Some(idle(target, processes, plan).await?);
     }
     paced(target, processes, plan, &mut figures).await?;
-    // who comes late to a shared stream at full speed finds its beginning gone
-    if target.door != Door::Shared {
+    // who comes late to a stream of another at full speed finds its beginning gone
+    if !matches!(target.door, Door::Shared | Door::Elsewhere(_)) {
         full_speed(target, processes, plan, &mut figures).await?;
     }
     Ok(figures)

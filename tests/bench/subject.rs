@@ -33,6 +33,8 @@ pub(crate) enum Subject {
     Recorded,
     /// The gateway with one worker, every stream recorded and copied to Redis
     Redis,
+    /// Two gateways with one worker each and one Redis: a stream is begun on the one and read on the other
+    Elsewhere,
     /// The gateway with one worker, every stream recorded and read by a hundred
     Shared,
     /// The gateway with one worker per core, the same API on both sides
@@ -51,6 +53,7 @@ impl Subject {
             Self::ToResponses => "streamgate, 1 worker, to Responses",
             Self::Recorded => "streamgate, 1 worker, recorded",
             Self::Redis => "streamgate, 1 worker, recorded in Redis",
+            Self::Elsewhere => "streamgate, 1 worker, read on a replica",
             Self::Shared => "streamgate, 1 worker, 100 readers",
             Self::AllCores => "streamgate, all cores",
         }
@@ -65,12 +68,14 @@ impl Subject {
             | Self::ToResponses
             | Self::Recorded
             | Self::Redis
+            | Self::Elsewhere
             | Self::Shared
             | Self::AllCores => true,
         }
     }
 
-    fn door(self) -> Door {
+    /// `writer` is where streams begin that are read elsewhere.
+    fn door(self, writer: Option<SocketAddr>) -> Door {
         match self {
             Self::ToOllama => Door::Ollama,
             Self::ToAnthropic => Door::Anthropic,
@@ -81,13 +86,14 @@ impl Subject {
             | Self::Passthrough
             | Self::Recorded
             | Self::Redis
-            | Self::AllCores => Door::OpenAi,
+            | Self::Elsewhere
+            | Self::AllCores => writer.map_or(Door::OpenAi, Door::Elsewhere),
         }
     }
 
     /// Starts it in front of `origin`; it takes connections when this returns.
     pub(crate) async fn start(self, origin: SocketAddr, gateway: &Path, connections: u64) -> Result<Running> {
-        let store = if self == Self::Redis { Some(start_redis().await?) } else { None };
+        let (mut others, mut writer) = (Vec::new(), None);
         let program = match self {
             Self::Direct => None,
             Self::Nginx => Some(start_nginx(origin, connections).await?),
@@ -98,17 +104,24 @@ impl Subject {
                 let settings = "workers = 1\n[stream]\nrecord = \"always\"\n[journal]\nmax_readers = 100";
                 Some(start_gateway(origin, gateway, settings, connections).await?)
             }
-            Self::Redis => {
-                let redis = store.as_ref().map(|store| store.address.to_string()).unwrap_or_default();
+            Self::Redis | Self::Elsewhere => {
+                let redis = start_redis().await?;
                 let settings = format!(
-                    "workers = 1\n[stream]\nrecord = \"always\"\n[journal]\nstore = \"redis\"\nurl = \"redis://{redis}\""
+                    "workers = 1\n[stream]\nrecord = \"always\"\n[journal]\nstore = \"redis\"\nurl = \"redis://{}\"",
+                    redis.address
                 );
+                others.push(redis);
+                if self == Self::Elsewhere {
+                    let begins = start_gateway(origin, gateway, &settings, connections).await?;
+                    writer = Some(begins.address);
+                    others.push(begins);
+                }
                 Some(start_gateway(origin, gateway, &settings, connections).await?)
             }
             Self::AllCores => Some(start_gateway(origin, gateway, "workers = 0", connections).await?),
         };
         let address = program.as_ref().map_or(origin, |program| program.address);
-        Ok(Running { target: Target { address, door: self.door() }, program, store })
+        Ok(Running { target: Target { address, door: self.door(writer) }, program, others })
     }
 }
 
@@ -116,8 +129,8 @@ impl Subject {
 pub(crate) struct Running {
     pub(crate) target: Target,
     program: Option<Program>,
-    /// What it keeps its streams in; its time is not counted.
-    store: Option<Program>,
+    /// What it keeps its streams in, and who writes them; their time is not counted.
+    others: Vec<Program>,
 }
 
 impl Running {
@@ -127,7 +140,7 @@ impl Running {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        for program in [self.program, self.store].into_iter().flatten() {
+        for program in self.program.into_iter().chain(self.others.into_iter().rev()) {
             program.stop().await?;
         }
         Ok(())
