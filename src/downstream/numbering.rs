@@ -25,33 +25,42 @@ const SPREAD: u32 = 1000;
 impl Numbering {
     /// Writes frame `number`.
     pub(super) fn write(&self, number: u64, frame: &[u8]) -> Bytes {
-        let mut out = self.id(itoa::Buffer::new().format(number), frame);
+        let mut out = BytesMut::with_capacity(frame.len() + self.room());
+        self.put(number, frame, &mut out);
+        out.freeze()
+    }
+
+    /// Writes frame `number` behind what there is.
+    pub(super) fn put(&self, number: u64, frame: &[u8], out: &mut BytesMut) {
+        self.id(itoa::Buffer::new().format(number), out);
         // Never in a block of its own: openai-python takes every blank line for an event once it has seen an id.
         if number == 1 {
             out.put_slice(b"retry: ");
             out.put_slice(itoa::Buffer::new().format(self.retry()).as_bytes());
             out.put_u8(b'\n');
         }
-        self.event(frame, &mut out);
-        out.freeze()
+        self.event(frame, out);
+    }
+
+    /// How many bytes the number of a frame has, at most.
+    pub(super) fn room(&self) -> usize {
+        self.stream.len() + 48
     }
 
     /// Writes the words that the stream is lost.
     pub fn lost(&self, words: &[u8]) -> Bytes {
-        let mut out = self.id(LOST, words);
+        let mut out = BytesMut::with_capacity(words.len() + self.room());
+        self.id(LOST, &mut out);
         self.event(words, &mut out);
         out.freeze()
     }
 
-    /// The beginning of an event, with room for `frame`.
-    fn id(&self, number: &str, frame: &[u8]) -> BytesMut {
-        let mut out = BytesMut::with_capacity(frame.len() + self.stream.len() + 48);
+    fn id(&self, number: &str, out: &mut BytesMut) {
         out.put_slice(b"id: ");
         out.put_slice(self.stream.as_bytes());
         out.put_u8(b'.');
         out.put_slice(number.as_bytes());
         out.put_u8(b'\n');
-        out
     }
 
     fn retry(&self) -> u32 {

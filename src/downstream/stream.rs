@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
@@ -118,6 +118,9 @@ impl Drop for LastWords {
     }
 }
 
+/// What has come together is written together, up to so many bytes: what hyper does for every frame of a body costs more than a
+/// copy.
+const GATHERED: usize = 16 << 10;
 /// How often a client that waits in line is told that it has moved.
 const MOVES: Duration = Duration::from_secs(1);
 /// How long a browser has for the last words: its `EventSource` forgets what it has not yet read when the body breaks off, comes
@@ -171,6 +174,25 @@ impl StreamBody {
         frame.split_off(skipped)
     }
 
+    /// A frame as the client is to see it, and with it what has come in the meantime: a write for each would be no sooner there.
+    fn gathered(&mut self, frame: Bytes) -> Bytes {
+        let waiting = self.reader.waiting();
+        if waiting == 0 || frame.len() >= GATHERED || self.manner.skip > 0 {
+            return self.numbered(frame);
+        }
+        let mut out = BytesMut::with_capacity((frame.len() + waiting).min(GATHERED));
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            match &self.manner.numbering {
+                Some(numbering) => numbering.put(self.reader.position(), &frame, &mut out),
+                None => out.extend_from_slice(&frame),
+            }
+            let room = self.manner.numbering.as_ref().map_or(0, |numbering| numbering.room());
+            next = GATHERED.checked_sub(out.len() + room).and_then(|max| self.reader.ready(max));
+        }
+        out.freeze()
+    }
+
     /// Ends with words that are no part of the stream.
     fn write_aside(&mut self, words: &Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let words = match &self.manner.numbering {
@@ -221,8 +243,8 @@ impl StreamBody {
         }
         match self.reader.poll_next(cx) {
             Poll::Ready(Next::Frame(frame)) => {
-                let frame = self.numbered(frame);
-                self.write(frame)
+                let frames = self.gathered(frame);
+                self.write(frames)
             }
             Poll::Ready(Next::LastWords(frame)) => {
                 let frame = self.numbered(frame);

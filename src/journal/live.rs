@@ -93,12 +93,7 @@ impl Reader {
     /// The next frame or the end. Cancel safe.
     pub(super) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
         let mut state = self.shared.lock();
-        if let Some(frame) = state.frames.pop_front() {
-            let was_full = state.bytes >= state.bound;
-            state.bytes -= frame.len();
-            if was_full && state.bytes < state.bound {
-                state.wake_writer();
-            }
+        if let Some(frame) = state.pop() {
             let last = state.frames.is_empty() && state.end == Some(End::Failed);
             return Poll::Ready(if last { Next::LastWords(frame) } else { Next::Frame(frame) });
         }
@@ -113,7 +108,34 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// One more frame that has come already, if it has no more bytes than `max` and is not the last word of a stream that failed.
+    pub(super) fn ready(&mut self, max: usize) -> Option<Bytes> {
+        let mut state = self.shared.lock();
+        let last = state.frames.len() == 1 && state.end == Some(End::Failed);
+        if last || state.frames.front().is_none_or(|frame| frame.len() > max) {
+            return None;
+        }
+        state.pop()
+    }
+
+    /// How many bytes have come and were not read yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.lock().bytes
+    }
+}
+
 impl State {
+    fn pop(&mut self) -> Option<Bytes> {
+        let frame = self.frames.pop_front()?;
+        let was_full = self.bytes >= self.bound;
+        self.bytes -= frame.len();
+        if was_full && self.bytes < self.bound {
+            self.wake_writer();
+        }
+        Some(frame)
+    }
+
     /// What nobody reads is not kept.
     fn push(&mut self, frames: impl IntoIterator<Item = Bytes>) {
         for frame in frames {
@@ -196,6 +218,20 @@ mod tests {
         assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("a"))));
         assert_eq!(next(&mut reader), Some(Next::LastWords(Bytes::from("error"))));
         assert_eq!(next(&mut reader), Some(Next::Lost));
+    }
+
+    #[test]
+    fn what_has_come_already_can_be_taken_at_once_but_for_last_words() {
+        let (writer, mut reader) = open(100);
+        writer.append(["a", "bb", "ccc"].map(Bytes::from));
+        assert_eq!(next(&mut reader), Some(Next::Frame(Bytes::from("a"))));
+        assert_eq!(reader.waiting(), 5);
+        assert_eq!(reader.ready(1), None, "it is larger than there is room for");
+        assert_eq!(reader.ready(2), Some(Bytes::from("bb")));
+        writer.end(Some(Bytes::from("error")), End::Failed);
+        assert_eq!(reader.ready(9), Some(Bytes::from("ccc")));
+        assert_eq!(reader.ready(9), None);
+        assert_eq!(next(&mut reader), Some(Next::LastWords(Bytes::from("error"))));
     }
 
     #[test]

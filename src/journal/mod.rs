@@ -165,6 +165,22 @@ impl Reader {
         }
     }
 
+    /// One more frame that has come already, if it has no more bytes than `max`. Last words are not among them: they are an end.
+    pub fn ready(&mut self, max: usize) -> Option<Bytes> {
+        match &mut self.0 {
+            ReaderKind::Live(reader) => reader.ready(max),
+            ReaderKind::Recorded(reader) => reader.ready(max),
+        }
+    }
+
+    /// How many bytes have come and were not read yet.
+    pub fn waiting(&self) -> usize {
+        match &self.0 {
+            ReaderKind::Live(reader) => reader.waiting(),
+            ReaderKind::Recorded(reader) => reader.waiting(),
+        }
+    }
+
     /// The number of the last frame of a record that was given; 0 if none was.
     pub fn position(&self) -> u64 {
         match &self.0 {

@@ -101,6 +101,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_come_already_can_be_taken_at_once_but_for_last_words() {
+        let mirror = mirror(&Arc::default());
+        let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
+        mirror.fill(1, frames(&["a", "bb", "ccc"]));
+        assert_eq!(next(&mut reader), Some(Next::Frame("a".into())));
+        assert_eq!(reader.waiting(), 5);
+        assert_eq!(reader.ready(1), None, "it is larger than there is room for");
+        assert_eq!((reader.ready(2), reader.position()), (Some("bb".into()), 2));
+        mirror.fill(4, frames(&["error"]));
+        mirror.end_with(Ended::failed("upstream_error", true));
+        assert_eq!(reader.ready(9), Some("ccc".into()));
+        assert_eq!((reader.ready(9), reader.waiting()), (None, 5));
+        assert_eq!(next(&mut reader), Some(Next::LastWords("error".into())));
+    }
+
+    #[tokio::test]
     async fn frames_that_come_twice_are_taken_once() {
         let total = Arc::default();
         let mirror = mirror(&total);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::journal::record::{Ended, Record, remember};
@@ -20,6 +21,28 @@ pub(in crate::journal) struct Reader {
 impl Reader {
     pub(in crate::journal) fn position(&self) -> u64 {
         self.next - 1
+    }
+
+    /// One more frame that has come already, if it has no more bytes than `max` and is not the last word of a stream that failed.
+    pub(in crate::journal) fn ready(&mut self, max: usize) -> Option<Bytes> {
+        let mut state = self.record.state.lock();
+        let state = &mut *state;
+        let seat = state.seats.get_mut(self.seat)?;
+        let last = self.next == state.frames.last();
+        if seat.superseded || seat.slow || last && state.ended.as_ref().is_some_and(|ended| ended.words) {
+            return None;
+        }
+        let frame = state.frames.get(self.next).filter(|frame| frame.len() <= max)?;
+        self.next += 1;
+        seat.read += frame.len() as u64;
+        Some(frame.clone())
+    }
+
+    /// How many bytes have come and were not read yet.
+    pub(in crate::journal) fn waiting(&self) -> usize {
+        let state = self.record.state.lock();
+        let read = state.seats.get(self.seat).map_or(u64::MAX, |seat| seat.read);
+        usize::try_from(state.frames.ever().saturating_sub(read)).unwrap_or(usize::MAX)
     }
 
     pub(in crate::journal) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {

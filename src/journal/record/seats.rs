@@ -42,6 +42,11 @@ impl Seats {
         number
     }
 
+    pub(super) fn get(&self, number: u64) -> Option<&Seat> {
+        let at = self.taken.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.taken.get(at).map(|(_, seat)| seat)
+    }
+
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Seat> {
         let at = self.taken.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         self.taken.get_mut(at).map(|(_, seat)| seat)
