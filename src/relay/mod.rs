@@ -2,6 +2,7 @@
 //! ends as it should. When nobody reads any more it returns, and the backend's connection closes with it.
 
 mod meter;
+mod pump;
 mod rewrite;
 mod timers;
 mod whole;
@@ -9,19 +10,19 @@ mod whole;
 use std::panic::AssertUnwindSafe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::journal::{Backlog, Gone, Writer};
+use crate::journal::{Gone, Writer};
 use crate::relay::meter::Meter;
-use crate::relay::rewrite::{Rewrite, Step};
+use crate::relay::pump::{Ending, Pump};
+use crate::relay::rewrite::Rewrite;
 use crate::relay::timers::Timers;
 use crate::telemetry::{Access, End};
-use crate::upstream::{Attempted, FrameStream, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{self, Code, Dialect, Dropped, Failure, Frame, Identity, Style, Timestamp};
+use crate::upstream::{Attempted, FrameStream, Opened, Plan, Pool, StreamError};
+use crate::wire::{self, Code, Dialect, Dropped, Failure, Identity, Style, Timestamp};
 
 pub use timers::{Limits, OnDisconnect};
 pub use whole::{Collected, collect};
@@ -55,18 +56,6 @@ struct Outside {
     writer: Writer,
     timers: Timers,
     stopped: BoxFuture<'static, Failure>,
-}
-
-/// How a stream came to its end.
-enum Ending {
-    Done,
-    Abandoned(Gone),
-    Failed(Failure),
-    /// The backend said so itself, in the client's dialect.
-    FailedSame {
-        frame: Bytes,
-        code: Code,
-    },
 }
 
 /// The time now, for frames that carry one.
@@ -112,7 +101,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     let Opened { backend, dialect, dropped, names, frames, held } = stream;
     drop(opened.send(Ok(dropped))); // nobody there: the head went out before the content came
     let rewrite = Rewrite::new(backend, dialect, names, &client);
-    let mut pump = Pump { rewrite, meter: Meter::new(access), frames, out: Vec::with_capacity(4) };
+    let mut pump = Pump::new(rewrite, Meter::new(access), frames);
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
         None => {
@@ -178,151 +167,6 @@ async fn open(
 /// The gateway itself has failed, at this stream alone.
 fn failed() -> Failure {
     Failure::new(Code::Internal, "the gateway failed at this stream")
-}
-
-struct Pump {
-    rewrite: Rewrite,
-    meter: Meter,
-    frames: Box<FrameStream>,
-    /// Frames for the client that are not in the journal yet.
-    out: Vec<Bytes>,
-}
-
-impl Pump {
-    async fn run(&mut self, outside: &mut Outside) -> Ending {
-        let Outside { writer, timers, stopped } = outside;
-        loop {
-            match writer.append(self.out.drain(..)) {
-                Backlog::Room => {}
-                Backlog::Abandoned => return Ending::Abandoned(writer.abandoned().await),
-                // The backend is held up now, so its silence does not count.
-                Backlog::Full => tokio::select! {
-                    biased;
-                    () = writer.room() => timers.event(Instant::now()),
-                    failure = timers.max_duration() => return Ending::Failed(failure),
-                    failure = stopped.as_mut() => return Ending::Failed(failure),
-                },
-            }
-            // What comes is looked at first: the others are looked at when nothing has come, and that is often enough, for a
-            // stream that never pauses is stopped by its reader or by the scheduler.
-            let next = tokio::select! {
-                biased;
-                next = self.frames.next() => next,
-                gone = writer.abandoned() => return Ending::Abandoned(gone),
-                failure = timers.expired() => return Ending::Failed(failure),
-                failure = stopped.as_mut() => return Ending::Failed(failure),
-            };
-            let now = Instant::now();
-            timers.event(now);
-            if let Some(ending) = self.take(next, now) {
-                return ending;
-            }
-        }
-    }
-
-    /// Takes what came, and everything that has come with it.
-    fn take(&mut self, next: Result<Next, StreamError>, now: Instant) -> Option<Ending> {
-        match next {
-            Ok(Next::Frame(frame)) => {
-                let mut frame = frame;
-                loop {
-                    self.meter.event(now);
-                    if let Some(ending) = self.step(|rewrite, meter, out| rewrite.frame(frame, meter, out)) {
-                        return Some(ending);
-                    }
-                    frame = match self.frames.ready() {
-                        Ok(Some(frame)) => frame,
-                        Ok(None) => return None,
-                        Err(error) => return Some(Ending::Failed(broken(error))),
-                    };
-                }
-            }
-            Ok(Next::End(tail)) => {
-                let ending =
-                    tail.and_then(|tail| self.step(|rewrite, meter, out| rewrite.tail(tail, meter, out)));
-                ending.or_else(|| self.step(|rewrite, _, out| rewrite.end(out)))
-            }
-            Err(error) => Some(Ending::Failed(broken(error))),
-        }
-    }
-
-    fn take_all(&mut self, held: Vec<Frame>) -> Option<Ending> {
-        let now = Instant::now();
-        held.into_iter().find_map(|frame| {
-            self.meter.event(now);
-            self.step(|rewrite, meter, out| rewrite.frame(frame, meter, out))
-        })
-    }
-
-    fn step(
-        &mut self,
-        step: impl FnOnce(&mut Rewrite, &mut Meter, &mut Vec<Bytes>) -> Step,
-    ) -> Option<Ending> {
-        match step(&mut self.rewrite, &mut self.meter, &mut self.out) {
-            Step::More => self.meter.over().map(Ending::Failed),
-            Step::Ended => Some(Ending::Done),
-            Step::Failed(failure) => Some(Ending::Failed(failure)),
-            Step::FailedSame { frame, code } => Some(Ending::FailedSame { frame, code }),
-        }
-    }
-
-    async fn end(
-        mut self,
-        ending: Ending,
-        outside: Outside,
-        on_disconnect: OnDisconnect,
-    ) -> Option<Box<FrameStream>> {
-        let Outside { writer, stopped, .. } = outside;
-        writer.append(self.out.drain(..));
-        if let Some(usage) = self.meter.last_usage() {
-            writer.tokens(usage.input, usage.output);
-        }
-        match ending {
-            Ending::Done => {
-                writer.close();
-                self.meter.ended(End::Done);
-                return Some(self.frames);
-            }
-            Ending::Abandoned(gone) => {
-                // Told first: whoever comes while the rest is read would wait for nothing.
-                if writer.is_recorded() {
-                    let failure = abandoned(gone);
-                    writer.fail(self.rewrite.last_words(&failure), failure.code.name());
-                }
-                if let (Gone::Left, OnDisconnect::Drain(limit)) = (gone, on_disconnect) {
-                    tokio::select! {
-                        biased;
-                        () = self.read_on() => {}
-                        () = sleep(limit) => {} // the work is cancelled as ever
-                        _ = stopped => {}
-                    }
-                }
-                self.meter.ended(outcome(gone));
-            }
-            Ending::Failed(failure) => {
-                self.frames.failed(failure.code);
-                self.meter.ended(End::Failed(failure.code.name()));
-                writer.fail(self.rewrite.last_words(&failure), failure.code.name());
-            }
-            Ending::FailedSame { frame, code } => {
-                self.frames.failed(code);
-                self.meter.ended(End::Failed(code.name()));
-                writer.fail(frame, code.name());
-            }
-        }
-        None
-    }
-
-    /// Reads to the end for the sake of the usage, and shows it to nobody.
-    async fn read_on(&mut self) {
-        loop {
-            let next = self.frames.next().await;
-            if self.take(next, Instant::now()).is_some() {
-                return;
-            }
-            self.out.clear();
-        }
-    }
 }
 
 /// How much of an answer may be kept until it can be told.

@@ -72,9 +72,10 @@ impl Timers {
         too_long()
     }
 
-    /// An event came.
-    pub(super) fn event(&mut self, at: Instant) {
-        self.last_event = at;
+    /// An event came; gives how long it was to wait for.
+    pub(super) fn event(&mut self, at: Instant) -> Duration {
+        let before = std::mem::replace(&mut self.last_event, at);
+        at.saturating_duration_since(before)
     }
 
     /// Waits until the backend has been silent for too long, or the stream has lasted too long. Cancel safe.

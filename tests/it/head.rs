@@ -271,6 +271,31 @@ async fn half_an_event_is_never_passed_on() {
 }
 
 #[tokio::test]
+async fn events_that_arrived_together_go_out_together() {
+    let (gateway, mut upstream) = gateway_over("openai", &[]).await;
+    let request = Request::post("/v1/chat/completions", &chat()).header("x-conversation-id", "c");
+    let asked = gateway.ask(&request).await;
+    let mut call = upstream.call().await;
+    call.stream().await;
+    call.sse(&openai::text("first")).await;
+    let mut answer = asked.answer().await;
+    answer.next_event().await;
+    // Each in a chunk of its own, as model servers write them, but all in one write.
+    let events = (0..200).map(|n| format!("data: {}\n\n", openai::text(&n.to_string())));
+    let chunks = events.map(|event| format!("{:x}\r\n{event}\r\n", event.len()));
+    call.send(chunks.collect::<String>().as_bytes()).await;
+    call.end().await;
+    let (events, ending) = answer.events().await;
+    assert_eq!((events.len(), ending), (202, Ending::Clean));
+    assert!(answer.pieces.len() < 100, "{} chunks", answer.pieces.len());
+    // And so does what is read again.
+    let mut again = gateway.send(&Request::get("/v1/conversations/c/stream")).await;
+    let (events, ending) = again.events().await;
+    assert_eq!((events.len(), ending), (203, Ending::Clean));
+    assert!(again.pieces.len() < 10, "{} chunks", again.pieces.len());
+}
+
+#[tokio::test]
 async fn an_http_1_0_client_gets_its_stream_to_the_end() {
     let (gateway, mut upstream) = gateway_over("openai", &[]).await;
     let asked = gateway.ask(&Request::post("/v1/chat/completions", &chat()).http_1_0()).await;
