@@ -1,13 +1,13 @@
 //! The command: what it asks for, what it prints, and how it exits.
 
 use crate::doctor::{doctor, examine, examine_with, gateway, setup};
-use crate::support::hop::{Habit, Hop};
+use crate::support::hops::{Habit, Scripted};
 use crate::support::{Gateway, refusing_address};
 
 #[tokio::test]
 async fn people_are_told_the_hop_the_cause_and_the_cure_with_a_picture() {
     let gateway = gateway().await;
-    let hop = Hop::start(gateway.public, Habit::Gathers).await;
+    let hop = Scripted::start(gateway.public, Habit::Gathers).await;
     let inner = format!("gateway=http://{}", gateway.public);
     let public = format!("varnish={}", hop.url());
     let (code, said, log) = doctor(&[&public, "--hop", &inner, "--silence", "1s"]).await;
@@ -91,7 +91,7 @@ async fn real() -> Gateway {
 #[tokio::test]
 async fn another_model_is_judged_by_what_came_together() {
     let gateway = real().await;
-    let hop = Hop::start(gateway.public, Habit::Gathers).await;
+    let hop = Scripted::start(gateway.public, Habit::Gathers).await;
     let inner = format!("gateway=http://{}", gateway.public);
     let said = examine_with(&[&hop.url(), &inner], &["--model", "real"]).await;
     assert_eq!(said.report["evidence"], "clusters");
@@ -105,7 +105,7 @@ async fn another_model_is_judged_by_what_came_together() {
 #[tokio::test]
 async fn an_endless_stream_that_never_arrives_is_told_by_what_arrives_further_in() {
     let gateway = gateway().await;
-    let hop = Hop::start(gateway.public, Habit::Gathers).await;
+    let hop = Scripted::start(gateway.public, Habit::Gathers).await;
     let (public, inner) =
         (format!("{}/v1/channels/job-7", hop.url()), format!("gateway=http://{}", gateway.public));
     let publish = async {

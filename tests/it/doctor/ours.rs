@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::doctor::{Diagnosis, examine, gateway};
-use crate::support::hop::{Habit, Hop};
+use crate::support::hops::{Habit, Scripted};
 
 /// What is said of a hop with this habit before a gateway, under this name.
 async fn said(name: &str, habit: Habit) -> Diagnosis {
     let gateway = gateway().await;
-    let hop = Hop::start(gateway.public, habit).await;
+    let hop = Scripted::start(gateway.public, habit).await;
     let public = if name.is_empty() { hop.url() } else { format!("{name}={}", hop.url()) };
     examine(&[&public, &format!("gateway=http://{}", gateway.public)]).await
 }
@@ -82,8 +82,8 @@ async fn a_hop_that_does_nothing_is_clean() {
 #[tokio::test]
 async fn two_hops_that_are_wrong_in_two_ways_are_both_named() {
     let gateway = gateway().await;
-    let inner = Hop::start(gateway.public, Habit::Lags(ms(205))).await;
-    let outer = Hop::start(inner.address, Habit::Gathers).await;
+    let inner = Scripted::start(gateway.public, Habit::Lags(ms(205))).await;
+    let outer = Scripted::start(inner.address, Habit::Gathers).await;
     let path = [outer.url(), format!("inner={}", inner.url()), format!("gateway=http://{}", gateway.public)];
     let said = examine(&[&path[0], &path[1], &path[2]]).await;
     assert_eq!(said.report["hops"][1]["findings"][0]["cause"], "delays_every_event", "{}", said.all);

@@ -2,7 +2,7 @@
 
 use crate::doctor::{Diagnosis, examine, gateway};
 use crate::support::Gateway;
-use crate::support::programs::Program;
+use crate::support::hops::{Hop, bare};
 
 /// The gateway's address, as the innermost hop.
 fn innermost(gateway: &Gateway) -> String {
@@ -10,7 +10,7 @@ fn innermost(gateway: &Gateway) -> String {
 }
 
 /// What is said of this program before a gateway.
-async fn said(gateway: &Gateway, hop: &Program, name: &str) -> Diagnosis {
+async fn said(gateway: &Gateway, hop: &Hop, name: &str) -> Diagnosis {
     let public = if name.is_empty() { hop.url() } else { format!("{name}={}", hop.url()) };
     examine(&[&public, &innermost(gateway)]).await
 }
@@ -18,7 +18,7 @@ async fn said(gateway: &Gateway, hop: &Program, name: &str) -> Diagnosis {
 #[tokio::test]
 async fn nginx_that_ignores_the_gateways_header_and_speaks_http_1_0() {
     let gateway = gateway().await;
-    let hop = Program::nginx(gateway.public.port(), "proxy_ignore_headers X-Accel-Buffering;").await;
+    let hop = bare::nginx(gateway.public, "proxy_ignore_headers X-Accel-Buffering;").await;
     said(&gateway, &hop, "").await.blames(1, "nginx", "buffers_by_size", "proxy_http_version 1.1;");
 }
 
@@ -27,7 +27,7 @@ async fn nginx_with_large_buffers() {
     let gateway = gateway().await;
     let lines = "proxy_http_version 1.0; proxy_ignore_headers X-Accel-Buffering; proxy_buffer_size 256k;\n\
                  proxy_buffers 8 256k; proxy_busy_buffers_size 512k;";
-    let hop = Program::nginx(gateway.public.port(), lines).await;
+    let hop = bare::nginx(gateway.public, lines).await;
     said(&gateway, &hop, "").await.blames(1, "nginx", "buffers_whole_answer", "proxy_buffering off;");
 }
 
@@ -36,7 +36,7 @@ async fn nginx_that_compresses_what_it_buffers() {
     let gateway = gateway().await;
     let lines = "proxy_http_version 1.1; proxy_ignore_headers X-Accel-Buffering;\n\
                  gzip on; gzip_proxied any; gzip_types text/event-stream;";
-    let hop = Program::nginx(gateway.public.port(), lines).await;
+    let hop = bare::nginx(gateway.public, lines).await;
     said(&gateway, &hop, "").await.blames(1, "nginx", "compression_buffers", "gzip_types");
 }
 
@@ -44,21 +44,21 @@ async fn nginx_that_compresses_what_it_buffers() {
 async fn nginx_with_a_short_read_timeout() {
     let gateway = gateway().await;
     let lines = "proxy_http_version 1.1; proxy_read_timeout 1s;";
-    let hop = Program::nginx(gateway.public.port(), lines).await;
+    let hop = bare::nginx(gateway.public, lines).await;
     said(&gateway, &hop, "").await.blames(1, "nginx", "idle_cut", "proxy_read_timeout 1h;");
 }
 
 #[tokio::test]
 async fn haproxy_with_a_short_server_timeout() {
     let gateway = gateway().await;
-    let hop = Program::haproxy(gateway.public.port(), "  option http-no-delay\n  timeout server 1s").await;
+    let hop = bare::haproxy(gateway.public, "  option http-no-delay\n  timeout server 1s", "").await;
     said(&gateway, &hop, "edge-haproxy").await.blames(1, "HAProxy", "idle_cut", "timeout server 1h");
 }
 
 #[tokio::test]
 async fn haproxy_as_it_comes_is_known_by_its_ways() {
     let gateway = gateway().await;
-    let hop = Program::haproxy(gateway.public.port(), "").await;
+    let hop = bare::haproxy(gateway.public, "", "").await;
     said(&gateway, &hop, "").await.blames(1, "HAProxy", "batches_by_time", "option http-no-delay");
 }
 
@@ -66,8 +66,7 @@ async fn haproxy_as_it_comes_is_known_by_its_ways() {
 async fn haproxy_that_waits_for_the_body() {
     let gateway = gateway().await;
     let lines = "  option http-no-delay";
-    let hop =
-        Program::haproxy_with(gateway.public.port(), lines, "  http-response wait-for-body time 30s").await;
+    let hop = bare::haproxy(gateway.public, lines, "  http-response wait-for-body time 30s").await;
     said(&gateway, &hop, "haproxy").await.blames(1, "HAProxy", "buffers_by_size", "wait-for-body");
 }
 
@@ -75,7 +74,7 @@ async fn haproxy_that_waits_for_the_body() {
 async fn varnish_that_compresses() {
     let gateway = gateway().await;
     let lines = "sub vcl_backend_response { set beresp.do_gzip = true; }";
-    let hop = Program::varnish(gateway.public.port(), lines).await;
+    let hop = bare::varnish(gateway.public, lines).await;
     said(&gateway, &hop, "").await.blames(
         1,
         "Varnish",
@@ -88,7 +87,7 @@ async fn varnish_that_compresses() {
 async fn varnish_that_does_not_stream() {
     let gateway = gateway().await;
     let lines = "sub vcl_backend_response { set beresp.do_stream = false; }";
-    let hop = Program::varnish(gateway.public.port(), lines).await;
+    let hop = bare::varnish(gateway.public, lines).await;
     let said = said(&gateway, &hop, "").await;
     said.blames(1, "Varnish", "buffers_whole_answer", "set beresp.do_stream = true;");
     assert!(said.all.contains("`Content-Length` was added"), "{}", said.all);
@@ -98,7 +97,7 @@ async fn varnish_that_does_not_stream() {
 async fn varnish_with_a_short_timeout_between_bytes() {
     let gateway = gateway().await;
     let lines = "sub vcl_backend_fetch { set bereq.between_bytes_timeout = 1s; }";
-    let hop = Program::varnish(gateway.public.port(), lines).await;
+    let hop = bare::varnish(gateway.public, lines).await;
     said(&gateway, &hop, "").await.blames(1, "Varnish", "idle_cut", "between_bytes_timeout = 1h");
 }
 
@@ -106,21 +105,21 @@ async fn varnish_with_a_short_timeout_between_bytes() {
 async fn apache_with_a_filter_that_gathers() {
     let gateway = gateway().await;
     let lines = "ExtFilterDefine rewrite mode=output cmd=\"/bin/sed s/foo/bar/\"\nSetOutputFilter rewrite";
-    let hop = Program::apache(gateway.public.port(), lines).await;
+    let hop = bare::apache(gateway.public, lines).await;
     said(&gateway, &hop, "").await.blames(1, "Apache", "buffers_by_size", "mod_ext_filter");
 }
 
 #[tokio::test]
 async fn apache_with_a_short_timeout() {
     let gateway = gateway().await;
-    let hop = Program::apache(gateway.public.port(), "ProxyTimeout 1").await;
+    let hop = bare::apache(gateway.public, "ProxyTimeout 1").await;
     said(&gateway, &hop, "").await.blames(1, "Apache", "idle_cut", "ProxyTimeout 3600");
 }
 
 #[tokio::test]
 async fn express_with_compression_that_nobody_flushes() {
     let gateway = gateway().await;
-    let hop = Program::node(gateway.public.port(), true).await;
+    let hop = bare::express(gateway.public, true).await;
     said(&gateway, &hop, "").await.blames(1, "Node", "compression_buffers", "compression.filter");
 }
 
@@ -128,10 +127,10 @@ const WRONG: &str = "proxy_ignore_headers X-Accel-Buffering;";
 const RIGHT: &str = "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off;";
 
 /// Two of nginx, one behind the other.
-async fn two(inner: &str, outer: &str) -> (Gateway, Program, Program, Diagnosis) {
+async fn two(inner: &str, outer: &str) -> (Gateway, Hop, Hop, Diagnosis) {
     let gateway = gateway().await;
-    let inner = Program::nginx(gateway.public.port(), inner).await;
-    let outer = Program::nginx(inner.port, outer).await;
+    let inner = bare::nginx(gateway.public, inner).await;
+    let outer = bare::nginx(inner.address, outer).await;
     let behind = format!("inner={}", inner.url());
     let said = examine(&[&format!("outer={}", outer.url()), &behind, &innermost(&gateway)]).await;
     (gateway, inner, outer, said)

@@ -5,9 +5,9 @@ use tempfile::TempDir;
 
 use crate::doctor::{examine, examine_with, gateway};
 use crate::support::Gateway;
-use crate::support::programs::Program;
+use crate::support::hops::{Hop, bare};
 
-async fn is_clean(gateway: &Gateway, hop: &Program) {
+async fn is_clean(gateway: &Gateway, hop: &Hop) {
     examine(&[&hop.url(), &format!("gateway=http://{}", gateway.public)]).await.is_clean();
 }
 
@@ -23,40 +23,40 @@ async fn the_gateway_alone() {
 #[tokio::test]
 async fn nginx_as_it_comes() {
     let gateway = gateway().await;
-    is_clean(&gateway, &Program::nginx(gateway.public.port(), "").await).await;
+    is_clean(&gateway, &bare::nginx(gateway.public, "").await).await;
 }
 
 #[tokio::test]
 async fn haproxy_without_delay() {
     let gateway = gateway().await;
     let lines = "  option http-no-delay\n  option abortonclose";
-    is_clean(&gateway, &Program::haproxy(gateway.public.port(), lines).await).await;
+    is_clean(&gateway, &bare::haproxy(gateway.public, lines, "").await).await;
 }
 
 #[tokio::test]
 async fn varnish_that_passes() {
     let gateway = gateway().await;
     let lines = "sub vcl_recv { return (pass); }";
-    is_clean(&gateway, &Program::varnish(gateway.public.port(), lines).await).await;
+    is_clean(&gateway, &bare::varnish(gateway.public, lines).await).await;
 }
 
 #[tokio::test]
 async fn apache_that_compresses_and_flushes() {
     let gateway = gateway().await;
     let lines = "AddOutputFilterByType DEFLATE text/event-stream";
-    is_clean(&gateway, &Program::apache(gateway.public.port(), lines).await).await;
+    is_clean(&gateway, &bare::apache(gateway.public, lines).await).await;
 }
 
 #[tokio::test]
 async fn caddy_that_encodes() {
     let gateway = gateway().await;
-    is_clean(&gateway, &Program::caddy(gateway.public.port(), "encode gzip").await).await;
+    is_clean(&gateway, &bare::caddy(gateway.public, "", "encode gzip", "").await).await;
 }
 
 #[tokio::test]
 async fn express_without_compression() {
     let gateway = gateway().await;
-    is_clean(&gateway, &Program::node(gateway.public.port(), false).await).await;
+    is_clean(&gateway, &bare::express(gateway.public, false).await).await;
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn nginx_over_tls_speaks_http_2() {
         certificate.display(),
         key.display()
     );
-    let hop = Program::nginx_listening(gateway.public.port(), &listen, "proxy_buffering off;").await;
+    let hop = bare::nginx_listening(gateway.public, &listen, "proxy_buffering off;").await;
     let public = hop.url().replace("http:", "https:");
     let said = examine_with(&[&public, &format!("gateway=http://{}", gateway.public)], &["--insecure"]).await;
     said.is_clean();

@@ -1,76 +1,41 @@
 //! Behind real proxies: what they read otherwise than the gateway does not reach a backend as a request of its own.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use super::peer::read_all;
-use crate::support::{Gateway, Setup, until};
+use crate::support::hops::{Hop, Program};
+use crate::support::{Gateway, Setup};
 
-/// A proxy that listens in front of a gateway.
-struct Hop {
-    address: SocketAddr,
-    _process: Child,
-    _folder: TempDir,
+/// nginx that keeps its connections to the gateway.
+async fn nginx(gateway: &Gateway) -> Hop {
+    let hop = Program::Nginx.start_as(|address| {
+        format!(
+            "upstream gateway {{ server {}; keepalive 8; }}\n\
+             server {{ listen {address}; location / {{ proxy_pass http://gateway; proxy_http_version 1.1;\n\
+             proxy_set_header Connection \"\"; proxy_set_header Host localhost; }} }}\n",
+            gateway.public
+        )
+    });
+    hop.answers().await;
+    hop
 }
 
-/// An address where nobody listens yet.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-impl Hop {
-    async fn start(program: &str, arguments: &[&str], config: impl Fn(SocketAddr, &Path) -> String) -> Self {
-        let folder = TempDir::new().unwrap();
-        let address = free();
-        let file = folder.path().join("hop.conf");
-        std::fs::write(&file, config(address, folder.path())).unwrap();
-        let mut command = Command::new(program);
-        command.args(arguments).arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        let process =
-            command.spawn().unwrap_or_else(|error| panic!("{program}, which tests/setup installs: {error}"));
-        until("a hop to listen", async || TcpStream::connect(address).await.is_ok()).await;
-        Self { address, _process: process, _folder: folder }
-    }
-
-    async fn nginx(gateway: &Gateway) -> Self {
-        let config = |address: SocketAddr, folder: &Path| {
-            let folder = folder.display();
-            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                .map(|kind| format!("{kind}_temp_path {folder}/{kind};"))
-                .concat();
-            format!(
-                "daemon off; master_process off; pid {folder}/pid; error_log {folder}/error; events {{}}\n\
-                 http {{ access_log off; {temporary}\n\
-                 upstream gateway {{ server {}; keepalive 8; }}\n\
-                 server {{ listen {address}; location / {{ proxy_pass http://gateway; proxy_http_version 1.1;\n\
-                 proxy_set_header Connection \"\"; proxy_set_header Host localhost; }} }} }}\n",
-                gateway.public
-            )
-        };
-        Self::start("nginx", &["-e", "stderr", "-c"], config).await
-    }
-
-    /// `more` is said of the gateway's line.
-    async fn haproxy(gateway: &Gateway, mode: &str, more: &str) -> Self {
-        let config = |address: SocketAddr, _: &Path| {
-            format!(
-                "defaults\n mode {mode}\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
-                 frontend f\n bind {address}\n default_backend b\nbackend b\n server s {} {more}\n",
-                gateway.public
-            )
-        };
-        Self::start("haproxy", &["-db", "-f"], config).await
-    }
+/// `more` is said of the gateway's line.
+async fn haproxy(gateway: &Gateway, mode: &str, more: &str) -> Hop {
+    let hop = Program::Haproxy.start_as(|address| {
+        format!(
+            "defaults\n mode {mode}\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
+             frontend f\n bind {address}\n default_backend b\nbackend b\n server s {} {more}\n",
+            gateway.public
+        )
+    });
+    hop.answers().await;
+    hop
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -163,14 +128,14 @@ async fn nothing_is_smuggled(hop: &Hop, seen: &Lines) {
 async fn nothing_is_smuggled_through_nginx() {
     let (url, seen, _tasks) = recorder().await;
     let gateway = Setup::new().backend("one", "openai", &url).start().await;
-    nothing_is_smuggled(&Hop::nginx(&gateway).await, &seen).await;
+    nothing_is_smuggled(&nginx(&gateway).await, &seen).await;
 }
 
 #[tokio::test]
 async fn nothing_is_smuggled_through_haproxy() {
     let (url, seen, _tasks) = recorder().await;
     let gateway = Setup::new().backend("one", "openai", &url).start().await;
-    let hop = Hop::haproxy(&gateway, "http", "").await;
+    let hop = haproxy(&gateway, "http", "").await;
     nothing_is_smuggled(&hop, &seen).await;
 }
 
@@ -179,7 +144,7 @@ async fn haproxy_names_the_client_with_the_proxy_protocol() {
     let lines = "trusted_proxies = [\"127.0.0.1/32\"]\nproxy_protocol = true";
     let gateway = Setup::new().server(lines).demo().start().await;
     for (more, id) in [("send-proxy", "hop-1"), ("send-proxy-v2", "hop-2")] {
-        let hop = Hop::haproxy(&gateway, "tcp", more).await;
+        let hop = haproxy(&gateway, "tcp", more).await;
         let client = tokio::net::TcpSocket::new_v4().unwrap();
         client.bind("127.0.0.3:0".parse().unwrap()).unwrap();
         let mut client = client.connect(hop.address).await.unwrap();

@@ -8,16 +8,16 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::client_async;
 
+use super::super::support::hops::{Hop, Program};
 use super::super::support::{
     Answer, Call, Ending, Gateway, Item, Request, Upstream, chat, gateway_over, openai, within,
 };
-use super::program::{Hop, Program};
 
 /// The promises, each a test, behind each of these programs.
 macro_rules! behind {
     ($($program:ident: $kind:expr),* $(,)?) => {
         $(mod $program {
-            use super::super::program::Program;
+            use super::super::super::support::hops::Program;
 
             #[tokio::test]
             async fn no_event_is_held_back() {

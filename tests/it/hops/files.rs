@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::super::support::hops::found;
 use super::super::support::{Setup, run, run_with};
-use super::program::found;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docker")

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::super::support::hops::Program;
 use super::super::support::{Upstream, chat, gateway_over, openai, until, within};
-use super::program::Program;
 
 /// The promise behind each of these programs.
 macro_rules! behind {

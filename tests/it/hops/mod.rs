@@ -8,6 +8,5 @@ mod http2;
 mod metrics;
 mod nginx;
 mod node;
-mod program;
 #[cfg(feature = "redis")]
 mod topology;

@@ -1,8 +1,8 @@
 //! nginx as it is found: with its defaults, with gzip for everything, in two levels.
 
 use super::super::support::gateway_over;
+use super::super::support::hops::Program;
 use super::every::{lock_step, websocket};
-use super::program::Program;
 
 /// nginx whose only server is this one, in front of a gateway.
 async fn lock_step_behind(server: &str, name: &str) {

@@ -10,11 +10,11 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::support::hops::{Hop, found, nginx_around};
 use super::super::support::port::free_port;
 use super::super::support::redis::Redis;
 use super::super::support::{Call, Gateway, Request, Upstream, ollama, until, within};
 use super::http2::{client, make_certificate};
-use super::program::{Hop, found, nginx_around};
 
 /// A file of `docker/`.
 pub(super) fn file(name: &str) -> String {

@@ -11,14 +11,13 @@ mod client;
 mod frames;
 mod gateway;
 mod heard;
-pub(crate) mod hop;
+pub(crate) mod hops;
 mod items;
 mod lawful;
 mod link;
 pub(crate) mod pairs;
 mod pieces;
 pub(crate) mod port;
-pub(crate) mod programs;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod request;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::pieces::find;
+use super::super::pieces::find;
 
 /// What it does.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +38,12 @@ pub(crate) enum Habit {
     ReadsOn,
 }
 
-pub(crate) struct Hop {
+pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
     _server: JoinSet<()>,
 }
 
-impl Hop {
+impl Scripted {
     pub(crate) async fn start(target: SocketAddr, habit: Habit) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
