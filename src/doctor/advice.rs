@@ -7,6 +7,9 @@ use crate::doctor::pattern::Pattern;
 use crate::doctor::program::Program;
 use crate::doctor::variant::Variant;
 
+/// What a program answers that is set up to buffer and understands `Incremental`.
+const REFUSES_TO_BUFFER: u16 = 501;
+
 /// The name of a fault, for machines.
 pub(super) fn cause(fault: &Fault) -> &'static str {
     match fault {
@@ -73,6 +76,9 @@ pub(super) fn words(fault: &Fault) -> String {
         Fault::AbortLost => {
             "does not tell the gateway when a client leaves: the model works on for nobody".to_owned()
         }
+        Fault::Refused { status: REFUSES_TO_BUFFER, .. } => {
+            "answers with status 501: it buffers answers, and refuses this one, which must not be (`Incremental: ?1`)".to_owned()
+        }
         Fault::Refused { status, .. } => format!("answers with status {status}"),
         Fault::Unreachable(why) => format!("cannot be reached: {why}"),
     }
@@ -104,7 +110,9 @@ fn ill(fault: &Fault) -> Option<Ill> {
         | Fault::Held { pattern: Pattern::Lumps { .. }, measure: Some(Measure::Time), .. } => {
             Some(Ill::Delay)
         }
-        Fault::Held { .. } | Fault::HeadLate => Some(Ill::Buffering),
+        Fault::Held { .. } | Fault::HeadLate | Fault::Refused { status: REFUSES_TO_BUFFER, .. } => {
+            Some(Ill::Buffering)
+        }
         Fault::IdleCut(_) => Some(Ill::Idle),
         Fault::LifetimeCut(_) | Fault::Cut { .. } => Some(Ill::Lifetime),
         Fault::AbortLost => Some(Ill::Abort),
@@ -163,7 +171,9 @@ fn haproxy(ill: Ill) -> &'static [&'static str] {
         ],
         Ill::Compression => &["# take text/event-stream out of `compression type`", "option http-no-delay"],
         Ill::Idle | Ill::Lifetime => &["timeout server 1h", "timeout client 1h"],
-        Ill::Abort => &["option abortonclose"],
+        Ill::Abort => {
+            &["option abortonclose", "# in `defaults` or a `listen` section: a frontend cannot have it"]
+        }
     }
 }
 
@@ -177,21 +187,20 @@ fn varnish(ill: Ill) -> &'static [&'static str] {
             "sub vcl_backend_fetch { set bereq.first_byte_timeout = 1h; set bereq.between_bytes_timeout = 1h; }",
             "# varnishd -p idle_send_timeout=3600 -p send_timeout=3600",
         ],
-        Ill::Abort => &["sub vcl_backend_response { set beresp.do_stream = true; }"],
+        Ill::Abort => &["sub vcl_recv { if (req.method == \"POST\") { return (pipe); } }"],
     }
 }
 
 fn apache(ill: Ill) -> &'static [&'static str] {
     match ill {
         Ill::Buffering | Ill::Delay => &[
-            "ProxyPass \"/\" \"http://GATEWAY:8080/\" flushpackets=on",
-            "# and no output filter that gathers (mod_substitute, mod_ext_filter, SetOutputFilter BUFFER)",
+            "# no output filter that gathers on these paths (mod_substitute, mod_ext_filter, SetOutputFilter BUFFER)",
         ],
         Ill::Compression => {
             &["SetEnv no-gzip 1", "# or take text/event-stream out of AddOutputFilterByType DEFLATE"]
         }
         Ill::Idle | Ill::Lifetime => &["ProxyTimeout 3600"],
-        Ill::Abort => &["ProxyPass \"/\" \"http://GATEWAY:8080/\" flushpackets=on"],
+        Ill::Abort => &["# it learns so by writing: gateway: [stream] keep_alive = \"2s\""],
     }
 }
 
@@ -217,9 +226,9 @@ fn proxies(program: Program, ill: Ill) -> &'static [&'static str] {
         (Program::Envoy, Ill::Idle) => {
             &["route: { timeout: 0s, idle_timeout: 3600s }", "stream_idle_timeout: 0s"]
         }
-        (Program::Envoy, Ill::Buffering | Ill::Delay) => {
-            &["# take the filters envoy.filters.http.buffer and ext_proc in BUFFERED mode off the route"]
-        }
+        (Program::Envoy, Ill::Buffering | Ill::Delay) => &[
+            "# off the route: Lua that calls `response_handle:body()`, file_system_buffer, ext_proc in BUFFERED mode",
+        ],
         (Program::Envoy, Ill::Compression) => {
             &["# take text/event-stream out of the compressor's content_type"]
         }
@@ -234,13 +243,13 @@ fn proxies(program: Program, ill: Ill) -> &'static [&'static str] {
             &["respondingTimeouts: { readTimeout: 0, writeTimeout: 0, idleTimeout: 3600 }"]
         }
         (Program::Caddy, Ill::Buffering | Ill::Delay) => {
-            &["reverse_proxy GATEWAY:8080 { flush_interval -1 }", "# and no `response_buffers`"]
+            &["# no `response_buffers` in reverse_proxy (before Caddy 2.7: `buffer_responses`)"]
         }
         (Program::Caddy, Ill::Compression) => {
             &["# keep `encode` off the paths that stream: `@rest not path /v1/* /api/*`, `encode @rest gzip`"]
         }
         (Program::Caddy, Ill::Idle | Ill::Lifetime) => &[
-            "servers { timeouts { write 0 } }",
+            "{ servers { timeouts { write 0 } } }",
             "reverse_proxy { transport http { read_timeout 0 write_timeout 0 } }",
         ],
         (Program::Iis, Ill::Compression) => &["<urlCompression doDynamicCompression=\"false\" />"],

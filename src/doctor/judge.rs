@@ -186,7 +186,8 @@ impl Measured {
         let busy = find(&|(variant, _)| matches!(variant, Variant::Lasting(_)));
         let status = trace.status().filter(|status| *status != 200);
         Some(match (busy, status) {
-            (Some((_, busy)), _) => Fault::LifetimeCut(busy.ended),
+            // What was handed on counts: some keep the connection for a while behind it.
+            (Some((_, busy)), _) => Fault::LifetimeCut(busy.last_bytes),
             (None, Some(_)) => Fault::IdleCut(trace.ended), // answered by the hop, in the gateway's place
             (None, None) => Fault::IdleCut(trace.silent()),
         })
@@ -287,7 +288,7 @@ pub(super) mod tests {
         assert_eq!(idle.shortest_cut(), Some(ms(3102)));
         assert_eq!(idle.faults(), [Fault::IdleCut(ms(3000))]);
         let busy = measured(vec![(silence, cut(2, 3102)), (Variant::Lasting(ms(3902)), cut(24, 3105))]);
-        assert_eq!(busy.faults(), [Fault::LifetimeCut(ms(3105))]);
+        assert_eq!(busy.faults(), [Fault::LifetimeCut(ms(2082))]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The doctor on paths that are wrong in a known way, with real programs as hops, and on paths that are right.
 
 mod command;
+mod full;
 mod ours;
 mod programs;
+mod proxies;
 mod right;
 
 use std::process::Stdio;
@@ -38,7 +40,9 @@ async fn doctor(arguments: &[&str]) -> (Option<i32>, String, String) {
         .env("NO_COLOR", "1")
         .env("HTTP_PROXY", "http://127.0.0.1:9");
     command.env_remove("STREAMGATE_KEY").stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await;
+    let full = arguments.contains(&"--full");
+    let guard = Duration::from_mins(if full { 4 } else { 1 });
+    let output = tokio::time::timeout(guard, command.output()).await;
     let output = output.expect("the doctor to end").expect("the built binary");
     let text = |bytes| String::from_utf8(bytes).expect("output in UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
@@ -51,7 +55,10 @@ async fn examine(path: &[&str]) -> Diagnosis {
 
 async fn examine_with(path: &[&str], more: &[&str]) -> Diagnosis {
     let (public, hops) = path.split_first().unwrap();
-    let mut arguments = vec![*public, "--json", "--silence", "1400ms"];
+    let mut arguments = vec![*public, "--json"];
+    if !more.contains(&"--full") && !more.contains(&"--silence") {
+        arguments.extend(["--silence", "1400ms"]);
+    }
     for hop in hops {
         arguments.extend(["--hop", hop]);
     }

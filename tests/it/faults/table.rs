@@ -503,8 +503,11 @@ pub(super) const ROWS: &[Row] = &[
         "N1",
         "nginx buffers",
         "proxy_buffering on",
-        "X-Accel-Buffering turns it off: no event is late",
+        "X-Accel-Buffering turns it off: no event is late; the doctor names who ignores it",
         Tests(&[
+            "doctor::programs::nginx_that_ignores_the_gateways_header_and_speaks_http_1_0",
+            "doctor::programs::of_two_the_inner_one_is_blamed_that_is_wrong",
+            "hops::nginx::its_defaults_hold_nothing_back",
             "head::the_head_of_every_stream_keeps_hops_from_buffering",
             "clients/test_nginx.py::test_no_event_is_delayed",
         ]),
@@ -512,9 +515,14 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "N2",
         "a hop compresses streams",
-        "the head",
-        "no-transform",
-        Tests(&["head::the_head_of_an_openai_stream_keeps_hops_from_buffering"]),
+        "gzip for text/event-stream in nginx, Node's compression",
+        "no-transform; the doctor names who holds back what it compresses",
+        Tests(&[
+            "head::the_head_of_an_openai_stream_keeps_hops_from_buffering",
+            "doctor::programs::nginx_that_compresses_what_it_buffers",
+            "doctor::programs::express_with_compression_that_nobody_flushes",
+            "hops::node::a_proxy_with_compression_holds_nothing_back",
+        ]),
     ),
     row(
         "N3",
@@ -522,6 +530,7 @@ pub(super) const ROWS: &[Row] = &[
         "silence",
         "comments that come more often",
         Tests(&[
+            "doctor::programs::nginx_with_a_short_read_timeout",
             "keepalive::silence_goes_on_bringing_comments",
             "keepalive::a_silent_ollama_stream_gets_one_space_and_no_newline",
         ]),

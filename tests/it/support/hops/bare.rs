@@ -71,6 +71,51 @@ pub(crate) async fn caddy(target: SocketAddr, options: &str, site: &str, proxy: 
     hop
 }
 
+/// Envoy with these fields of its connection manager, these of its route and these filters before its router, each in YAML's flow
+/// style and with a comma behind it.
+pub(crate) async fn envoy(target: SocketAddr, manager: &str, route: &str, filters: &str) -> Hop {
+    let kind = |name: &str| format!("\"@type\": type.googleapis.com/envoy.extensions.{name}");
+    let endpoint = |address: SocketAddr| {
+        format!("{{ socket_address: {{ address: {}, port_value: {} }} }}", address.ip(), address.port())
+    };
+    let hop = Program::Envoy.start_as(|address| {
+        format!(
+            "static_resources:\n  listeners:\n  - address: {listen}\n    filter_chains:\n    - filters:\n      \
+             - name: envoy.filters.network.http_connection_manager\n        typed_config: {{ {manager_kind}, stat_prefix: hop,\n\
+             {manager}\n\
+             route_config: {{ virtual_hosts: [{{ name: all, domains: [\"*\"],\n\
+             routes: [{{ match: {{ prefix: / }}, route: {{ {route} cluster: gateway }} }}] }}] }},\n\
+             http_filters: [{filters}\n\
+             {{ name: envoy.filters.http.router, typed_config: {{ {router_kind} }} }}] }}\n  clusters:\n  \
+             - {{ name: gateway, type: STATIC, load_assignment: {{ cluster_name: gateway,\n\
+             endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {target} }} }}] }}] }} }}\n",
+            listen = endpoint(address),
+            target = endpoint(target),
+            manager_kind = kind("filters.network.http_connection_manager.v3.HttpConnectionManager"),
+            router_kind = kind("filters.http.router.v3.Router"),
+        )
+    });
+    hop.answers().await;
+    hop
+}
+
+/// Traefik with this middleware, or with none, and this in its service's `loadBalancer`; all in YAML's flow style.
+pub(crate) async fn traefik(target: SocketAddr, middleware: &str, balancer: &str) -> Hop {
+    let (used, middlewares) = match middleware {
+        "" => ("[]", String::new()),
+        middleware => ("[own]", format!("  middlewares: {{ own: {{ {middleware} }} }}\n")),
+    };
+    let hop = Program::Traefik.start_as(|address| {
+        format!(
+            "#   traefik --entryPoints.web.address={address} --providers.file.filename=hop.yaml\n\
+             http:\n  routers: {{ all: {{ rule: \"PathPrefix(`/`)\", service: gateway, middlewares: {used} }} }}\n{middlewares}  \
+             services: {{ gateway: {{ loadBalancer: {{ {balancer} servers: [{{ url: \"http://{target}\" }}] }} }} }}\n"
+        )
+    });
+    hop.answers().await;
+    hop
+}
+
 /// Express, with `compression` if wished, and without the `no-transform` that would keep it off streams.
 pub(crate) async fn express(target: SocketAddr, compressing: bool) -> Hop {
     let target = target.port().to_string();
