@@ -1,6 +1,6 @@
 # Varnish in front of Streamgate: /etc/varnish/streamgate.vcl, made by `streamgate snippet varnish`. Started with:
 #
-#   varnishd -a {{bind}} -f /etc/varnish/streamgate.vcl
+#   varnishd -a {{bind}} -f /etc/varnish/streamgate.vcl -p pipe_timeout={{timeout}}
 #
 # Behind a cache that keeps other sites: take the conditions over for this one.
 vcl 4.1;
@@ -11,8 +11,14 @@ import directors;
 %gateway     .host = "{{gateway_host}}";
 %gateway     .port = "{{gateway_port}}";
 %gateway     .connect_timeout = 5s;
-%gateway     .first_byte_timeout = {{timeout}}s;
-%gateway     .between_bytes_timeout = {{timeout}}s;
+%gateway     # One that drains, or is gone, gets no new streams.
+%gateway     .probe = {
+%gateway         .request = "GET /readyz HTTP/1.1" "Host: localhost" "Connection: close";
+%gateway         .interval = 2s;
+%gateway         .timeout = 2s;
+%gateway         .window = 2;
+%gateway         .threshold = 1;
+%gateway     }
 %gateway }
 
 sub vcl_init {
@@ -23,22 +29,16 @@ sub vcl_init {
 sub vcl_recv {
     set req.backend_hint = streamgate.backend();
     set sess.send_timeout = {{timeout}}s;  # of the whole answer; Varnish's own is ten minutes
-    if (req.http.Upgrade ~ "(?i)websocket") {
+    # What streams is handed on byte by byte: with `pass`, a client that leaves is seen three keep-alives later. HTTP/2 has no pipe.
+    if (req.proto != "HTTP/2.0" && (req.method == "POST" || req.http.Accept ~ "event-stream" || req.http.Upgrade)) {
         return (pipe);
     }
     return (pass);
 }
 
 sub vcl_pipe {
-    if (req.http.Upgrade) {
+    if (req.http.Upgrade ~ "(?i)websocket") {
         set bereq.http.Upgrade = req.http.Upgrade;
         set bereq.http.Connection = req.http.Connection;
     }
-}
-
-sub vcl_backend_response {
-    set beresp.do_stream = true;
-    set beresp.do_gzip = false;  # held everything back until the end
-    set beresp.do_esi = false;
-    set beresp.uncacheable = true;
 }

@@ -530,6 +530,7 @@ pub(super) const ROWS: &[Row] = &[
         "silence",
         "comments that come more often",
         Tests(&[
+            "hops::silence::seventy_seconds_of_silence_are_no_end_behind_any_program",
             "doctor::programs::nginx_with_a_short_read_timeout",
             "keepalive::silence_goes_on_bringing_comments",
             "keepalive::a_silent_ollama_stream_gets_one_space_and_no_newline",

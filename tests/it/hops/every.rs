@@ -10,8 +10,10 @@ use tokio_tungstenite::client_async;
 
 use super::super::support::hops::{Hop, Program};
 use super::super::support::{
-    Answer, Call, Ending, Gateway, Item, Request, Upstream, chat, gateway_over, openai, within,
+    Answer, Call, Ending, Gateway, Item, Request, Setup, Upstream, chat, gateway_over, openai,
+    refusing_address, until, within,
 };
+use super::times::Times;
 
 /// The promises, each a test, behind each of these programs.
 macro_rules! behind {
@@ -37,6 +39,16 @@ macro_rules! behind {
             #[tokio::test]
             async fn a_stream_that_breaks_off_does_not_look_whole() {
                 super::a_stream_that_breaks_off_does_not_look_whole($kind).await;
+            }
+
+            #[tokio::test]
+            async fn a_reader_that_does_not_read_is_felt_by_the_backend() {
+                super::a_reader_that_does_not_read_is_felt($kind).await;
+            }
+
+            #[tokio::test]
+            async fn a_gateway_that_is_gone_is_passed_over() {
+                super::a_gateway_that_is_gone_is_passed_over($kind).await;
             }
 
             #[tokio::test]
@@ -71,33 +83,50 @@ pub(super) async fn lock_step(hop: &Hop, upstream: &mut Upstream, name: &str) {
         ("/v1/chat/completions", "gzip, deflate, br, zstd"),
         ("/api/chat", "gzip"),
     ] {
-        let asked = hop.ask(&Request::post(door, &chat()).header("accept-encoding", accepted)).await;
-        let mut call = upstream.call().await;
-        call.stream().await;
-        call.sse(&openai::text("word0")).await;
-        let mut answer = asked.answer().await;
-        assert_eq!(answer.status, 200, "{name}");
-        assert_eq!(answer.header("content-encoding"), None, "{name}");
-        assert!(answer.next_event().await.data.contains("word0"), "{name}");
-        let mut delays = Vec::new();
-        for number in 1..=WORDS {
-            let (word, sent) = (format!("word{number}"), Instant::now());
-            call.sse(&openai::text(&word)).await;
-            assert!(answer.next_event().await.data.contains(&word), "{name}");
-            delays.push(sent.elapsed());
+        // What a busy machine delays is not late three times; what a program holds back is.
+        for round in 1..=3 {
+            let (mut heads, mut events) = (Times::default(), Times::default());
+            for _ in 0..STREAMS {
+                let request = Request::post(door, &chat()).header("accept-encoding", accepted);
+                stream(hop, upstream, &request, (&mut heads, &mut events)).await;
+            }
+            eprintln!("{name} {door} {accepted}: heads {heads}; events {events}");
+            if heads.median() <= LATE && events.median() <= LATE {
+                break;
+            }
+            assert!(round < 3, "{name}: heads {heads}, events {events}");
         }
-        call.sse(&openai::finish("stop")).await;
-        call.done().await;
-        assert_ne!(answer.events().await.1, Ending::Aborted, "{name}");
-        delays.sort();
-        eprintln!("{name} {door} {accepted}: median {:?}, worst {:?}", delays[WORDS / 2], delays[WORDS - 1]);
-        assert!(delays[WORDS / 2] < LATE, "{name}: {delays:?}");
     }
 }
 
-const WORDS: usize = 15;
-/// An event that a program holds for a moment is 200 ms late (`HAProxy` without `http-no-delay`); a busy machine's median is not.
-const LATE: Duration = Duration::from_millis(120);
+/// One stream; how late its head and its events were is added to the times.
+async fn stream(hop: &Hop, upstream: &mut Upstream, request: &Request, times: (&mut Times, &mut Times)) {
+    let (heads, events) = times;
+    let asked = hop.ask(request).await;
+    let mut call = upstream.call().await;
+    let sent = Instant::now();
+    call.stream().await;
+    call.sse(&openai::text("word0")).await;
+    let mut answer = asked.answer().await;
+    heads.add(sent.elapsed());
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-encoding"), None);
+    assert!(answer.next_event().await.data.contains("word0"));
+    for number in 1..=WORDS {
+        let (word, sent) = (format!("word{number}"), Instant::now());
+        call.sse(&openai::text(&word)).await;
+        assert!(answer.next_event().await.data.contains(&word));
+        events.add(sent.elapsed());
+    }
+    call.sse(&openai::finish("stop")).await;
+    call.done().await;
+    assert_ne!(answer.events().await.1, Ending::Aborted);
+}
+
+const STREAMS: usize = 5;
+const WORDS: usize = 10;
+/// What a hop may add. An event that a program holds for a moment is 200 ms late (`HAProxy` without `http-no-delay`).
+pub(super) const LATE: Duration = Duration::from_millis(50);
 
 async fn keep_alives_cross_a_silence(program: Program) {
     let lines = ["keep_alive = \"300ms\"", "commit_after = \"200ms\""];
@@ -122,7 +151,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 fn impatient(program: Program, text: &str) -> String {
     let short = match program {
         Program::Caddy | Program::Traefik => return text.to_owned(),
-        Program::Varnish => text.replace("_byte_timeout = 1830", "_byte_timeout = 2"),
+        Program::Varnish => text.replace("pipe_timeout=1830", "pipe_timeout=2"),
         Program::Apache | Program::Envoy | Program::Haproxy | Program::Nginx => text.replace("1830", "2"),
     };
     assert_ne!(short, text, "a patience that is that of the defaults");
@@ -130,19 +159,35 @@ fn impatient(program: Program, text: &str) -> String {
 }
 
 async fn a_client_that_leaves_ends_the_work(program: Program) {
-    let lines = ["keep_alive = \"300ms\"", "commit_after = \"200ms\""];
+    // Most learn at once that their client left: a keep-alive would come too late to tell them. Apache learns by writing, and the
+    // first write to a client that is gone still goes well.
+    let at_once = program != Program::Apache;
+    let (keep_alive, limit) = if at_once { ("1m", LEFT) } else { ("300ms", KEEP_ALIVE * 2 + LEFT) };
+    let lines = [&format!("keep_alive = \"{keep_alive}\""), "commit_after = \"200ms\""];
     let (gateway, mut upstream) = gateway_over("openai", &lines).await;
     let hop = program.start(&[gateway.public]).await;
-    // Before the first token.
-    let asked = hop.ask(&Request::post(DOOR, &chat())).await;
-    let mut call = upstream.call().await;
-    drop(asked);
-    call.closed().await;
-    // And in the middle.
-    let (answer, mut call) = begun(&hop, &mut upstream).await;
-    drop(answer);
-    call.closed().await;
+    let (mut before, mut middle) = (Times::default(), Times::default());
+    for _ in 0..LEAVERS {
+        // Before the first token.
+        let asked = hop.ask(&Request::post(DOOR, &chat())).await;
+        let mut call = upstream.call().await;
+        let left = Instant::now();
+        drop(asked);
+        before.add(call.closed().await - left);
+        // And in the middle.
+        let (answer, mut call) = begun(&hop, &mut upstream).await;
+        let left = Instant::now();
+        drop(answer);
+        middle.add(call.closed().await - left);
+    }
+    eprintln!("{program:?}, a client left: before the first word {before}; in the middle {middle}");
+    assert!(before.median() <= limit && middle.median() <= limit, "{program:?}: {before}; {middle}");
 }
+
+const LEAVERS: usize = 5;
+/// Until the backend sees its connection closed, behind a program that looks at once.
+const LEFT: Duration = Duration::from_millis(100);
+const KEEP_ALIVE: Duration = Duration::from_millis(300);
 
 async fn begun(hop: &Hop, upstream: &mut Upstream) -> (Answer, Call) {
     let asked = hop.ask(&Request::post(DOOR, &chat())).await;
@@ -160,13 +205,44 @@ async fn a_stream_that_breaks_off_does_not_look_whole(program: Program) {
     let (mut answer, call) = begun(&hop, &mut upstream).await;
     call.cut().await;
     let (events, ending) = answer.events().await;
-    // Varnish may throw away what came last, with the connection that was broken off.
-    if program != Program::Varnish {
-        let last: Value = events.last().expect("the error").json();
-        assert_eq!(last["error"]["code"], "upstream_truncated", "{last}");
-    }
+    let last: Value = events.last().expect("the error").json();
+    assert_eq!(last["error"]["code"], "upstream_truncated", "{last}");
     assert!(events.iter().all(|event| event.data != "[DONE]"));
     assert_eq!(ending, Ending::Aborted);
+}
+
+/// A program that reads on, into its memory or onto its disk, hides from the gateway how far its client is.
+async fn a_reader_that_does_not_read_is_felt(program: Program) {
+    let (gateway, mut upstream) = gateway_over("openai", &[]).await;
+    let hop = program.start(&[gateway.public]).await;
+    let _asked = hop.ask(&Request::post(DOOR, &chat())).await;
+    let mut call = upstream.call().await;
+    call.stream().await;
+    let event = format!("data: {}\n\n", openai::text(&"x".repeat(32_000)));
+    let flood = call.flood(event.as_bytes(), MUCH).await;
+    eprintln!("{program:?} took {} KB", flood.bytes / 1000);
+    assert!(!flood.unsent.is_empty(), "{program:?} took {} bytes", flood.bytes);
+}
+
+/// More than the kernel keeps of what goes through three connections.
+const MUCH: usize = 100_000_000;
+
+async fn a_gateway_that_is_gone_is_passed_over(program: Program) {
+    let (_socket, gone) = refusing_address();
+    let gone = gone.trim_start_matches("http://").parse().unwrap();
+    let gateway = Setup::new().demo().start().await;
+    let hop = program.start(&[gone, gateway.public]).await;
+    let request = Request::get("/healthz").header("connection", "close");
+    // Some find out by asking, and some by looking every two seconds.
+    until("24 answers one after the other", async || {
+        for _ in 0..24 {
+            if hop.ask(&request).await.answer().await.status != 200 {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
 }
 
 async fn events_are_told_on_a_websocket(program: Program) {

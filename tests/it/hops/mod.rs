@@ -8,5 +8,7 @@ mod http2;
 mod metrics;
 mod nginx;
 mod node;
+mod silence;
+mod times;
 #[cfg(feature = "redis")]
 mod topology;

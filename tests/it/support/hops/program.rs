@@ -23,6 +23,9 @@ pub(crate) enum Program {
 }
 
 impl Program {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Apache, Self::Caddy, Self::Envoy, Self::Haproxy, Self::Nginx, Self::Traefik, Self::Varnish];
+
     fn name(self) -> &'static str {
         match self {
             Self::Apache => "apache",
@@ -33,6 +36,11 @@ impl Program {
             Self::Traefik => "traefik",
             Self::Varnish => "varnish",
         }
+    }
+
+    /// The file that holds the certificate for it: `HAProxy` takes both from one.
+    pub(crate) fn certificate(self) -> &'static str {
+        if self == Self::Haproxy { "both.pem" } else { "certificate.pem" }
     }
 
     /// What it prints for itself: `more` are further arguments of `streamgate snippet`.
