@@ -14,6 +14,7 @@ use super::super::support::hops::{Hop, found, nginx_around};
 use super::super::support::port::free_port;
 use super::super::support::redis::Redis;
 use super::super::support::{Call, Gateway, Request, Upstream, ollama, until, within};
+use super::guides::commands;
 use super::http2::{client, make_certificate};
 
 /// A file of `docker/`.
@@ -231,6 +232,17 @@ async fn readers_outlive_the_first_gateway() {
 #[tokio::test]
 async fn readers_outlive_the_second_gateway() {
     every_reader_outlives(1).await;
+}
+
+#[tokio::test]
+async fn the_request_of_the_guide_streams() {
+    let topology = Topology::start().await;
+    let line = commands("Docker").into_iter().find(|line| line.starts_with("curl ")).expect("a request");
+    let line = line.replace("https://localhost/", &topology.url("/"));
+    let output = tokio::process::Command::new("sh").args(["-c", &line]).output();
+    let output = within(&line, output).await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.ends_with("data: [DONE]\n\n"), "{line}: {said}");
 }
 
 /// Prometheus with the files of `docker/`, in front of these gateways.

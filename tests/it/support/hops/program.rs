@@ -86,6 +86,23 @@ impl Program {
         Hop::launch(command, address, folder)
     }
 
+    /// The program's own check of a configuration; Traefik has none.
+    pub(crate) fn check(self, folder: &Path, text: &str) -> Option<Command> {
+        let file = self.write(folder, "127.0.0.1:80", text);
+        let mut command = Command::new(found(self.binary()));
+        match self {
+            Self::Apache => command.args(["-t", "-d"]).arg(folder).arg("-f").arg(file),
+            Self::Caddy => command.args(["validate", "--adapter", "caddyfile", "--config"]).arg(file),
+            Self::Envoy => command.args(["--mode", "validate", "-c"]).arg(file),
+            Self::Haproxy => command.arg("-c").arg("-f").arg(file),
+            Self::Nginx => command.arg("-t").arg("-p").arg(folder).args(["-e", "error.log", "-c"]).arg(file),
+            Self::Traefik => return None,
+            Self::Varnish => command.arg("-n").arg(folder).arg("-C").arg("-f").arg(file),
+        };
+        command.current_dir(folder).env("HOME", folder);
+        Some(command)
+    }
+
     /// The program with this configuration in its folder.
     fn command(self, folder: &Path, address: SocketAddr, text: &str) -> Command {
         let file = self.write(folder, &address.to_string(), text);
