@@ -249,7 +249,9 @@ async fn begun_elsewhere(target: Target, script: Script, number: usize) -> Resul
     let request = Target { address: writer, ..target }.begin(script, number);
     peer.write_all(request.as_bytes()).await?;
     let mut buffer = vec![0; READ_BYTES];
-    ensure!(peer.read(&mut buffer).await? > 0, "{script} did not begin");
+    let read = peer.read(&mut buffer).await?;
+    let head = buffer.get(..read).unwrap_or_default();
+    ensure!(head.starts_with(b"HTTP/1.1 200 "), "refused: {}", String::from_utf8_lossy(head));
     let mut reading = JoinSet::new();
     reading.spawn_local(async move { while peer.read(&mut buffer).await.is_ok_and(|read| read > 0) {} });
     Ok(Some(reading))
