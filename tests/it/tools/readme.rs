@@ -9,9 +9,13 @@ use tokio::process::Command;
 
 use crate::support::{Gateway, Request, Setup, Upstream, prompt, until, within};
 
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
 /// The lines of the section's first block.
 fn shown() -> Vec<String> {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme = readme();
     let section = readme.split("\n## Command line\n").nth(1).expect("the section");
     let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     block.lines().map(|line| line.split("  #").next().unwrap().trim().to_owned()).collect()
@@ -69,4 +73,17 @@ async fn every_command_that_is_shown_works() {
         };
         assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn every_method_that_is_named_is_one_of_http() {
+    let readme = readme();
+    let options = readme.split("curl -X ").skip(1);
+    let doors = readme.split('`').skip(1).step_by(2).filter(|code| code.contains(" /"));
+    let letters = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+    let mut methods: Vec<String> = options.chain(doors).map(letters).collect();
+    methods.retain(|word| word.bytes().all(|byte| byte.is_ascii_uppercase()));
+    assert!(methods.len() > 20, "{methods:?}");
+    methods.retain(|method| !["GET", "HEAD", "POST", "DELETE"].contains(&method.as_str()));
+    assert_eq!(methods, [""; 0]);
 }
