@@ -19,6 +19,11 @@ impl Backoff {
         Self { first: Duration::from_secs(1), failures: 0, tries }
     }
 
+    /// So many failures in a row are borne.
+    pub(super) fn tries(&self) -> u32 {
+        self.tries
+    }
+
     /// The server says how long the first wait shall be.
     pub fn begin_with(&mut self, first: Duration) {
         self.first = first.min(MAX);

@@ -25,6 +25,13 @@ pub enum ClientError {
     Refused(Refused),
     #[error("{url} answered {what}, which is no stream")]
     NoStream { url: String, what: String },
+    #[error("{connections} connections in a row brought nothing of {url}: {why}")]
+    GaveUp {
+        url: String,
+        connections: u32,
+        /// What became of the last one.
+        why: String,
+    },
 }
 
 impl ClientError {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::{StatusCode, Url};
+use reqwest::Url;
 use serde_json::Value;
-use tokio::time::sleep;
 
+use crate::client::connections::{Connections, Heard, Waiting};
+use crate::client::error::shown;
 use crate::client::meaning::at;
-use crate::client::server::{ask, messages};
-use crate::client::{Backoff, ClientError, Meaning, Message, Messages, Next, Refused, Server, Verdict};
+use crate::client::{Backoff, ClientError, Meaning, Message, Refused, Server, Verdict};
 
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +57,7 @@ pub struct Follow {
     url: Url,
     is_channel: bool,
     cursor: Option<String>,
-    backoff: Backoff,
-    /// How long to wait before the next connection.
-    wait: Duration,
-    reading: Option<Messages>,
-    /// Some event has come.
-    has_read: bool,
+    connections: Connections,
     verdict: Option<Verdict>,
 }
 
@@ -82,9 +77,8 @@ impl Follow {
             Subject::Address => server.base().clone(),
         };
         let is_channel = url.path().contains("/v1/channels/");
-        let wait = Duration::ZERO;
-        let (reading, has_read, verdict) = (None, false, None);
-        Ok(Self { server, url, is_channel, cursor: after, backoff, wait, reading, has_read, verdict })
+        let connections = Connections::new(shown(&url), backoff);
+        Ok(Self { server, url, is_channel, cursor: after, connections, verdict: None })
     }
 
     /// Are its events what somebody publishes, rather than an answer of a model?
@@ -99,46 +93,20 @@ impl Follow {
 
     /// What comes next. An error: it cannot be read, or not any more.
     pub async fn next(&mut self) -> Result<Told, ClientError> {
-        loop {
-            let Some(messages) = &mut self.reading else {
-                sleep(std::mem::take(&mut self.wait)).await;
-                match self.open().await? {
-                    Some(told) => return Ok(told),
-                    None => continue,
-                }
-            };
-            let next = messages.next().await;
-            let retry = messages.retry();
-            match next {
-                Next::Message(message) => return Ok(self.heard(message)),
-                Next::Ended => return self.ended(retry, "the connection was closed".into()).await,
-                Next::Cut(why) => return self.ended(retry, format!("the connection was cut: {why}")).await,
-                Next::Malformed(why) => return Ok(Told::Ended(Outcome::Failed(why))),
+        let request = || {
+            let request = self.server.get(self.url.clone());
+            match &self.cursor {
+                Some(cursor) => request.header("last-event-id", cursor),
+                None => request,
             }
-        }
-    }
-
-    /// Asks for what comes behind the cursor. `None`: it can be read.
-    async fn open(&mut self) -> Result<Option<Told>, ClientError> {
-        let mut request = self.server.get(self.url.clone());
-        if let Some(cursor) = &self.cursor {
-            request = request.header("last-event-id", cursor);
-        }
-        match ask(request).await {
-            Ok(answer) if answer.status() == StatusCode::NO_CONTENT => {
-                let outcome = self.outcome().await;
-                Ok(Some(Told::Ended(outcome)))
-            }
-            Ok(answer) => {
-                self.reading = Some(messages(answer)?);
-                Ok(None)
-            }
-            Err(ClientError::Refused(refused)) => self.refused(refused).map(Some),
-            Err(error @ ClientError::Unreachable { .. }) if self.has_read => {
-                let why = error.to_string().lines().next().unwrap_or_default().to_owned();
-                self.again(None, why).ok_or(error).map(Some)
-            }
-            Err(error) => Err(error),
+        };
+        match self.connections.next(request).await? {
+            Heard::Message(message) => Ok(self.heard(message)),
+            Heard::Over(why) => self.ended(why).await,
+            Heard::Nothing => Ok(Told::Ended(self.outcome().await)),
+            Heard::Refused(refused) => self.refused(refused),
+            Heard::Waiting(waiting) => Ok(waiting.into()),
+            Heard::Malformed(why) => Ok(Told::Ended(Outcome::Failed(why))),
         }
     }
 
@@ -146,11 +114,13 @@ impl Follow {
         match refused.status {
             409 => Ok(Told::Ended(Outcome::Displaced)),
             410 => Ok(self.lost(&refused)),
-            404 if self.has_read => Ok(Told::Ended(Outcome::Gone(refused.message))),
-            _ if refused.is_passing() && (self.has_read || refused.retry_after.is_some()) => {
+            404 if self.connections.was_answered() => Ok(Told::Ended(Outcome::Gone(refused.message))),
+            _ if refused.is_passing()
+                && (self.connections.was_answered() || refused.retry_after.is_some()) =>
+            {
                 let why = format!("{} answered {}: {}", refused.url, refused.status, refused.message);
-                let told = self.again(refused.retry_after, why);
-                told.ok_or(ClientError::Refused(refused))
+                let waiting = self.connections.again(refused.retry_after, why);
+                waiting.map(Told::from).map_err(|_| ClientError::Refused(refused))
             }
             _ => Err(ClientError::Refused(refused)),
         }
@@ -176,11 +146,6 @@ impl Follow {
     }
 
     fn heard(&mut self, message: Message) -> Told {
-        self.has_read = true;
-        self.backoff.reset();
-        if let Some(retry) = message.retry {
-            self.backoff.begin_with(retry);
-        }
         if self.is_channel && message.name == "lost" {
             self.cursor = None; // what its empty `id` says
             let told = serde_json::from_str::<Value>(&message.data).unwrap_or_default();
@@ -201,26 +166,15 @@ impl Follow {
     }
 
     /// The body is over.
-    async fn ended(&mut self, retry: Option<Duration>, why: String) -> Result<Told, ClientError> {
-        self.reading = None;
+    async fn ended(&mut self, why: String) -> Result<Told, ClientError> {
         if self.verdict.is_some() {
             return Ok(Told::Ended(self.outcome().await));
         }
-        if self.cursor.is_none() && self.has_read && !self.is_channel {
+        if self.cursor.is_none() && self.connections.has_read() && !self.is_channel {
             // Nothing says where to go on: another connection would begin anew.
             return Ok(Told::Ended(Outcome::Failed(format!("{why}, without a terminator"))));
         }
-        let gone = ClientError::NoStream {
-            url: self.server.shown(),
-            what: format!("too often with nothing ({why})"),
-        };
-        self.again(retry, why).ok_or(gone)
-    }
-
-    /// Another connection, a little later; `None` when there were too many for nothing.
-    fn again(&mut self, least: Option<Duration>, why: String) -> Option<Told> {
-        self.wait = self.backoff.next(least)?;
-        Some(Told::Waiting { wait: self.wait, why })
+        self.connections.again(None, why).map(Told::from)
     }
 
     /// How it ended: as its last event says, and where that is not clear, as the gateway describes it.
@@ -242,6 +196,12 @@ impl Follow {
             (Some("failed"), _) => Outcome::Failed(reason.unwrap_or("failed").to_owned()),
             (_, Some(Verdict::Done) | None) => Outcome::Done,
         }
+    }
+}
+
+impl From<Waiting> for Told {
+    fn from(Waiting { wait, why }: Waiting) -> Self {
+        Self::Waiting { wait, why }
     }
 }
 

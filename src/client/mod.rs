@@ -2,6 +2,7 @@
 //! event by event, followed over cuts, and judged by how they end. Nothing here prints.
 
 mod backoff;
+mod connections;
 mod error;
 mod follow;
 mod load;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
+use crate::client::connections::{Connections, Heard, Waiting};
+use crate::client::error::shown;
 use crate::client::meaning::at;
-use crate::client::server::{ask, messages};
-use crate::client::{Backoff, ClientError, Messages, Next, Server};
+use crate::client::{Backoff, ClientError, Refused, Server};
 
 /// A file of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,10 +39,7 @@ pub struct Pull {
     server: Server,
     url: Url,
     model: String,
-    backoff: Backoff,
-    wait: Duration,
-    reading: Option<Messages>,
-    has_read: bool,
+    connections: Connections,
     /// What the last line says is done.
     status: String,
     layers: Vec<Layer>,
@@ -53,13 +50,10 @@ impl Pull {
     pub fn new(server: Server, model: &str, backoff: Backoff) -> Result<Self, ClientError> {
         let url = server.at("/api/pull")?;
         Ok(Self {
+            connections: Connections::new(shown(&url), backoff),
             server,
             url,
             model: model.to_owned(),
-            backoff,
-            wait: Duration::ZERO,
-            reading: None,
-            has_read: false,
             status: String::new(),
             layers: Vec::new(),
             ended: None,
@@ -81,66 +75,35 @@ impl Pull {
         if let Some(ended) = self.ended.take() {
             return Ok(ended);
         }
-        loop {
-            let Some(messages) = &mut self.reading else {
-                sleep(std::mem::take(&mut self.wait)).await;
-                match self.open().await? {
-                    Some(told) => return Ok(told),
-                    None => continue,
-                }
-            };
-            let why = match messages.next().await {
-                Next::Message(message) => {
-                    self.heard(&message.data);
-                    return Ok(Pulled::Line(message.data));
-                }
-                Next::Ended => "the connection was closed".to_owned(),
-                Next::Cut(why) => format!("the connection was cut: {why}"),
-                Next::Malformed(why) => return Ok(Pulled::Failed(why)),
-            };
-            self.reading = None;
-            let gone = ClientError::NoStream {
-                url: self.server.shown(),
-                what: format!("too often with nothing ({why})"),
-            };
-            return self.again(None, why).ok_or(gone);
-        }
-    }
-
-    async fn open(&mut self) -> Result<Option<Pulled>, ClientError> {
-        let wish = json!({ "model": self.model, "stream": true });
-        match ask(self.server.post(self.url.clone(), &wish)).await {
-            Ok(answer) => {
-                self.reading = Some(messages(answer)?);
-                Ok(None)
+        let wish = || {
+            let wish = json!({ "model": self.model, "stream": true });
+            self.server.post(self.url.clone(), &wish)
+        };
+        match self.connections.next(wish).await? {
+            Heard::Message(message) => {
+                self.heard(&message.data);
+                Ok(Pulled::Line(message.data))
             }
-            Err(error) => {
-                let (passing, least) = match &error {
-                    ClientError::Unreachable { .. } => (true, None),
-                    ClientError::Refused(refused) => (refused.is_passing(), refused.retry_after),
-                    ClientError::Address(_)
-                    | ClientError::Key
-                    | ClientError::Usage(_)
-                    | ClientError::Certificates(_)
-                    | ClientError::NoStream { .. } => (false, None),
-                };
-                if !passing || !self.has_read {
-                    return Err(error);
-                }
-                let why = error.to_string().lines().next().unwrap_or_default().to_owned();
-                self.again(least, why).ok_or(error).map(Some)
+            Heard::Over(why) => self.connections.again(None, why).map(Pulled::from),
+            Heard::Refused(refused) => self.refused(refused),
+            Heard::Waiting(waiting) => Ok(waiting.into()),
+            Heard::Malformed(why) => Ok(Pulled::Failed(why)),
+            Heard::Nothing => {
+                Err(ClientError::NoStream { url: shown(&self.url), what: "with nothing".into() })
             }
         }
     }
 
-    fn again(&mut self, least: Option<Duration>, why: String) -> Option<Pulled> {
-        self.wait = self.backoff.next(least)?;
-        Some(Pulled::Waiting { wait: self.wait, why })
+    fn refused(&mut self, refused: Refused) -> Result<Pulled, ClientError> {
+        if !refused.is_passing() || !self.connections.was_answered() {
+            return Err(ClientError::Refused(refused));
+        }
+        let why = format!("{} answered {}: {}", refused.url, refused.status, refused.message);
+        let waiting = self.connections.again(refused.retry_after, why);
+        waiting.map(Pulled::from).map_err(|_| ClientError::Refused(refused))
     }
 
     fn heard(&mut self, line: &str) {
-        self.has_read = true;
-        self.backoff.reset();
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         if let Some(error) = at(&line, "/error").as_str() {
             self.ended = Some(Pulled::Failed(error.to_owned()));
@@ -161,5 +124,11 @@ impl Pull {
             Some(known) => *known = layer,
             None => self.layers.push(layer),
         }
+    }
+}
+
+impl From<Waiting> for Pulled {
+    fn from(Waiting { wait, why }: Waiting) -> Self {
+        Self::Waiting { wait, why }
     }
 }

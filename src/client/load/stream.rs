@@ -100,6 +100,7 @@ fn kind(error: &ClientError) -> String {
         | ClientError::Address(_)
         | ClientError::Key
         | ClientError::Usage(_)
+        | ClientError::GaveUp { .. }
         | ClientError::Certificates(_) => "connect".into(),
     }
 }

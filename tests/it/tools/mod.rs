@@ -1,6 +1,7 @@
 //! The tools of the command line, against real gateways: what they print, and how they exit.
 
 mod bench;
+mod comeback;
 mod key;
 mod pull;
 mod readme;
@@ -12,7 +13,7 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinSet;
 
 use crate::support::{Gateway, Run, run_with, within};
@@ -29,8 +30,10 @@ async fn tool_at(server: &str, arguments: &[&str]) -> Run {
 /// A tool that runs.
 struct Running {
     process: Child,
-    out: Lines<BufReader<ChildStdout>>,
+    out: BufReader<ChildStdout>,
+    err: Lines<BufReader<ChildStderr>>,
     said: String,
+    complained: String,
 }
 
 impl Running {
@@ -39,15 +42,37 @@ impl Running {
         command.args(arguments).env("STREAMGATE_SERVER", server).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        let out = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self { process, out, said: String::new() }
+        let out = BufReader::new(process.stdout.take().unwrap());
+        let err = BufReader::new(process.stderr.take().unwrap()).lines();
+        Self { process, out, err, said: String::new(), complained: String::new() }
     }
 
     /// The next line of its output.
     async fn line(&mut self) -> String {
-        let line = within("a line of the tool", self.out.next_line()).await.unwrap().expect("a line");
-        self.said.extend([line.as_str(), "\n"]);
-        line
+        let mut line = String::new();
+        within("a line of the tool", self.out.read_line(&mut line)).await.unwrap();
+        assert!(line.ends_with('\n'), "no line, but {line:?}");
+        self.said.push_str(&line);
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// Waits for these letters, with or without a line that is whole.
+    async fn letters(&mut self, letters: &str) {
+        let mut bytes = vec![0; letters.len()];
+        within("letters of the tool", self.out.read_exact(&mut bytes)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&bytes), letters);
+        self.said.push_str(letters);
+    }
+
+    /// The next line on its standard error that has these words.
+    async fn complaint(&mut self, words: &str) -> String {
+        loop {
+            let line = within(words, self.err.next_line()).await.unwrap().expect("a line");
+            self.complained.extend([line.as_str(), "\n"]);
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     fn interrupt(&self) {
@@ -56,12 +81,20 @@ impl Running {
     }
 
     async fn end(mut self) -> Run {
-        while let Some(line) = within("the tool to end", self.out.next_line()).await.unwrap() {
-            self.said.extend([line.as_str(), "\n"]);
-        }
-        let output = within("the tool to end", self.process.wait_with_output()).await.unwrap();
-        let all = format!("{}{}", self.said, String::from_utf8(output.stderr).unwrap());
-        Run { code: output.status.code(), stdout: self.said, all }
+        let mut rest = String::new();
+        let reading = async {
+            while let Some(line) = self.err.next_line().await.unwrap() {
+                self.complained.extend([line.as_str(), "\n"]);
+            }
+        };
+        within("the tool to end", async { tokio::join!(self.out.read_to_string(&mut rest), reading) })
+            .await
+            .0
+            .unwrap();
+        self.said.push_str(&rest);
+        let status = within("the tool to end", self.process.wait()).await.unwrap();
+        let all = format!("{}{}", self.said, self.complained);
+        Run { code: status.code(), stdout: self.said, all }
     }
 }
 
