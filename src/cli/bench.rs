@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::cli::talk::{INTERRUPTED, Key, bar, block_on, interrupt, write};
-use crate::client::{Api, Ask, ClientError, Load, Plan, Tally, comparison, described, told};
+use crate::cli::talk::{INTERRUPTED, Key, Trust, bar, block_on, interrupt, write};
+use crate::client::{Api, Ask, ClientError, HttpVersion, Load, Plan, Tally, comparison, described, told};
 
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
@@ -45,8 +45,13 @@ pub(super) struct Arguments {
     /// A stream that tells nothing for so long has failed
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     stall: Duration,
+    /// The version of HTTP; by plain http, 2 begins without asking [default: 2 where https offers it, else 1.1]
+    #[arg(long, value_name = "VERSION")]
+    http: Option<Version>,
     #[command(flatten)]
     key: Key,
+    #[command(flatten)]
+    trust: Trust,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -62,6 +67,14 @@ enum Door {
     Ollama,
     /// GET of the address, answered with Server-Sent Events
     Sse,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Version {
+    #[value(name = "1.1")]
+    One,
+    #[value(name = "2")]
+    Two,
 }
 
 const EXIT_CODES: &str = "\
@@ -116,8 +129,13 @@ fn plan(arguments: &Arguments) -> Result<Plan, ClientError> {
         Door::Ollama => Api::Ollama,
         Door::Sse => Api::Sse,
     });
+    let version = arguments.http.map(|version| match version {
+        Version::One => HttpVersion::Http1,
+        Version::Two => HttpVersion::Http2,
+    });
+    let transport = arguments.trust.transport()?.version(version);
     let ask = |url: &String| {
-        let ask = Ask::new(url, arguments.key.get(), api)?;
+        let ask = Ask::new(url, arguments.key.get(), api, &transport)?;
         Ok(ask
             .model(&arguments.model, &arguments.prompt, arguments.max_tokens)
             .until(arguments.until.clone()))

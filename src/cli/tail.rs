@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn target(arguments: &Arguments) -> Result<(Server, Subject), ClientError> {
     let target = arguments.target.as_str();
     if target.starts_with("http://") || target.starts_with("https://") {
-        return Ok((Server::new(target, arguments.at.key.get())?, Subject::Address));
+        return Ok((arguments.at.server_at(target)?, Subject::Address));
     }
     let subject = if let Some(name) = target.strip_prefix("conversation:") {
         Subject::Conversation(name.to_owned())

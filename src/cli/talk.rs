@@ -1,13 +1,14 @@
 //! What the tools share that talk to a server: where it is, and how they run, speak and are interrupted.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Builder;
 
-use crate::client::{ClientError, Server};
+use crate::client::{ClientError, Server, Transport};
 
 /// Ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -20,6 +21,8 @@ pub(super) struct At {
     server: String,
     #[command(flatten)]
     pub(super) key: Key,
+    #[command(flatten)]
+    pub(super) trust: Trust,
 }
 
 /// Who asks.
@@ -39,7 +42,33 @@ impl Key {
 
 impl At {
     pub(super) fn server(&self) -> Result<Server, ClientError> {
-        Server::new(&self.server, self.key.get())
+        self.server_at(&self.server)
+    }
+
+    /// The server of another address.
+    pub(super) fn server_at(&self, url: &str) -> Result<Server, ClientError> {
+        Server::new(url, self.key.get(), &self.trust.transport()?)
+    }
+}
+
+/// Whose certificates are trusted.
+#[derive(Args, Debug)]
+pub(super) struct Trust {
+    /// Trust the certificate authorities in this file (PEM), and no others
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    cacert: Option<PathBuf>,
+    /// Do not verify certificates
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl Trust {
+    pub(super) fn transport(&self) -> Result<Transport, ClientError> {
+        let transport = Transport::default().insecure(self.insecure);
+        let Some(file) = &self.cacert else { return Ok(transport) };
+        let pem = std::fs::read(file)
+            .map_err(|error| ClientError::Usage(format!("{} cannot be read: {error}", file.display())))?;
+        transport.trusting(&pem)
     }
 }
 

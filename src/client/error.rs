@@ -1,6 +1,11 @@
 //! Why a server could not be asked, with what to do about it.
 
+use std::error::Error;
+use std::fmt;
+use std::io;
 use std::time::Duration;
+
+use tokio_rustls::rustls;
 
 /// A request that brought no stream.
 #[derive(Debug, thiserror::Error)]
@@ -15,11 +20,13 @@ pub enum ClientError {
         "https takes CA certificates: install them (the package `ca-certificates`), or name a file of them in SSL_CERT_FILE"
     )]
     Certificates(#[source] reqwest::Error),
-    #[error("{url} cannot be reached: {reason}\n\nhint: is the server running there?")]
+    #[error("{url} {missing}: {reason}\n\nhint: {hint}")]
     Unreachable {
         url: String,
+        missing: Missing,
         /// In the words of the system.
         reason: String,
+        hint: &'static str,
     },
     #[error("{0}")]
     Refused(Refused),
@@ -42,8 +49,46 @@ impl ClientError {
 
     /// Why a request did not get as far as an answer: the innermost reason, for the outer ones only repeat each other.
     pub(super) fn unreachable(error: &reqwest::Error, url: &reqwest::Url) -> Self {
-        Self::Unreachable { url: shown(url), reason: innermost(error) }
+        let missing = if error.is_connect() { Missing::Connection } else { Missing::Answer };
+        Self::Unreachable { url: shown(url), missing, reason: innermost(error), hint: hint(error) }
     }
+}
+
+/// What there was not, so that a request brought nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Connection,
+    /// The connection stood, and there was no head of an answer.
+    Answer,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "cannot be reached",
+            Self::Answer => "gave no answer",
+        })
+    }
+}
+
+/// What to look at, as far as the reason tells.
+fn hint(error: &reqwest::Error) -> &'static str {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
+            return "`--cacert FILE` trusts the authorities in a file, `--insecure` any certificate";
+        }
+        if let Some(rustls::Error::InvalidMessage(_)) = tls {
+            return "no TLS is spoken there: is it an address by http?";
+        }
+        if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+            return "no such HTTP is spoken there: is it an address by https?";
+        }
+        next = error.source();
+    }
+    "is the server running there?"
 }
 
 /// An answer that is an error.
@@ -80,8 +125,8 @@ impl Refused {
     }
 }
 
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} answered {}: {}", self.url, self.status, self.message)?;
         self.hint().map_or(Ok(()), |hint| write!(f, "\n\nhint: {hint}"))
     }
@@ -98,7 +143,7 @@ pub(super) fn shown(url: &reqwest::Url) -> String {
 }
 
 /// The reason behind all reasons.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

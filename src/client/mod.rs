@@ -10,12 +10,14 @@ mod meaning;
 mod messages;
 mod pull;
 mod server;
+mod transport;
 
 pub use backoff::Backoff;
-pub use error::{ClientError, Refused};
+pub use error::{ClientError, Missing, Refused};
 pub use follow::{Follow, Outcome, Subject, Told};
 pub use load::{Api, Ask, Failures, Load, Plan, Tally, comparison, described, told};
 pub use meaning::{Meaning, Verdict};
 pub use messages::{Message, Messages, Next};
 pub use pull::{Pull, Pulled};
 pub use server::Server;
+pub use transport::{HttpVersion, Transport};

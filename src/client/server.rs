@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder, Response, Url, redirect, retry};
 use serde_json::Value;
 
 use crate::client::error::shown;
-use crate::client::{ClientError, Messages, Refused};
+use crate::client::{ClientError, Messages, Refused, Transport};
 use crate::wire::{Framing, read_failure};
 
 /// How long a connection may take to stand.
@@ -27,7 +27,7 @@ pub struct Server {
 impl Server {
     /// `url` is where paths begin. Redirects would carry the key to other hosts, a proxy of the environment would be measured along,
     /// and compression would buffer: all are off.
-    pub fn new(url: &str, key: Option<&str>) -> Result<Self, ClientError> {
+    pub fn new(url: &str, key: Option<&str>, transport: &Transport) -> Result<Self, ClientError> {
         let base =
             url.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base = base.ok_or_else(|| ClientError::Address(url.to_owned()))?;
@@ -49,8 +49,7 @@ impl Server {
             .retry(retry::never())
             .no_proxy()
             .tcp_nodelay(true);
-        // A server by plain http does without CA certificates, which slim containers lack.
-        let client = if base.scheme() == "https" { client } else { client.tls_certs_only([]) };
+        let client = transport.apply(client, base.scheme() == "https");
         let client = client.build().map_err(ClientError::Certificates)?;
         Ok(Self { base, client })
     }

@@ -3,7 +3,7 @@
 use reqwest::{RequestBuilder, Url};
 use serde_json::json;
 
-use crate::client::{ClientError, Server};
+use crate::client::{ClientError, Server, Transport};
 
 /// The API that is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,13 @@ pub struct Ask {
 
 impl Ask {
     /// A chat with the server of an address, which may be that of the server, of its `/v1`, or of the door itself.
-    pub fn new(url: &str, key: Option<&str>, api: Option<Api>) -> Result<Self, ClientError> {
-        let server = Server::new(url, key)?;
+    pub fn new(
+        url: &str,
+        key: Option<&str>,
+        api: Option<Api>,
+        transport: &Transport,
+    ) -> Result<Self, ClientError> {
+        let server = Server::new(url, key, transport)?;
         let mut url = server.base().clone();
         let unclear = || {
             let words = format!(
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_door_is_found_from_any_address() {
-        let at = |url, api| Ask::new(url, None, api).map(|ask| (ask.shown(), ask.api));
+        let at = |url, api| Ask::new(url, None, api, &Transport::default()).map(|ask| (ask.shown(), ask.api));
         let chat = ("http://h:1/v1/chat/completions".to_owned(), Api::OpenAi);
         for url in ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/chat/completions"] {
             assert_eq!(at(url, None).unwrap(), chat, "{url}");
