@@ -4,15 +4,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::cli::talk::{INTERRUPTED, Key, Trust, bar, block_on, interrupt, write};
+use crate::cli::bar::bar;
+use crate::cli::talk::{INTERRUPTED, Key, Trust, block_on, interrupt, time, write};
 use crate::client::{Api, Ask, ClientError, HttpVersion, Load, Plan, Tally, comparison, described, told};
 
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Arguments {
-    /// The server, or the address of its API
+    /// The server (`http://127.0.0.1:8080`), or the address of its API
     url: String,
     /// Another one to compare it with: streams begin at both in turns
     #[arg(long, value_name = "URL")]
@@ -21,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     streams: u32,
     /// How long streams begin; what still runs then is not waited for
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     duration: Duration,
     /// How many streams begin in a second, whether or not earlier ones have ended
     #[arg(long, value_name = "N")]
@@ -29,8 +31,10 @@ pub(super) struct Arguments {
     /// End after so many streams
     #[arg(long, value_name = "N")]
     requests: Option<u64>,
+    /// The model that is asked
     #[arg(long, default_value = "demo")]
     model: String,
+    /// What it is asked
     #[arg(long, default_value = "Hello")]
     prompt: String,
     /// The longest answer, in tokens
@@ -43,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DATA")]
     until: Option<String>,
     /// A stream that tells nothing for so long has failed
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     stall: Duration,
     /// The version of HTTP; by plain http, 2 begins without asking [default: 2 where https offers it, else 1.1]
     #[arg(long, value_name = "VERSION")]
@@ -78,42 +82,57 @@ enum Version {
 }
 
 const EXIT_CODES: &str = "\
-Errors: `status N`, `connect`, `cut` (the body ended or broke without its terminator), `stall`, `error CODE` (told in the stream),
-`malformed`, `no stream`.
+Errors: `connect` (TLS and names included), `no answer` (the connection broke before a head came), `status N`, `no stream` (the \
+answer is none), `cut` (the body ended or broke without its terminator), `stall`, `error CODE` (told in the stream), `malformed`. \
+Beside each stands what was said of the first.
 
-Exit codes: 0 every stream that ended, ended well, 1 could not run, or no stream ended, 2 wrong usage, 3 streams failed or were
+The rate is that of content behind the first; p90 is what nine of ten streams reach. Ctrl-C prints what was measured until then.
+
+Exit codes: 0 every stream that ended, ended well, 1 could not run, or no stream ended, 2 wrong usage, 3 streams failed or were \
 skipped, 130 interrupted";
 
 const FAILED: u8 = 3;
+/// Of the bar.
+const STEPS: u64 = 1000;
 
 /// Runs the load and prints what came of it.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let plan = plan(arguments)?;
     let names: Vec<String> = plan.asks.iter().map(Ask::shown).collect();
     let mut load = Load::new(plan);
-    let bar = bar(arguments.duration.as_secs(), "{wide_bar} {elapsed}/{len}s {msg}")?;
+    let bar = bar(STEPS, "{wide_bar} {msg}")?;
     let mut stopped = false;
-    let code = block_on(async {
-        stopped = load
-            .run(interrupt(), |load| {
-                let (begun, ended) = load.progress();
-                bar.set_position(load.elapsed().as_secs());
-                bar.set_message(format!("{} running, {ended} ended", begun.saturating_sub(ended)));
-            })
-            .await;
-        Ok(ExitCode::from(INTERRUPTED))
+    block_on(async {
+        stopped = load.run(interrupt(), |load| show(load, &bar)).await;
+        Ok(ExitCode::SUCCESS)
     })?;
     bar.finish_and_clear();
     let tallies = load.into_tallies();
-    let report = if arguments.json { document(&names, &tallies) } else { text(&names, &tallies) };
+    let report = if arguments.json { document(&names, &tallies, stopped) } else { text(&names, &tallies) };
     write(&report)?;
-    Ok(if stopped { code } else { verdict(&tallies) })
+    Ok(if stopped { ExitCode::from(INTERRUPTED) } else { verdict(&tallies) })
+}
+
+/// How far it is: by time, or by requests where these are over sooner.
+fn show(load: &Load, bar: &ProgressBar) {
+    let (begun, ended, failed) = load.progress();
+    let (elapsed, Plan { duration, requests, .. }) = (load.elapsed(), load.plan());
+    let by_time = elapsed.as_millis() * u128::from(STEPS) / duration.as_millis().max(1);
+    let by_requests =
+        requests.map_or(0, |requests| u128::from(ended) * u128::from(STEPS) / u128::from(requests));
+    bar.set_position(u64::try_from(by_time.max(by_requests)).unwrap_or(STEPS));
+    let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+    let running = begun.saturating_sub(ended);
+    let (elapsed, duration) = (elapsed.as_secs(), duration.as_secs());
+    bar.set_message(format!("{elapsed}/{duration}s {running} running, {ended} ended{failed}"));
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan, ClientError> {
-    let lawful = |rate: &f64| rate.is_finite() && *rate > 0.0 && *rate <= 1e6;
-    if arguments.rate.is_some_and(|rate| !lawful(&rate)) || arguments.requests == Some(0) {
-        return Err(ClientError::Usage("--rate and --requests are numbers above 0".into()));
+    if arguments.rate.is_some_and(|rate| !(1e-6..=1e6).contains(&rate)) {
+        return Err(ClientError::Usage("--rate is a number from 0.000001 to 1000000".into()));
+    }
+    if arguments.requests == Some(0) {
+        return Err(ClientError::Usage("--requests is a number above 0".into()));
     }
     if arguments.duration.is_zero() || arguments.stall.is_zero() {
         return Err(ClientError::Usage("--duration and --stall are times above 0".into()));
@@ -134,8 +153,10 @@ fn plan(arguments: &Arguments) -> Result<Plan, ClientError> {
         Version::Two => HttpVersion::Http2,
     });
     let transport = arguments.trust.transport()?.version(version);
+    let streams = usize::try_from(arguments.streams).unwrap_or(usize::MAX);
     let ask = |url: &String| {
         let ask = Ask::new(url, arguments.key.get(), api, &transport)?;
+        let ask = ask.streams(streams, arguments.key.get(), &transport)?;
         Ok(ask
             .model(&arguments.model, &arguments.prompt, arguments.max_tokens)
             .until(arguments.until.clone()))
@@ -143,7 +164,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, ClientError> {
     let urls = [Some(&arguments.url), arguments.against.as_ref()];
     Ok(Plan {
         asks: urls.into_iter().flatten().map(ask).collect::<Result<_, ClientError>>()?,
-        streams: usize::try_from(arguments.streams).unwrap_or(usize::MAX),
+        streams,
         duration: arguments.duration,
         rate: arguments.rate,
         requests: arguments.requests,
@@ -170,8 +191,8 @@ fn text(names: &[String], tallies: &[Tally]) -> String {
     reports.join("\n")
 }
 
-fn document(names: &[String], tallies: &[Tally]) -> String {
+fn document(names: &[String], tallies: &[Tally], interrupted: bool) -> String {
     let of = |(name, tally): (&String, &Tally)| json!({ "url": name, "measured": described(tally) });
     let results: Value = names.iter().zip(tallies).map(of).collect();
-    format!("{}\n", json!({ "results": results }))
+    format!("{}\n", json!({ "interrupted": interrupted, "results": results }))
 }

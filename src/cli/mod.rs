@@ -1,5 +1,6 @@
 //! The command line. Data goes to stdout, talk to stderr.
 
+mod bar;
 mod bench;
 mod check;
 mod completions;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::ProgressBar;
 
-use crate::cli::talk::{At, INTERRUPTED, bar, block_on, interrupt, say, write};
+use crate::cli::bar::{bar, style};
+use crate::cli::talk::{At, INTERRUPTED, block_on, interrupt, say, write};
 use crate::client::{Backoff, Pull, Pulled};
 
 #[derive(Args, Debug)]
@@ -29,13 +30,13 @@ It joins a pull of the model that runs already. Ctrl-C leaves it running. The ke
 Exit codes: 0 pulled, 1 could not be asked for, 2 wrong usage, 3 the pull failed, 130 interrupted, and the pull goes on";
 
 const FAILED: u8 = 3;
-const BAR: &str =
-    "{msg:32!} {wide_bar} {binary_bytes:>10}/{binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}";
+const STATUS: &str = "{msg}";
+const BAR: &str = "{msg:20!} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta:>3}";
 
 /// Pulls a model and shows how far it is.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut pull = Pull::new(arguments.at.server()?, &arguments.model, Backoff::new(arguments.retries))?;
-    let bar = bar(0, BAR)?;
+    let bar = bar(0, STATUS)?;
     let result = block_on(async {
         tokio::select! {
             biased;
@@ -60,6 +61,9 @@ async fn watch(pull: &mut Pull, arguments: &Arguments, bar: &ProgressBar) -> any
                     write(&format!("{line}\n"))?;
                 }
                 let (done, all) = pull.bytes();
+                if all > 0 && bar.length() == Some(0) {
+                    bar.set_style(style(BAR)?);
+                }
                 bar.set_length(all);
                 bar.set_position(done);
                 if status != pull.status() {

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Builder;
 
 use crate::client::{ClientError, Server, Transport};
@@ -72,6 +72,14 @@ impl Trust {
     }
 }
 
+/// A time as it is typed. What is beyond a month is a slip, and beyond what clocks can hold.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time > LONGEST { Err("a time is no longer than 30 days".to_owned()) } else { Ok(time) }
+}
+
+const LONGEST: Duration = Duration::from_hours(30 * 24);
+
 /// Runs a tool.
 pub(super) fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     Builder::new_current_thread().enable_all().build()?.block_on(work)
@@ -103,9 +111,4 @@ pub(super) fn shown(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().map(|letter| if lawful(letter) { letter } else { '\u{fffd}' }).collect()
-}
-
-/// A bar on stderr, which is shown on a terminal only.
-pub(super) fn bar(length: u64, template: &str) -> anyhow::Result<ProgressBar> {
-    Ok(ProgressBar::new(length).with_style(ProgressStyle::with_template(template)?))
 }

@@ -100,14 +100,14 @@ impl Connections {
     }
 
     fn unanswered(&mut self, error: ClientError) -> Result<Heard, ClientError> {
-        match error {
-            ClientError::Refused(refused) => Ok(Heard::Refused(refused)),
-            error @ ClientError::Unreachable { .. } if self.was_answered => {
-                let why = error.to_string().lines().next().unwrap_or_default().to_owned();
-                self.again(None, why).map(Heard::Waiting)
-            }
-            error => Err(error),
+        if let ClientError::Refused(refused) = error {
+            return Ok(Heard::Refused(refused));
         }
+        if !self.was_answered || !matches!(error, ClientError::Unreachable { .. }) {
+            return Err(error);
+        }
+        let why = error.to_string().lines().next().unwrap_or_default().to_owned();
+        self.again(None, why).map(Heard::Waiting)
     }
 
     /// Another connection, a little later, but not before `least`. An error: there were too many for nothing.

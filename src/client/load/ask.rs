@@ -1,5 +1,7 @@
 //! What is asked again and again.
 
+use std::cell::Cell;
+
 use reqwest::{RequestBuilder, Url};
 use serde_json::json;
 
@@ -41,13 +43,33 @@ impl Api {
     }
 }
 
+/// Connections of their own. One of HTTP/2 carries so many streams as its server allows (100 at most servers); more would wait for
+/// each other, and that would be measured.
+#[derive(Clone, Debug)]
+struct Lane {
+    server: Server,
+    running: Cell<usize>,
+}
+
+const STREAMS_A_LANE: usize = 100;
+
+/// A stream that runs, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Running<'a>(&'a Cell<usize>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.update(|running| running.saturating_sub(1));
+    }
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub(super) api: Api,
     /// The data of the event that ends a stream in which nothing else does.
     pub(super) until: Option<String>,
-    server: Server,
+    lanes: Vec<Lane>,
     url: Url,
     model: String,
     prompt: String,
@@ -82,7 +104,22 @@ impl Ask {
             url.path_segments_mut().map_err(|()| address)?.pop_if_empty().extend(door);
         }
         let (model, prompt) = ("demo".to_owned(), "Hello".to_owned());
-        Ok(Self { api, until: None, server, url, model, prompt, max_tokens: 1024 })
+        let lanes = vec![Lane { server, running: Cell::default() }];
+        Ok(Self { api, until: None, lanes, url, model, prompt, max_tokens: 1024 })
+    }
+
+    /// With connections for so many streams at a time.
+    pub fn streams(
+        mut self,
+        streams: usize,
+        key: Option<&str>,
+        transport: &Transport,
+    ) -> Result<Self, ClientError> {
+        while self.lanes.len() < streams.div_ceil(STREAMS_A_LANE) {
+            let server = Server::new(self.url.as_str(), key, transport)?;
+            self.lanes.push(Lane { server, running: Cell::default() });
+        }
+        Ok(self)
     }
 
     #[must_use]
@@ -102,7 +139,14 @@ impl Ask {
         crate::client::error::shown(&self.url)
     }
 
-    pub(super) fn request(&self) -> RequestBuilder {
+    /// The next request, and that it runs.
+    pub(super) fn request(&self) -> Option<(RequestBuilder, Running<'_>)> {
+        let lane = self.lanes.iter().min_by_key(|lane| lane.running.get())?;
+        lane.running.update(|running| running + 1);
+        Some((self.request_to(&lane.server), Running(&lane.running)))
+    }
+
+    fn request_to(&self, server: &Server) -> RequestBuilder {
         let messages = json!([{ "role": "user", "content": self.prompt }]);
         let (model, most) = (&self.model, self.max_tokens);
         let body = match self.api {
@@ -116,9 +160,9 @@ impl Ask {
             Api::Ollama => json!({
                 "model": model, "stream": true, "options": { "num_predict": most }, "messages": messages,
             }),
-            Api::Sse => return self.server.get(self.url.clone()),
+            Api::Sse => return server.get(self.url.clone()),
         };
-        let request = self.server.post(self.url.clone(), &body);
+        let request = server.post(self.url.clone(), &body);
         if self.api == Api::Anthropic { request.header("anthropic-version", "2023-06-01") } else { request }
     }
 }

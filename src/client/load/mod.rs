@@ -90,10 +90,10 @@ impl Load {
         &self.plan
     }
 
-    /// How many streams have begun, and how many of them have ended.
-    pub fn progress(&self) -> (u64, u64) {
-        let ended = self.tallies.iter().map(|tally| tally.borrow().ended());
-        (self.begun.get(), ended.sum())
+    /// How many streams have begun, how many of them have ended, and how many of these have failed.
+    pub fn progress(&self) -> (u64, u64, u64) {
+        let sum = |of: fn(&Tally) -> u64| self.tallies.iter().map(|tally| of(&tally.borrow())).sum();
+        (sum(|tally| tally.begun), sum(Tally::ended), sum(Tally::failed))
     }
 
     /// What came of it, in the order of what was asked.

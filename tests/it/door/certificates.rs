@@ -15,13 +15,13 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::support::{Gateway, Setup, within};
 
 /// The files of a certificate for `localhost`, which can be replaced.
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     folder: TempDir,
     pub(super) der: CertificateDer<'static>,
 }
 
 impl Certificates {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut certificates = Self { folder: TempDir::new().unwrap(), der: Vec::new().into() };
         certificates.replace();
         certificates
@@ -36,12 +36,12 @@ impl Certificates {
         self.der = cert.der().clone();
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `[server] tls` with these files.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let (cert, key) = (self.file("cert.pem"), self.file("key.pem"));
         format!("tls = {{ cert = \"{}\", key = \"{}\" }}", cert.display(), key.display())
     }

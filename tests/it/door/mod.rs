@@ -11,3 +11,5 @@ mod slow;
 mod strict;
 mod tls;
 mod unix;
+
+pub(crate) use certificates::Certificates;

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use tokio::join;
 
-use super::{tool, tool_at};
-use crate::support::{Gateway, Run, Setup, Upstream, openai};
+use super::{Running, tool, tool_at};
+use crate::door::Certificates;
+use crate::support::{Gateway, Run, Setup, Upstream, openai, refusing_address};
 
 async fn demo() -> (Gateway, String) {
     let gateway = Setup::new().demo().start().await;
@@ -48,9 +49,16 @@ async fn the_report_is_for_people_too() {
     let (gateway, url) = demo().await;
     let run = bench(&gateway, &url, &FAST).await;
     assert_eq!(run.code, Some(0), "{}", run.all);
-    for words in
-        ["first token", "gap", "total", "streams: 6 begun, 6 ended well, 0 failed", "events: ", "tokens: "]
-    {
+    assert_eq!(run.all, run.stdout, "no bar where nobody looks");
+    for words in [
+        "first token",
+        "gap",
+        "total",
+        "rate",
+        "streams: 6 begun, 6 ended well, 0 failed",
+        "events: ",
+        "tokens: ",
+    ] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
 }
@@ -164,6 +172,11 @@ async fn wrong_usage_is_told_before_anything_is_asked() {
         &["bench", "http://127.0.0.1:9/a/b"],
         &["bench", "http://127.0.0.1:9", "--rate", "0"],
         &["bench", "http://127.0.0.1:9", "--duration", "soon"],
+        &["bench", "http://127.0.0.1:9", "--duration", "500000000000years"],
+        &["bench", "http://127.0.0.1:9", "--stall", "500000000000years"],
+        &["bench", "http://127.0.0.1:9", "--rate", "1e-30"],
+        &["bench", "https://127.0.0.1:9", "--cacert", "/no/such/file"],
+        &["bench", "https://127.0.0.1:9", "--cacert", "/proc/version"],
         &["bench", "http://127.0.0.1:9", "--until", "x"],
     ] {
         let run = tool_at("http://127.0.0.1:9", arguments).await;
@@ -172,4 +185,115 @@ async fn wrong_usage_is_told_before_anything_is_asked() {
     let away = ["bench", "http://127.0.0.1:9", "--requests", "2", "--json"];
     let run = tool_at("http://127.0.0.1:9", &away).await;
     assert_eq!((run.code, &measured(&run)["errors"]["connect"]), (Some(3), &json!(2)), "{}", run.all);
+}
+
+/// What was said of the first stream that failed in this way.
+fn first_error(run: &Run, kind: &str) -> String {
+    let report = measured(run);
+    report["first_errors"][kind].as_str().unwrap_or_else(|| panic!("{kind} in {report}")).to_owned()
+}
+
+#[tokio::test]
+async fn beside_a_kind_of_errors_stands_what_was_said_of_the_first() {
+    let once = ["--requests", "1", "--streams", "1", "--json"];
+    let (gateway, url) = demo().await;
+    let run = bench(&gateway, &url, &[&once[..], &["--model", "demo:status=503"]].concat()).await;
+    assert!(first_error(&run, "status 503").contains("status 503"), "{}", run.all);
+    let run = bench(&gateway, &format!("{url}/healthz"), &[&once[..], &["--api", "sse"]].concat()).await;
+    assert!(first_error(&run, "no stream").contains("text/plain"), "{}", run.all);
+    let (_socket, away) = refusing_address();
+    let run = bench(&gateway, &away, &once).await;
+    assert!(first_error(&run, "connect").contains("refused"), "{}", run.all);
+    let text = bench(&gateway, &away, &once[..4]).await;
+    assert!(text.stdout.contains("error: connect: 1 (Connection refused"), "{}", text.stdout);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_gave_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let arguments = ["bench", &url, "--requests", "1", "--streams", "1", "--json"];
+    let hang_up = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        tokio::io::AsyncReadExt::read(&mut client, &mut head).await.unwrap();
+    };
+    let (run, ()) = join!(tool_at("http://127.0.0.1:9", &arguments), hang_up);
+    assert_eq!((run.code, &measured(&run)["errors"]), (Some(3), &json!({"no answer": 1})), "{}", run.all);
+}
+
+#[tokio::test]
+async fn the_names_of_the_report_stay() {
+    let (gateway, url) = demo().await;
+    let run = bench(&gateway, &url, &[&FAST[..], &["--json"]].concat()).await;
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(names(&report), "interrupted results");
+    assert_eq!(names(&report["results"][0]), "measured url");
+    let report = measured(&run);
+    assert_eq!(
+        names(&report),
+        "errors events events_per_second first_errors first_token_ms gap_ms http rate_per_second seconds streams tokens total_ms"
+    );
+    for times in ["first_token_ms", "gap_ms", "total_ms"] {
+        assert_eq!(names(&report[times]), "count max p50 p90 p99");
+    }
+    assert_eq!(names(&report["rate_per_second"]), "count min p50 p90 p99");
+    assert_eq!(names(&report["streams"]), "begun done failed skipped unfinished");
+    let rate = &report["rate_per_second"];
+    assert!(rate["count"] == 6 && rate["p99"].as_f64() <= rate["p50"].as_f64(), "{rate}");
+    assert!((20.0..=210.0).contains(&rate["p50"].as_f64().unwrap()), "five words, 5 ms apart: {rate}");
+}
+
+#[tokio::test]
+async fn ctrl_c_prints_what_was_measured_until_then() {
+    let (gateway, url) = demo().await;
+    let arguments = ["bench", &url, "--streams", "2", "--model", "demo:words=2,pace=5ms", "--json"];
+    let run = Running::start(&url, &arguments);
+    gateway.metric_reaches("streamgate_stream_ends_total", &[], 4.0).await;
+    run.interrupt();
+    let run = run.end().await;
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &report["interrupted"]), (Some(130), &json!(true)), "{}", run.all);
+    assert!(report["results"][0]["measured"]["streams"]["done"].as_u64().unwrap() >= 2, "{report}");
+}
+
+/// A gateway that speaks TLS, and its address.
+async fn secure() -> (Certificates, Gateway, String) {
+    let certificates = Certificates::new();
+    let gateway = Setup::new().server(&certificates.line()).demo().start().await;
+    let url = format!("https://localhost:{}", gateway.public.port());
+    (certificates, gateway, url)
+}
+
+#[tokio::test]
+async fn https_is_measured_with_its_authority_or_without_looking_and_over_either_http() {
+    let (certificates, gateway, url) = secure().await;
+    let authority = certificates.file("cert.pem").display().to_string();
+    let load = [&FAST[..], &["--json"]].concat();
+    for (more, version) in [
+        (&["--insecure"][..], "2"),
+        (&["--cacert", &authority], "2"),
+        (&["--cacert", &authority, "--http", "1.1"], "1.1"),
+    ] {
+        let run = bench(&gateway, &url, &[&load[..], more].concat()).await;
+        let report = measured(&run);
+        assert_eq!((run.code, &report["http"]), (Some(0), &json!({version: 6})), "{more:?}: {report}");
+    }
+    let run = bench(&gateway, &url, &load).await;
+    assert!(first_error(&run, "connect").contains("certificate"), "{}", run.all);
+}
+
+#[tokio::test]
+async fn streams_over_http_2_do_not_wait_for_each_other() {
+    let (_certificates, gateway, url) = secure().await;
+    // More than one connection carries; none ends before all have begun.
+    let load = ["--streams", "140", "--duration", "4s", "--model", "demo:words=2,pace=20s", "--json"];
+    let run = bench(&gateway, &url, &[&load[..], &["--insecure"]].concat()).await;
+    let report = measured(&run);
+    assert_eq!(
+        (&report["http"], &report["first_token_ms"]["count"]),
+        (&json!({"2": 140}), &json!(140)),
+        "{report}"
+    );
 }

@@ -1,5 +1,6 @@
 //! The tools of the command line, against real gateways: what they print, and how they exit.
 
+mod bars;
 mod bench;
 mod comeback;
 mod key;
