@@ -1,16 +1,16 @@
 //! `streamgate doctor`.
 
-use std::cell::RefCell;
-use std::io::{IsTerminal as _, Write as _};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
 use tokio::time::{Instant, interval};
 
+use crate::cli::bar::{bar, columns};
+use crate::cli::talk::{INTERRUPTED, block_on, interrupt, say, time, write};
 use crate::doctor::{Hop, Order, Report, Unwell, Verdict};
 
 /// What is typed.
@@ -33,13 +33,13 @@ pub(super) struct Doctor {
     #[arg(long)]
     host: Option<String>,
     /// Silences to try, instead of 5s
-    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = humantime::parse_duration, conflicts_with = "full")]
+    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = silence, conflicts_with = "full")]
     silence: Vec<Duration>,
     /// All silences: 5, 20, 35, 65 and 105 seconds
     #[arg(long)]
     full: bool,
     /// A silence before the first event, longer than the gateway's `commit_after`: the head must come in it
-    #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = silence)]
     early: Duration,
     /// Events of an answer
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(12..=1000))]
@@ -48,7 +48,7 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "TIME", default_value = "90ms", value_parser = pace)]
     pace: Duration,
     /// How long an answer is watched whose end nobody knows
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
     watch: Duration,
     /// Do not verify certificates
     #[arg(long)]
@@ -58,14 +58,26 @@ pub(super) struct Doctor {
     json: bool,
 }
 
-const HELP: &str =
-    "Exit codes: 0 clean, 1 could not run or a hop cannot be reached, 2 wrong usage, 3 something is wrong";
+const HELP: &str = "Ctrl-C ends it with what is known by then.
+
+Exit codes: 0 clean, 1 could not run or a hop cannot be reached, 2 wrong usage,
+3 something is wrong, 130 interrupted";
 const QUICK: [u64; 1] = [5];
 const FULL: [u64; 5] = [5, 20, 35, 65, 105];
 
+/// The built-in model is silent for no longer than an hour.
+fn silence(text: &str) -> Result<Duration, String> {
+    let silence = time(text)?;
+    if silence > Duration::from_hours(1) {
+        Err("a silence is no longer than 1h".to_owned())
+    } else {
+        Ok(silence)
+    }
+}
+
 /// Events closer together than a machine's own jitter show nothing.
 fn pace(text: &str) -> Result<Duration, String> {
-    let pace = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let pace = time(text)?;
     if (Duration::from_millis(30)..=Duration::from_secs(10)).contains(&pace) {
         return Ok(pace);
     }
@@ -116,16 +128,22 @@ impl Doctor {
 pub(super) fn run(doctor: Doctor) -> anyhow::Result<ExitCode> {
     let json = doctor.json;
     let order = doctor.order();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(examine(&order))?;
-    let mut out = anstream::stdout();
-    if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        write!(out, "{report}")?;
-    }
-    out.flush()?;
+    let mut report = None;
+    block_on(async {
+        report = Some(examine(&order).await?);
+        Ok(ExitCode::SUCCESS)
+    })
+    .or_else(|error| match error.downcast_ref() {
+        Some(Unwell::Interrupted) => {
+            say(&format!("streamgate: {error}"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(error),
+    })?;
+    let Some(report) = report else { return Ok(ExitCode::from(INTERRUPTED)) };
+    write(&if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.page(columns()) })?;
     Ok(match report.verdict {
+        _ if report.interrupted => ExitCode::from(INTERRUPTED),
         Verdict::Clean | Verdict::Inherited => ExitCode::SUCCESS,
         Verdict::Unreachable => ExitCode::FAILURE,
         Verdict::Faulty => ExitCode::from(3),
@@ -133,30 +151,21 @@ pub(super) fn run(doctor: Doctor) -> anyhow::Result<ExitCode> {
 }
 
 /// Examines, with a bar on a terminal that shows how long it still takes.
-async fn examine(order: &Order) -> Result<Report, Unwell> {
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new(u64::try_from(order.duration().as_millis()).unwrap_or(u64::MAX))
-    } else {
-        ProgressBar::hidden()
-    };
-    if let Ok(style) = ProgressStyle::with_template("{msg:20} {bar:40} {percent}%") {
-        bar.set_style(style);
-    }
-    let at = RefCell::new(String::new());
-    let told = |hop: &str| at.replace(format!("{hop} done")).clear();
+async fn examine(order: &Order) -> anyhow::Result<Report> {
+    let length = u64::try_from(order.duration().as_millis()).unwrap_or(u64::MAX);
+    let bar = bar(length, "{wide_bar} {percent:>3}% {msg}")?;
+    let told = |hop: &str| bar.set_message(format!("{hop} done"));
     let (began, mut tick) = (Instant::now(), interval(Duration::from_millis(100)));
-    let mut work = Box::pin(order.examine(&told));
+    let mut work = pin!(order.examine(&told, interrupt()));
     let report = loop {
         tokio::select! {
             biased;
             report = &mut work => break report,
             _ = tick.tick() => {
-                let length = bar.length().unwrap_or(1);
                 bar.set_position(u64::try_from(began.elapsed().as_millis()).unwrap_or(length).min(length));
-                bar.set_message(at.borrow().clone());
             }
         }
     };
     bar.finish_and_clear();
-    report
+    Ok(report?)
 }

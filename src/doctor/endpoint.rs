@@ -31,10 +31,11 @@ const DIALECTS: [Dialect; 6] = [
 ];
 
 impl Endpoint {
-    /// An address alone is asked at OpenAI's door, one with the path of a dialect in that dialect, and any other is read by GET.
+    /// An address alone, or that of its `/v1`, is asked at OpenAI's door, one with the path of a dialect in that dialect, and any other is read by GET.
     pub(super) fn new(mut url: Url) -> Self {
         let path = url.path().to_owned();
-        if let Some(prefix) = path.strip_suffix('/') {
+        let base = path.trim_end_matches('/');
+        if let Some(prefix) = base.strip_suffix("/v1").or_else(|| path.strip_suffix('/')) {
             let door = Dialect::OpenAiChat;
             url.set_path(&format!("{prefix}{}", door.path()));
             return Self { url, ask: Ask::Post(door) };
@@ -48,6 +49,8 @@ impl Endpoint {
         if hop.path() == "/" {
             hop.set_path(self.url.path());
             hop.set_query(self.url.query());
+        } else {
+            hop = Self::new(hop).url;
         }
         Self { url: hop, ask: self.ask }
     }
@@ -101,6 +104,9 @@ mod tests {
     fn an_address_says_how_it_is_asked() {
         let bare = endpoint("https://chat.example.org");
         assert_eq!(bare.url.as_str(), "https://chat.example.org/v1/chat/completions");
+        for url in ["http://a/v1", "http://a/v1/", "http://a/"] {
+            assert_eq!(endpoint(url).url.as_str(), "http://a/v1/chat/completions", "{url}");
+        }
         assert_eq!(endpoint("https://a/ai/").url.path(), "/ai/v1/chat/completions");
         let ollama = endpoint("http://a:11434/api/chat");
         assert_eq!((ollama.ask, ollama.framing()), (Ask::Post(Dialect::OllamaChat), Framing::Ndjson));
@@ -112,6 +118,9 @@ mod tests {
         let public = endpoint("https://chat.example.org/ai/");
         let hop = public.through("http://10.0.0.2:81".parse().unwrap());
         assert_eq!(hop.url.as_str(), "http://10.0.0.2:81/ai/v1/chat/completions");
+        for own in ["https://chat.example.org/ai/", "https://chat.example.org/ai/v1"] {
+            assert_eq!(public.through(own.parse().unwrap()).url, public.url, "{own}");
+        }
         let other = public.through("http://10.0.0.3/v1/chat/completions".parse().unwrap());
         assert_eq!(other.url.as_str(), "http://10.0.0.3/v1/chat/completions");
         assert_eq!(hop.beside("/v1/streams/x").unwrap().as_str(), "http://10.0.0.2:81/ai/v1/streams/x");

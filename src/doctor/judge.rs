@@ -83,6 +83,12 @@ const SLACK: Duration = Duration::from_millis(400);
 const EARLIER: Duration = Duration::from_millis(150);
 
 impl Measured {
+    /// With the answers in the order in which they are told, whichever was over first.
+    pub(super) fn in_order(mut self) -> Self {
+        self.traces.sort_by_key(|(variant, _)| *variant);
+        self
+    }
+
     pub(super) fn trace(&self, variant: Variant) -> Option<&Trace> {
         self.traces.iter().find(|(asked, _)| *asked == variant).map(|(_, trace)| trace)
     }
@@ -182,13 +188,14 @@ impl Measured {
         let find = |wanted: &dyn Fn(&&(Variant, Trace)) -> bool| {
             self.traces.iter().filter(is_cut).find(|asked| wanted(asked))
         };
-        let (_, trace) = find(&silent).or_else(|| find(&early))?;
+        let (when, trace) = find(&silent).or_else(|| find(&early))?;
         let busy = find(&|(variant, _)| matches!(variant, Variant::Lasting(_)));
         let status = trace.status().filter(|status| *status != 200);
         Some(match (busy, status) {
             // What was handed on counts: some keep the connection for a while behind it.
             (Some((_, busy)), _) => Fault::LifetimeCut(busy.last_bytes),
-            (None, Some(_)) => Fault::IdleCut(trace.ended), // answered by the hop, in the gateway's place
+            (None, Some(500..)) => Fault::IdleCut(trace.ended), // answered by the hop, in the gateway's place
+            (None, Some(status)) => Fault::Refused { when: *when, status },
             (None, None) => Fault::IdleCut(trace.silent()),
         })
     }
@@ -289,6 +296,17 @@ pub(super) mod tests {
         assert_eq!(idle.faults(), [Fault::IdleCut(ms(3000))]);
         let busy = measured(vec![(silence, cut(2, 3102)), (Variant::Lasting(ms(3902)), cut(24, 3105))]);
         assert_eq!(busy.faults(), [Fault::LifetimeCut(ms(2082))]);
+    }
+
+    #[test]
+    fn a_request_that_is_refused_was_not_cut_for_its_silence() {
+        let answered = |status| {
+            let head = Head { at: ms(3), status, version: Version::HTTP_11, headers: HeaderMap::new() };
+            let trace = Trace { head: Some(head), ..Trace::nothing(End::Whole, ms(3)) };
+            measured(vec![(Variant::Silence(ms(5000)), trace)]).faults()
+        };
+        assert_eq!(answered(400), [Fault::Refused { when: Variant::Silence(ms(5000)), status: 400 }]);
+        assert_eq!(answered(504), [Fault::IdleCut(ms(3))]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod timeline;
 mod trace;
 mod variant;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -30,7 +31,7 @@ use crate::doctor::hop::{Examined, attribute};
 use crate::doctor::judge::Measured;
 use crate::doctor::pattern::LEAST;
 use crate::doctor::probe::Probe;
-use crate::doctor::trace::End;
+use crate::doctor::trace::{End, Trace};
 use crate::doctor::variant::{Cadence, Variant};
 
 pub use report::{Evidence, Finding, HopReport, LeavingReport, ProbeReport, Report, Verdict};
@@ -73,13 +74,14 @@ pub enum Unwell {
     Client(#[from] reqwest::Error),
     #[error("no hop to examine")]
     NoHop,
-    #[error("{url} cannot be reached: {why}")]
+    #[error("interrupted before there was anything to judge")]
+    Interrupted,
+    #[error("{url} cannot be reached: {why}{}", hint_at(.why))]
     Unreachable { url: String, why: String },
-    #[error(
-        "{url} answers with status {status} instead of a stream of the model `{model}`; `--key` gives an API key, \
-         `--host` the `Host` that it wants, and `--model` names another model, which is judged by weaker evidence"
-    )]
+    #[error("{url} answers with status {status} instead of a stream of the model `{model}`{}", hint(*.status))]
     Refused { url: String, status: u16, model: String },
+    #[error("{url} answers with `{kind}`, which is no stream{ADDRESS}")]
+    NoStream { url: String, kind: String },
     #[error(
         "{events} events came from {url}: too few to judge; `--watch` waits longer, and with `--hop` it shows whether a hop \
          keeps them"
@@ -113,72 +115,101 @@ impl Order {
         silence.max(self.early).max(answer) + answer + Duration::from_secs(1)
     }
 
-    /// Measures through all hops at once, and judges. `told` hears which hops are done.
-    pub async fn examine(&self, told: &dyn Fn(&str)) -> Result<Report, Unwell> {
+    /// Measures through all hops at once, and judges. `told` hears which hops are done. When `stop` resolves, what is known by then is
+    /// judged.
+    pub async fn examine(
+        &self,
+        told: &dyn Fn(&str),
+        stop: impl Future<Output = ()>,
+    ) -> Result<Report, Unwell> {
         let (Some(public), Some(gateway)) = (self.hops.first(), self.hops.last()) else {
             return Err(Unwell::NoHop);
         };
         let asked = Endpoint::new(public.url.clone());
         let behind = Probe::new(self, asked.through(gateway.url.clone()))?;
-        let examined = self.hops.iter().rev().map(async |hop| {
+        let cells: Vec<RefCell<Measured>> =
+            self.hops.iter().map(|_| RefCell::new(self.nothing_yet())).collect();
+        let work = self.hops.iter().zip(&cells).map(async |(hop, measured)| {
             let probe = Probe::new(self, asked.through(hop.url.clone()))?;
-            let measured = Box::pin(self.measure(&probe, &behind)).await;
-            let name = hop.title();
-            told(&name);
-            Ok(Examined { name, url: hop.url.to_string(), is_named: hop.name.is_some(), measured })
+            Box::pin(self.measure(&probe, &behind, measured)).await;
+            told(&hop.title());
+            Ok::<_, Unwell>(())
         });
-        let examined: Vec<Examined> = join_all(examined).await.into_iter().collect::<Result<_, Unwell>>()?;
-        if let Some(innermost) = examined.first() {
-            self.check(&gateway.url, &innermost.measured)?;
+        let interrupted = tokio::select! {
+            biased;
+            done = join_all(work) => {
+                done.into_iter().collect::<Result<Vec<()>, Unwell>>()?;
+                false
+            }
+            () = stop => true,
+        };
+        let known = self.hops.iter().zip(cells).rev().map(|(hop, measured)| Examined {
+            name: hop.title(),
+            url: hop.url.to_string(),
+            is_named: hop.name.is_some(),
+            measured: measured.into_inner().in_order(),
+        });
+        let examined: Vec<Examined> =
+            known.filter(|hop| hop.measured.trace(Variant::Plain).is_some()).collect();
+        match examined.first() {
+            Some(innermost) => self.check(&innermost.url, &innermost.measured)?,
+            None => return Err(Unwell::Interrupted),
         }
         let evidence = if self.is_stamped() { Evidence::Stamps } else { Evidence::Clusters };
-        Ok(Report::new(evidence, attribute(&examined)))
+        Ok(Report::new(evidence, interrupted, attribute(&examined)))
     }
 
-    async fn measure(&self, probe: &Probe<'_>, gateway: &Probe<'_>) -> Measured {
-        let (stamped, cadence) = (self.is_stamped(), self.cadence());
-        let mut measured = Measured {
+    fn nothing_yet(&self) -> Measured {
+        Measured {
             control: None,
             traces: Vec::new(),
             leaving: None,
             leaving_in_silence: None,
-            stamped,
-            cadence,
-        };
-        if !stamped {
-            measured.traces = probe.traces(&[Variant::Plain, Variant::Gzip, Variant::Http2]).await;
-            return measured;
+            stamped: self.is_stamped(),
+            cadence: self.cadence(),
+        }
+    }
+
+    async fn measure(&self, probe: &Probe<'_>, gateway: &Probe<'_>, measured: &RefCell<Measured>) {
+        let note = |variant, trace| measured.borrow_mut().traces.push((variant, trace));
+        if !self.is_stamped() {
+            return probe.ask(&[Variant::Plain, Variant::Gzip, Variant::Http2], note).await;
         }
         match probe.control().await {
-            Ok(control) => measured.control = Some(control),
-            Err(trace) => {
-                measured.traces.push((Variant::Plain, trace));
-                return measured;
-            }
+            Ok(control) => measured.borrow_mut().control = Some(control),
+            Err(trace) => return note(Variant::Plain, trace),
         }
         let mut variants = vec![Variant::Plain, Variant::Gzip, Variant::Http2, Variant::Get, Variant::Early];
         variants.extend(self.silences.iter().copied().map(Variant::Silence));
-        let (traces, leaving, in_silence) =
-            tokio::join!(probe.traces(&variants), probe.leave(gateway, false), probe.leave(gateway, true));
-        measured.traces = traces;
-        (measured.leaving, measured.leaving_in_silence) = (Some(leaving), Some(in_silence));
+        let leaving = async || {
+            let leaving = probe.leave(gateway, false).await;
+            measured.borrow_mut().leaving = Some(leaving);
+        };
+        let in_silence = async || {
+            let leaving = probe.leave(gateway, true).await;
+            measured.borrow_mut().leaving_in_silence = Some(leaving);
+        };
+        tokio::join!(probe.ask(&variants, note), leaving(), in_silence());
         let mut more = Vec::new();
-        more.extend(measured.is_held().then_some(Variant::Padded));
-        more.extend(measured.shortest_cut().map(|cut| Variant::Lasting(cut + LONGER)));
-        measured.traces.extend(probe.traces(&more).await);
-        measured
+        more.extend(measured.borrow().is_held().then_some(Variant::Padded));
+        more.extend(measured.borrow().shortest_cut().map(|cut| Variant::Lasting(cut + LONGER)));
+        probe.ask(&more, note).await;
     }
 
     /// Is the innermost hop one that anything can be said of?
-    fn check(&self, url: &Url, measured: &Measured) -> Result<(), Unwell> {
+    fn check(&self, url: &str, measured: &Measured) -> Result<(), Unwell> {
         let Some(trace) = measured.trace(Variant::Plain) else { return Ok(()) };
-        let url = url.to_string();
+        let url = url.to_owned();
         if let End::Unreachable(why) | End::Broken(why) = &trace.end
             && trace.head.is_none()
         {
             return Err(Unwell::Unreachable { url, why: why.clone() });
         }
         match trace.status() {
+            Some(200) if trace.events.is_empty() && !is_stream(trace) => {
+                let kind = trace.header("content-type").unwrap_or("no type").to_owned();
+                Err(Unwell::NoStream { url, kind })
+            }
             Some(200) if measured.stamped && trace.stamped().is_empty() && !trace.events.is_empty() => {
                 Err(Unwell::NoStamps { url, model: self.model.clone() })
             }
@@ -189,6 +220,36 @@ impl Order {
             Some(status) => Err(Unwell::Refused { url, status, model: self.model.clone() }),
             None => Err(Unwell::Unreachable { url, why: "no answer came".to_owned() }),
         }
+    }
+}
+
+/// Does the head of this answer say that events come?
+fn is_stream(trace: &Trace) -> bool {
+    let kind = trace.header("content-type").unwrap_or_default();
+    ["event-stream", "ndjson", "jsonl"].iter().any(|stream| kind.contains(stream))
+}
+
+const ADDRESS: &str = "\n\nhint: give the address of the server, or of a stream, like http://127.0.0.1:8080/v1/chat/completions";
+
+/// What to do about a status.
+fn hint(status: u16) -> &'static str {
+    match status {
+        401 => "\n\nhint: give an API key with --key or in STREAMGATE_KEY",
+        403 => "\n\nhint: this key may not ask for it; --key gives another one",
+        421 => "\n\nhint: `--host` gives the `Host` that the hops want",
+        400 | 404 | 502 | 503 => {
+            "\n\nhint: is it the address of a gateway? `--model` names a model that is there; any but `demo` is judged by weaker evidence"
+        }
+        405 => ADDRESS,
+        _ => "",
+    }
+}
+
+fn hint_at(why: &str) -> &'static str {
+    if why.contains("certificate") {
+        "\n\nhint: `--insecure` leaves certificates unchecked, SSL_CERT_FILE names a file of authorities to trust"
+    } else {
+        ""
     }
 }
 

@@ -68,10 +68,14 @@ impl<'o> Probe<'o> {
         Ok(shortest.unwrap_or_default())
     }
 
-    /// The answers in these variants, all at once. What does not apply is left out.
-    pub(super) async fn traces(&self, variants: &[Variant]) -> Vec<(Variant, Trace)> {
-        let asked = variants.iter().map(async |variant| Some((*variant, self.trace(*variant).await?)));
-        join_all(asked).await.into_iter().flatten().collect()
+    /// Asks in these variants, all at once, and hands on each answer when it is over. What does not apply is left out.
+    pub(super) async fn ask(&self, variants: &[Variant], answered: impl Fn(Variant, Trace)) {
+        let asked = variants.iter().map(async |variant| {
+            if let Some(trace) = self.trace(*variant).await {
+                answered(*variant, trace);
+            }
+        });
+        join_all(asked).await;
     }
 
     async fn trace(&self, variant: Variant) -> Option<Trace> {

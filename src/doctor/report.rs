@@ -10,6 +10,8 @@ use serde::Serialize;
 pub struct Report {
     pub verdict: Verdict,
     pub evidence: Evidence,
+    /// Not everything was tried.
+    pub interrupted: bool,
     /// From the gateway outward.
     pub hops: Vec<HopReport>,
 }
@@ -99,7 +101,7 @@ pub(super) fn milliseconds(time: Duration) -> u64 {
 }
 
 impl Report {
-    pub(super) fn new(evidence: Evidence, hops: Vec<HopReport>) -> Self {
+    pub(super) fn new(evidence: Evidence, interrupted: bool, hops: Vec<HopReport>) -> Self {
         let worst = |wanted: Verdict| hops.iter().any(|hop| hop.verdict == wanted);
         let verdict = if worst(Verdict::Faulty) {
             Verdict::Faulty
@@ -108,7 +110,7 @@ impl Report {
         } else {
             Verdict::Clean
         };
-        Self { verdict, evidence, hops }
+        Self { verdict, evidence, interrupted, hops }
     }
 }
 
@@ -123,30 +125,32 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for hop in &self.hops {
-            write!(f, "{hop}")?;
-        }
+impl Report {
+    /// The report for people, in so many columns.
+    pub fn page(&self, columns: usize) -> String {
+        let mut page: String = self.hops.iter().map(|hop| hop.page(columns)).collect();
         if self.evidence == Evidence::Clusters {
-            writeln!(
-                f,
-                "weaker evidence: the events carry no stamps, so only those that came together tell\n"
-            )?;
+            page.push_str(
+                "weaker evidence: the events carry no stamps, so only those that came together tell\n\n",
+            );
+        }
+        if self.interrupted {
+            page.push_str("interrupted: this is what was known by then\n");
         }
         match self.verdict {
+            Verdict::Clean | Verdict::Inherited if self.interrupted => {}
             Verdict::Clean | Verdict::Inherited => {
-                writeln!(f, "clean: every hop hands the stream on as it comes")
+                page.push_str("clean: every hop hands the stream on as it comes\n");
             }
-            Verdict::Unreachable => writeln!(f, "not all hops could be reached"),
+            Verdict::Unreachable => page.push_str("not all hops could be reached\n"),
             Verdict::Faulty => {
                 let found = |hop: &HopReport| {
-                    hop.findings.first().map(|first| format!("{} {}", hop.title(), first.message))
+                    hop.findings.first().map(|first| format!("{} {}\n", hop.title(), first.message))
                 };
-                let faults: Vec<String> = self.hops.iter().filter_map(found).collect();
-                writeln!(f, "{}", faults.join("\n"))
+                page.extend(self.hops.iter().filter_map(found));
             }
         }
+        page
     }
 }
 
@@ -160,30 +164,26 @@ impl HopReport {
             _ => self.name.clone(),
         }
     }
-}
 
-impl fmt::Display for HopReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}  {}  {}", self.title(), self.url.trim_end_matches('/'), self.verdict)?;
-        for probe in &self.probes {
-            writeln!(f, "  {probe}")?;
-        }
+    fn page(&self, columns: usize) -> String {
+        let mut lines =
+            vec![format!("{}  {}  {}", self.title(), self.url.trim_end_matches('/'), self.verdict)];
+        lines.extend(self.probes.iter().flat_map(|probe| probe.lines(columns)));
         if let (Some(busy), Some(silent)) = (&self.leaving, &self.leaving_in_silence) {
-            writeln!(f, "  {:<12} {busy}; in a silence {silent}", "leaving")?;
+            lines.push(format!("  {:<12} {busy}; in a silence {silent}", "leaving"));
         }
         for finding in &self.findings {
-            writeln!(f, "  fault: {} [{}]", finding.message, finding.cause)?;
-            for sign in &finding.signs {
-                writeln!(f, "    {sign}")?;
-            }
-            for (number, line) in finding.cure.iter().enumerate() {
-                writeln!(f, "  {}  {line}", if number == 0 { "cure:" } else { "     " })?;
-            }
+            lines.push(format!("  fault: {} [{}]", finding.message, finding.cause));
+            lines.extend(finding.signs.iter().map(|sign| format!("    {sign}")));
+            let cure = finding.cure.iter().enumerate();
+            lines.extend(
+                cure.map(|(number, line)| {
+                    format!("  {}  {line}", if number == 0 { "cure:" } else { "     " })
+                }),
+            );
         }
-        for note in &self.notes {
-            writeln!(f, "  note: {note}")?;
-        }
-        writeln!(f)
+        lines.extend(self.notes.iter().map(|note| format!("  note: {note}")));
+        lines.iter().flat_map(|line| [line, "\n"]).chain(["\n"]).collect()
     }
 }
 
@@ -197,24 +197,27 @@ impl fmt::Display for LeavingReport {
     }
 }
 
-impl fmt::Display for ProbeReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<12} {}", self.variant, self.picture)?;
-        if let Some(head) = self.head_ms {
-            write!(f, "  head {head} ms")?;
+impl ProbeReport {
+    /// One line, or two where that has no room: a picture that is broken shows nothing.
+    fn lines(&self, columns: usize) -> Vec<String> {
+        let (variant, picture, figures) = (&self.variant, &self.picture, self.figures());
+        let line = format!("  {variant:<12} {picture}  {figures}");
+        if line.len() <= columns {
+            return vec![line];
         }
-        if let Some(status) = self.status.filter(|status| *status != 200) {
-            write!(f, ", status {status}")?;
-        }
-        if let Some(expected) = self.expected.filter(|expected| *expected != self.events) {
-            write!(f, ", {} of {expected} events", self.events)?;
-        }
+        vec![format!("  {variant:<12} {figures}"), format!("  {picture}")]
+    }
+
+    fn figures(&self) -> String {
+        let mut figures = Vec::new();
+        figures.extend(self.head_ms.map(|head| format!("head {head} ms")));
+        figures.extend(self.status.filter(|status| *status != 200).map(|status| format!("status {status}")));
+        let wanted = self.expected.filter(|expected| *expected != self.events);
+        figures.extend(wanted.map(|expected| format!("{} of {expected} events", self.events)));
         if let (Some(constant), Some(worst)) = (self.constant_ms, self.worst_ms) {
-            write!(f, ", late {constant}-{} ms", constant + worst)?;
+            figures.push(format!("late {constant}-{} ms", constant + worst));
         }
-        match &self.ended {
-            Some(ended) => write!(f, ", {ended}"),
-            None => Ok(()),
-        }
+        figures.extend(self.ended.clone());
+        figures.join(", ")
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// One way to ask for a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One way to ask for a stream, in the order in which they are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Variant {
     /// POST over HTTP/1.1, no coding accepted.
     Plain,
@@ -16,10 +16,10 @@ pub(super) enum Variant {
     Get,
     /// Nothing to say at first: the head and a comment must come before the first event.
     Early,
-    /// Larger events, to tell a buffer of bytes from a timer.
-    Padded,
     /// A silence in the middle.
     Silence(Duration),
+    /// Larger events, to tell a buffer of bytes from a timer.
+    Padded,
     /// No silence, for as long as another answer lived that was cut.
     Lasting(Duration),
 }

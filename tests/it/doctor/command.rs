@@ -1,8 +1,9 @@
 //! The command: what it asks for, what it prints, and how it exits.
 
-use crate::doctor::{doctor, examine, examine_with, gateway, setup};
+use crate::doctor::{command, doctor, examine, examine_with, gateway, setup};
+use crate::door::Certificates;
 use crate::support::hops::{Habit, Scripted};
-use crate::support::{Gateway, refusing_address};
+use crate::support::{Gateway, refusing_address, within};
 
 #[tokio::test]
 async fn people_are_told_the_hop_the_cause_and_the_cure_with_a_picture() {
@@ -47,9 +48,16 @@ async fn a_public_address_that_nobody_listens_for_is_1_and_the_rest_is_told() {
 
 #[tokio::test]
 async fn wrong_usage_is_2() {
-    for arguments in
-        [&["not a url"][..], &[], &["ftp://a"], &["http://a", "--events", "1"], &["http://a", "--hop", "b="]]
-    {
+    for arguments in [
+        &["not a url"][..],
+        &[],
+        &["ftp://a"],
+        &["http://a", "--events", "1"],
+        &["http://a", "--hop", "b="],
+        &["http://a", "--silence", "2h"],
+        &["http://a", "--early", "500000000000years"],
+        &["http://a", "--watch", "500000000000years"],
+    ] {
         let (code, said, log) = doctor(arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {said}{log}");
     }
@@ -69,6 +77,71 @@ async fn a_gateway_with_keys_is_asked_with_one() {
     let (code, _, log) = doctor(&[&url, "--json"]).await;
     assert!(code == Some(1) && log.contains("401") && log.contains("--key"), "{log}");
     examine_with(&[&url], &["--key", "sk-alice"]).await.is_clean();
+}
+
+#[tokio::test]
+async fn what_is_no_stream_is_told_with_what_to_do() {
+    let gateway = gateway().await;
+    let url = format!("http://{}", gateway.public);
+    let (_socket, away) = refusing_address();
+    for (address, words) in [
+        (format!("{url}/healthz"), "answers with `text/plain"),
+        (format!("{url}/nothing"), "`--model`"),
+        (away.replace("http", "https"), "cannot be reached"),
+    ] {
+        let (code, said, log) = doctor(&[&address]).await;
+        assert!(code == Some(1) && said.is_empty() && log.contains(words), "{address}: {said}{log}");
+    }
+    let certificates = Certificates::new();
+    let gateway = setup().server(&certificates.line()).start().await;
+    let (code, _, log) = doctor(&[&format!("https://localhost:{}", gateway.public.port())]).await;
+    assert!(code == Some(1) && log.contains("certificate") && log.contains("`--insecure`"), "{log}");
+}
+
+#[tokio::test]
+async fn the_address_of_an_api_is_as_good_as_that_of_its_server() {
+    let gateway = gateway().await;
+    examine(&[&format!("http://{}/v1", gateway.public)]).await.is_clean();
+}
+
+/// What the doctor prints when it is interrupted as soon as this gateway's metric has this value, and its log.
+async fn interrupted(
+    gateway: &Gateway,
+    arguments: &[&str],
+    metric: (&str, &[&str], f64),
+) -> (String, String) {
+    let process = command(arguments).spawn().unwrap();
+    let (name, labels, value) = metric;
+    gateway.metric_reaches(name, labels, value).await;
+    let id = process.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = within("the doctor to end", process.wait_with_output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (said, log) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(130), "{said}{log}");
+    (said, log)
+}
+
+#[tokio::test]
+async fn ctrl_c_prints_what_is_known_by_then() {
+    for (json, words) in [(&["--json"][..], "\"interrupted\": true"), (&[], "interrupted: this is what")] {
+        let gateway = gateway().await;
+        let url = format!("http://{}", gateway.public);
+        let arguments = ["--silence", "60s", "--early", "2s", "--events", "12", url.as_str()];
+        // The last of the four that end is the one with a silence before its first event.
+        let ends = ("streamgate_stream_ends_total", &["done"][..], 4.0);
+        let (said, log) = interrupted(&gateway, &[&arguments[..], json].concat(), ends).await;
+        assert!(said.contains(words) && said.contains("plain"), "{said}{log}");
+        assert!(!said.contains("silence 60s") && !said.contains("clean: every hop"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_before_there_is_anything_to_judge_says_so() {
+    let gateway = gateway().await;
+    let url = format!("http://{}", gateway.public);
+    let (said, log) = interrupted(&gateway, &[&url], ("streamgate_upstream_attempts_total", &[], 1.0)).await;
+    assert!(said.is_empty() && log.contains("before there was anything to judge"), "{said}{log}");
 }
 
 #[tokio::test]

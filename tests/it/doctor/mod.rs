@@ -31,18 +31,25 @@ fn setup() -> Setup {
     Setup::new().server("allowed_hosts = [\"*\"]").stream("commit_after = \"200ms\"").demo()
 }
 
-/// The doctor, run with these arguments, and whatever it printed.
-async fn doctor(arguments: &[&str]) -> (Option<i32>, String, String) {
+/// The doctor with these arguments.
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
     command
-        .args(["doctor", "--early", "700ms", "--pace", "60ms"])
+        .args(["doctor", "--pace", "60ms"])
+        .args(if arguments.contains(&"--early") { &[][..] } else { &["--early", "700ms"] })
         .args(arguments)
         .env("NO_COLOR", "1")
         .env("HTTP_PROXY", "http://127.0.0.1:9");
     command.env_remove("STREAMGATE_KEY").stdin(Stdio::null()).kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The doctor, run with these arguments, and whatever it printed.
+async fn doctor(arguments: &[&str]) -> (Option<i32>, String, String) {
     let full = arguments.contains(&"--full");
     let guard = Duration::from_mins(if full { 4 } else { 1 });
-    let output = tokio::time::timeout(guard, command.output()).await;
+    let output = tokio::time::timeout(guard, command(arguments).output()).await;
     let output = output.expect("the doctor to end").expect("the built binary");
     let text = |bytes| String::from_utf8(bytes).expect("output in UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))

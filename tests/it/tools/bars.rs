@@ -132,6 +132,18 @@ async fn ctrl_c_leaves_nothing_of_the_bar_and_prints_what_was_measured() {
 }
 
 #[tokio::test]
+async fn the_doctor_shows_how_long_it_takes_and_pictures_that_are_whole() {
+    let (gateway, url) = demo().await;
+    let arguments = ["doctor", &url, "--silence", "500ms", "--early", "2100ms", "--pace", "60ms"];
+    let (screen, code, all) = Terminal::start(&gateway, &arguments).end().await;
+    assert!(matches!(code, Some(0 | 3)), "whatever it finds on a busy machine: {all}");
+    assert!(all.contains(BAR) && all.contains('%'), "{all:?}");
+    assert!(!screen.concat().contains(BAR), "{screen:#?}");
+    let at = screen.iter().position(|line| line.starts_with("  plain  ")).unwrap();
+    assert!(screen[at].contains("head ") && screen[at + 1].matches('|').count() > 15, "{screen:#?}");
+}
+
+#[tokio::test]
 async fn a_pull_shows_what_is_done_and_how_much_there_is() {
     let (gateway, mut upstream) = gateway_over("ollama", &[]).await;
     let mut terminal = Terminal::start(&gateway, &["pull", "m"]);
