@@ -32,10 +32,10 @@ pub(super) struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-After a cut it comes back by itself and goes on behind the last event.
+After a cut it comes back by itself and goes on behind the last event, also when the gateway restarts meanwhile.
 
-Exit codes: 0 ended well, 1 could not be read, 2 wrong usage, 3 the stream failed, 4 it was cancelled or another viewer took over,
-5 events are missing that are no longer kept, 130 interrupted";
+Exit codes: 0 ended well, 1 could not be read, 2 wrong usage, 3 the stream failed, 4 it was cancelled or \
+another viewer took over, 5 events are missing that are no longer kept, 130 interrupted";
 
 const FAILED: u8 = 3;
 const CANCELLED: u8 = 4;
@@ -53,13 +53,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         | Subject::Address => after,
     });
     let mut follow = Follow::new(server, &subject, after, Backoff::new(arguments.retries))?;
-    block_on(async {
+    let mut page = Page::new(arguments, follow.is_channel());
+    let mut interrupted = false;
+    let code = block_on(async {
         tokio::select! {
             biased;
-            () = interrupt() => Ok(ExitCode::from(INTERRUPTED)),
-            code = print(&mut follow, arguments) => code,
+            () = interrupt() => {
+                interrupted = true;
+                Ok(ExitCode::from(INTERRUPTED))
+            }
+            code = print(&mut follow, &mut page) => code,
         }
-    })
+    })?;
+    if interrupted {
+        page.close()?;
+        if let Some(cursor) = follow.cursor() {
+            say(&format!("streamgate: interrupted; `--after {cursor}` goes on from here"))?;
+        }
+    }
+    Ok(code)
 }
 
 /// Which server, and what of it.
@@ -88,14 +100,7 @@ fn target(arguments: &Arguments) -> Result<(Server, Subject), ClientError> {
     Ok((arguments.at.server()?, subject))
 }
 
-async fn print(follow: &mut Follow, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let form = match (arguments.json, arguments.raw) {
-        (true, _) => Form::Json,
-        (false, true) => Form::Raw,
-        (false, false) if follow.is_channel() => Form::Data,
-        (false, false) => Form::Text,
-    };
-    let mut page = Page { form, open: false };
+async fn print(follow: &mut Follow, page: &mut Page) -> anyhow::Result<ExitCode> {
     let mut lost = false;
     loop {
         match follow.next().await? {
@@ -161,6 +166,16 @@ struct Page {
 }
 
 impl Page {
+    fn new(arguments: &Arguments, is_channel: bool) -> Self {
+        let form = match (arguments.json, arguments.raw) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Raw,
+            (false, false) if is_channel => Form::Data,
+            (false, false) => Form::Text,
+        };
+        Self { form, open: false }
+    }
+
     fn print(&mut self, message: &Message, meaning: &Meaning) -> io::Result<()> {
         let Message { id, name, data, .. } = message;
         match self.form {

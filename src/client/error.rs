@@ -75,18 +75,21 @@ impl fmt::Display for Missing {
 fn hint(error: &reqwest::Error) -> &'static str {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return "`--cacert FILE` trusts the authorities in a file, `--insecure` any certificate";
-        }
-        if let Some(rustls::Error::InvalidMessage(_)) = tls {
-            return "no TLS is spoken there: is it an address by http?";
+        match error.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                return "`--cacert FILE` trusts the authorities in a file, `--insecure` any certificate";
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return "no TLS is spoken there: is it an address by http?";
+            }
+            Some(_) | None => {}
         }
         if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
             return "no such HTTP is spoken there: is it an address by https?";
         }
-        next = error.source();
+        // What an `io::Error` wraps is not its source, but itself.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     "is the server running there?"
 }

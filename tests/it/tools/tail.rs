@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::join;
 
 use super::{Cutter, Running, tool, tool_at};
+use crate::door::Certificates;
 use crate::support::{Answer, Call, Gateway, Request, Setup, Upstream, openai, prompt};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -156,4 +157,39 @@ async fn a_channel_is_followed_until_it_is_deleted() {
     assert_eq!(gateway.send(&Request::new("DELETE", job)).await.status, 204);
     let run = run.end().await;
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "{\"done\":3}\nlast\n"), "{}", run.all);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_line_and_says_how_to_go_on() {
+    let (gateway, _upstream, answer, _call) = begin(&[], &[]).await;
+    let mut run = Running::start(&format!("http://{}", gateway.public), &["tail", &id_of(&answer)]);
+    run.letters("Rhine").await;
+    run.interrupt();
+    let run = run.end().await;
+    assert_eq!((run.code, run.stdout.as_str()), (Some(130), "Rhine\n"), "{}", run.all);
+    let hint = run.all.split("`--after ").nth(1).unwrap_or_else(|| panic!("{}", run.all));
+    assert!(hint.starts_with(&format!("{}.", id_of(&answer))), "{hint}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_comes_with_a_hint_that_fits() {
+    let certificates = Certificates::new();
+    let gateway = Setup::new().server(&certificates.line()).demo().start().await;
+    let (port, id) = (gateway.public.port(), "a".repeat(26));
+    let tail = async |server: String, more: &[&str]| {
+        let run = tool_at(&server, &[&["tail", &id], more].concat()).await;
+        assert_eq!(run.code, Some(1), "{}", run.all);
+        run.all
+    };
+    let said = tail(format!("https://localhost:{port}"), &[]).await;
+    assert!(said.contains("`--cacert FILE`") && said.contains("`--insecure`"), "{said}");
+    let said = tail(format!("http://localhost:{port}"), &[]).await;
+    assert!(said.contains("by https?"), "{said}");
+    let said = tail(format!("https://{}", gateway.admin), &[]).await;
+    assert!(said.contains("by http?"), "{said}");
+    let authority = certificates.file("cert.pem").display().to_string();
+    for trust in [&["--insecure"][..], &["--cacert", &authority]] {
+        let said = tail(format!("https://localhost:{port}"), trust).await;
+        assert!(said.contains("404"), "{said}");
+    }
 }
