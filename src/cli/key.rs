@@ -57,6 +57,9 @@ Exit codes: 0 printed, 1 could not run, 2 wrong usage, or no key on stdin";
 
 /// Makes a key, or prints the digest of one.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(ClientError::Usage("a key has a name that is not empty".into()).into());
+    }
     if let Some(Command::Hash) = arguments.command {
         write(&format!("{}\n", digest(&read()?)))?;
         return Ok(ExitCode::SUCCESS);
@@ -77,10 +80,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write(&format!("{told}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    say(&format!("{key}\n\nThis key is shown once. Its table, for the configuration:\n"))?;
+    say(&format!("{key}\n\nThis key is shown once. Its table, for the configuration:"))?;
     let name = toml::Value::String(name);
     let scopes = if scopes.is_empty() { String::new() } else { format!("scopes = {scopes:?}\n") };
-    write(&format!("[[key]]\nname = {name}\nsha256 = \"{sha256}\"\n{scopes}"))?;
+    // The file that it is added to may end without a line break.
+    write(&format!("\n[[key]]\nname = {name}\nsha256 = \"{sha256}\"\n{scopes}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -69,6 +69,7 @@ struct Serve {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 no problems, 2 problems, all of them named on stderr")]
 struct Check {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "proxy.toml", env = "STREAMGATE_CONFIG")]
@@ -76,6 +77,9 @@ struct Check {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 it is well, 1 it is not, or nobody answers, 2 wrong usage or configuration"
+)]
 struct Health {
     /// The gateway's configuration
     #[arg(long, value_name = "FILE", default_value = "proxy.toml", env = "STREAMGATE_CONFIG")]
@@ -114,7 +118,9 @@ impl Snippet {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ended as asked, 1 could not run, 2 wrong usage or configuration, 3 `doctor` found something wrong";
+const EXIT_CODES: &str = "\
+Exit codes: 0 ended as asked, 1 could not run, 2 wrong usage or configuration; those of \
+`doctor`, `tail`, `pull` and `bench` stand in their --help";
 
 /// Runs the command line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -24,8 +24,8 @@ async fn a_new_key_passes_the_check_and_opens_the_gateway() {
     let made = key(&["--name", "alice", "--scopes", "inference,models"]).await;
     assert_eq!(made.code, Some(0), "{}", made.all);
     assert!(!made.stdout.contains("sk-sg-"), "the key goes to the terminal alone: {}", made.stdout);
-    assert!(made.stdout.starts_with("[[key]]\nname = \"alice\"\n"), "{}", made.stdout);
-    let config = format!("{}\n{}", Setup::new().demo().toml(), made.stdout);
+    assert!(made.stdout.starts_with("\n[[key]]\nname = \"alice\"\n"), "{}", made.stdout);
+    let config = format!("{}{}", Setup::new().demo().toml().trim_end(), made.stdout);
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("proxy.toml"), &config).unwrap();
     let checked = run(folder.path(), &["check"]).await;
@@ -60,6 +60,13 @@ async fn without_a_key_there_is_no_digest() {
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{input:?}: {}", run.all);
         assert!(run.all.contains("hint: "), "{}", run.all);
     }
+}
+
+#[tokio::test]
+async fn a_key_has_a_name() {
+    let made = key(&["--name", " "]).await;
+    assert_eq!((made.code, made.stdout.as_str()), (Some(2), ""), "{}", made.all);
+    assert!(!made.all.contains("sk-sg-"), "{}", made.all);
 }
 
 #[tokio::test]
