@@ -1,30 +1,25 @@
 //! One connection, from its first byte to its last: who calls, whether they speak TLS, and which HTTP.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
 use crate::server::addresses::Place;
 use crate::server::peer::Origin;
 use crate::server::phase::IDLE;
 use crate::server::socket::{Socket, Watch};
 use crate::server::transport::Transport;
-use crate::server::{Counted, Held, Terms, http1, http2, proxy_protocol};
+use crate::server::{Counted, Held, RequestService, Terms, http1, http2, proxy_protocol};
 
 /// Ends what a request came on, when it does not end by itself: the connection, or the stream of HTTP/2. It may hang in a write.
 /// Among the extensions of every request.
@@ -57,13 +52,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nCont
     {\"error\":{\"message\":\"the gateway has no room for another connection\",\"type\":\"server_error\",\"param\":null,\"code\":\"queue_full\"}}";
 
 /// Serves one connection to its end.
-pub(super) async fn run<S, B>(accepted: Accepted, service: S, terms: Arc<Terms>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub(super) async fn run<S: RequestService>(accepted: Accepted, service: S, terms: Arc<Terms>) {
     let Accepted { transport, peer, counted } = accepted;
     let terms = terms.as_ref();
     let (mut socket, watch) = Socket::new(transport);

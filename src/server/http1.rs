@@ -6,8 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -16,26 +15,22 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
-use crate::server::Hangup;
 use crate::server::connection::{Client, LAST_WORDS};
 use crate::server::inspect::Inspected;
 use crate::server::phase::{Expired, Phase};
 use crate::server::strict::Violation;
+use crate::server::{Hangup, RequestService};
 
 const TOO_SLOW: Violation = Violation { status: 408, words: "the request's head did not come in time" };
 /// How long a client that is sent away may take to hear why.
 const DISMISSAL: Duration = Duration::from_secs(1);
 
 /// Serves one connection to its end.
-pub(super) async fn serve<T, S, B>(io: T, service: S, client: Client<'_>)
+pub(super) async fn serve<T, S>(io: T, service: S, client: Client<'_>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: RequestService,
 {
     let phase = Phase::new();
     let told = speak(Inspected::http1(io, phase.clone()), service, &client, &phase).await;
@@ -48,13 +43,10 @@ where
 }
 
 /// Does the client have to be given time for what it was told last?
-async fn speak<T, S, B>(io: Inspected<T>, service: S, client: &Client<'_>, phase: &Phase) -> bool
+async fn speak<T, S>(io: Inspected<T>, service: S, client: &Client<'_>, phase: &Phase) -> bool
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: RequestService,
 {
     let Client { watch, origin, terms } = client;
     let hangup = CancellationToken::new();

@@ -1,25 +1,19 @@
 //! HTTP/2 on one connection, to its end.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
-use tower::Service;
 
-use crate::server::Hangup;
 use crate::server::connection::{Client, LAST_WORDS};
 use crate::server::inspect::Inspected;
 use crate::server::phase::IDLE;
 use crate::server::streams::{Overdue, Streams};
+use crate::server::{Hangup, RequestService};
 
 /// Requests at a time.
 const STREAMS: u32 = 128;
@@ -38,13 +32,10 @@ const PING: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Serves one connection to its end.
-pub(super) async fn serve<T, S, B>(io: T, service: S, client: Client<'_>)
+pub(super) async fn serve<T, S>(io: T, service: S, client: Client<'_>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: RequestService,
 {
     let Client { watch, origin, terms } = &client;
     let streams = Streams::new(terms.tasks.clone());

@@ -11,6 +11,7 @@ mod listen;
 mod peer;
 mod phase;
 mod proxy_protocol;
+mod service;
 mod shutdown;
 mod socket;
 mod streams;
@@ -19,19 +20,13 @@ mod tasks;
 mod tls;
 mod transport;
 
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::rustls::ServerConfig;
-use tower::Service;
 
 use crate::server::addresses::Place;
 use crate::server::connection::Accepted;
@@ -43,6 +38,7 @@ pub use connection::Hangup;
 pub use files::room;
 pub use listen::{Bound, Listen, Unstarted};
 pub use peer::{Forwarding, Proxies};
+pub use service::RequestService;
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;
 pub use tls::{Certificate, CertificateError};
@@ -107,13 +103,7 @@ const ACCEPT_LOG: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Accepts until the gateway drains, then waits for the connections that are open.
-    pub async fn run<S, B>(self, listener: Unstarted, service: S) -> std::io::Result<()>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn run<S: RequestService>(self, listener: Unstarted, service: S) -> std::io::Result<()> {
         let listener = listener.start()?;
         let terms = &self.0;
         let mut logged: Option<Instant> = None;
@@ -145,13 +135,7 @@ impl Server {
         Ok(())
     }
 
-    fn connect<S, B>(&self, accepted: Accepted, full: bool, service: S)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    fn connect<S: RequestService>(&self, accepted: Accepted, full: bool, service: S) {
         let terms = &self.0;
         if full {
             terms.metrics.connection_refused("full");
