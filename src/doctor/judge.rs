@@ -77,6 +77,21 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Is it a buffer that was found before? A shorter answer does not fill it, and comes whole.
+    fn fits_into(&self, before: &Self) -> bool {
+        let filled = matches!(
+            before,
+            Self::Held {
+                pattern: Pattern::Lumps { .. },
+                when: Variant::Plain,
+                measure: Some(Measure::Bytes)
+            }
+        );
+        filled && matches!(self, Self::Held { pattern: Pattern::Whole, .. })
+    }
+}
+
 /// Two cuts that are no further apart are one.
 const SLACK: Duration = Duration::from_millis(400);
 /// How much earlier than the first event a head must come that does not wait for it.
@@ -128,7 +143,9 @@ impl Measured {
             let Some(trace) = self.trace(variant) else { continue };
             // What is wrong with every way to ask is told once.
             if let Some(fault) = self.fault(variant, trace)
-                && !faults.iter().any(|before| fault.is_like(before) || before_all(before))
+                && !faults
+                    .iter()
+                    .any(|before| fault.is_like(before) || fault.fits_into(before) || before_all(before))
             {
                 faults.push(fault);
             }
@@ -285,6 +302,17 @@ pub(super) mod tests {
             let [Fault::Held { measure: told, .. }] = measured.faults()[..] else { panic!("one fault") };
             assert_eq!(told, Some(measure));
         }
+    }
+
+    #[test]
+    fn a_shorter_answer_that_does_not_fill_the_buffer_is_no_other_fault() {
+        let lumps = |time: u64| trace(move |due| (due / time + 1) * time);
+        let measured = measured(vec![
+            (Variant::Plain, lumps(720)),
+            (Variant::Get, trace(|_| 2200)),
+            (Variant::Padded, lumps(270)),
+        ]);
+        assert_eq!(measured.faults().len(), 1, "{:?}", measured.faults());
     }
 
     #[test]
