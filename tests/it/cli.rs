@@ -1,10 +1,15 @@
 //! The command line: what it says about a configuration, and how it exits.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Stdio;
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Command;
 
-use crate::support::{Gateway, Run, Setup, Upstream, chat, run, run_with};
+use crate::support::port::free_port;
+use crate::support::{Client, Gateway, Request, Run, Setup, Upstream, chat, run, run_with, until};
 
 /// What `check` says about this file.
 async fn check(config: &str) -> Run {
@@ -214,6 +219,24 @@ async fn the_listener_of_the_command_line_goes_before_the_files() {
     let run = run(folder.path(), &["serve", "--config", "proxy.toml", "--listen", &address]).await;
     assert_eq!(run.code, Some(1), "the port is taken: {}", run.all);
     assert!(run.all.contains(&address), "{}", run.all);
+}
+
+#[tokio::test]
+async fn a_gateway_whose_greeting_nobody_reads_serves_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let port = free_port();
+    let config = Setup::new().server(&format!("listen = \"127.0.0.1:{port}\"")).demo().toml();
+    std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    command.args(["serve", "--config", "proxy.toml"]).current_dir(folder.path()).kill_on_drop(true);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(process.stdout.take());
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    until("the gateway to listen", async || TcpStream::connect(&address).await.is_ok()).await;
+    let mut client = Client::connect(address).await;
+    client.ask(&Request::get("/healthz")).await;
+    assert_eq!(client.answer().await.status, 200);
+    assert!(process.try_wait().unwrap().is_none(), "it ended");
 }
 
 /// An environment in which no CA certificates are found.
