@@ -161,7 +161,7 @@ async fn start_gateway(
             r#"[server]
 listen = "127.0.0.1:0"
 max_connections = {connections}
-max_streams = {connections}
+max_streams = {streams}
 drain = "1s"
 {settings}
 [admin]
@@ -175,7 +175,9 @@ url = "http://{origin}"
 [[route]]
 model = "*"
 backends = ["origin"]
-"#
+"#,
+            // those of the part before may go on for a while, for a reader to come back
+            streams = 3 * connections,
         ),
     )?;
     let mut command = Command::new(gateway);
