@@ -189,6 +189,17 @@ impl Gateway {
         assert!(kill.expect("the command `kill`").success());
     }
 
+    /// Does none of its threads run any more, since it was sent `STOP`?
+    pub(crate) fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap()).all(
+            |stat| {
+                let (_, state) = stat.rsplit_once(") ").unwrap();
+                state.starts_with('T')
+            },
+        )
+    }
+
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         within("the gateway to end", self.process.wait()).await.unwrap()
     }
