@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::doctor::advice::{cause, cure, time, words};
 use crate::doctor::judge::{Fault, Measure, Measured};
-use crate::doctor::pattern::Pattern;
+use crate::doctor::pattern::{Pattern, TOLERANCE};
 use crate::doctor::probe::Leaving;
 use crate::doctor::program::Program;
 use crate::doctor::report::{Finding, HopReport, LeavingReport, ProbeReport, Verdict, milliseconds};
@@ -29,8 +29,9 @@ pub(super) fn attribute(hops: &[Examined]) -> Vec<HopReport> {
     let mut reports = Vec::new();
     let mut inner: Option<(&Examined, Vec<Fault>)> = None;
     for hop in hops {
-        let faults = hop.measured.faults();
+        let mut faults = hop.measured.faults();
         let before = inner.as_ref();
+        faults.retain(|fault| before.is_none_or(|(inner, known)| !inner.is_nearly_as_late(fault, known)));
         reports.push(hop.report(
             &faults,
             before.map(|(hop, faults)| (*hop, faults.as_slice())),
@@ -45,6 +46,14 @@ pub(super) fn attribute(hops: &[Examined]) -> Vec<HopReport> {
 }
 
 impl Examined {
+    /// Is this a delay of which there is nearly as much here already, though not enough to be one of these faults?
+    fn is_nearly_as_late(&self, fault: &Fault, known: &[Fault]) -> bool {
+        let Fault::Held { pattern: Pattern::Delayed(by), when, .. } = fault else { return false };
+        let before = self.measured.trace(*when).map(|trace| self.measured.scale.lateness(*when, trace));
+        !known.iter().any(|known| fault.is_like(known))
+            && before.is_some_and(|before| *by <= before.constant + TOLERANCE)
+    }
+
     fn headers(&self) -> Option<&HeaderMap> {
         Some(&self.measured.trace(Variant::Plain)?.head.as_ref()?.headers)
     }
@@ -103,8 +112,8 @@ impl Examined {
         };
         let Some(trace) = self.measured.trace(*when) else { return signs };
         if matches!(fault, Fault::Held { .. }) {
-            let late = self.measured.lateness(*when, trace);
-            if self.measured.stamped {
+            let late = self.measured.scale.lateness(*when, trace);
+            if self.measured.scale.stamped {
                 let (events, worst) = (trace.stamped().len(), time(late.worst + late.constant));
                 signs.push(format!("{events} events, the worst {worst} late"));
             }
@@ -126,7 +135,14 @@ impl Examined {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let differing = self.measured.again.iter().filter(|(_, asked)| asked.differed).map(|(variant, asked)| {
+            format!(
+                "`{variant}` was asked {} times, and the answers differed: the machine or the network was busy, or not \
+                 every request goes the same way",
+                asked.times
+            )
+        });
+        let mut notes: Vec<String> = differing.collect();
         if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
             && let Some(Leaving::Unnoticed(_)) = self.measured.leaving_in_silence
         {
@@ -143,7 +159,7 @@ impl Examined {
         }
         let gzip = self.measured.trace(Variant::Gzip);
         if let Some((trace, coding)) = gzip.and_then(|trace| Some((trace, trace.header("content-encoding")?)))
-            && self.measured.pattern(Variant::Gzip, trace) == Pattern::Prompt
+            && self.measured.scale.pattern(Variant::Gzip, trace) == Pattern::Prompt
         {
             notes.push(format!("it compresses the stream (`{coding}`), and flushes every event"));
         }
@@ -165,9 +181,9 @@ impl Examined {
         let common = usual.map(|(_, trace)| span(trace)).max().unwrap_or_default();
         let probe = |(variant, trace): &(Variant, Trace)| {
             let stamped = trace.stamped();
-            let events = if self.measured.stamped { stamped.len() } else { trace.events.len() };
-            let late = (self.measured.stamped && !stamped.is_empty())
-                .then(|| self.measured.lateness(*variant, trace));
+            let events = if self.measured.scale.stamped { stamped.len() } else { trace.events.len() };
+            let late = (self.measured.scale.stamped && !stamped.is_empty())
+                .then(|| self.measured.scale.lateness(*variant, trace));
             let times: Vec<Duration> = if stamped.is_empty() {
                 trace.events.iter().map(|event| event.at).collect()
             } else {
@@ -175,15 +191,19 @@ impl Examined {
             };
             ProbeReport {
                 variant: variant.to_string(),
+                asked: self.measured.asked(*variant),
                 status: trace.status(),
                 http: trace.head.as_ref().map(|head| format!("{:?}", head.version)),
                 head_ms: trace.head.as_ref().map(|head| milliseconds(head.at)),
                 events,
-                expected: self.measured.stamped.then(|| variant.events(self.measured.cadence)),
+                expected: self.measured.scale.stamped.then(|| variant.events(self.measured.scale.cadence)),
                 constant_ms: late.map(|late| milliseconds(late.constant)),
                 median_ms: late.map(|late| milliseconds(late.median)),
                 worst_ms: late.map(|late| milliseconds(late.worst)),
-                ended: ended(trace, self.measured.stamped.then(|| variant.events(self.measured.cadence))),
+                ended: ended(
+                    trace,
+                    self.measured.scale.stamped.then(|| variant.events(self.measured.scale.cadence)),
+                ),
                 picture: picture(&times, if is_usual(*variant) { common } else { span(trace) }),
             }
         };
@@ -238,6 +258,7 @@ fn by_ways(fault: &Fault) -> Option<Program> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::answers::Asked;
     use crate::doctor::judge::tests::measured;
     use crate::doctor::pattern::tests::trace;
 
@@ -283,5 +304,28 @@ mod tests {
         };
         assert_eq!(verdicts(&[deaf(), deaf()]), [Verdict::Clean, Verdict::Inherited]);
         assert_eq!(verdicts(&[deaf()]), [Verdict::Faulty], "who asks alone cannot know");
+    }
+
+    #[test]
+    fn a_delay_that_was_nearly_there_before_is_not_the_next_hops() {
+        let late = |by| vec![(Variant::Plain, trace(move |due| due + by))];
+        let path = |outer| [hop("gateway", late(110)), hop("nginx", late(outer))];
+        assert_eq!(verdicts(&path(130)), [Verdict::Clean, Verdict::Clean]);
+        assert_eq!(verdicts(&path(315)), [Verdict::Clean, Verdict::Faulty]);
+        let path = [hop("gateway", late(0)), hop("haproxy", late(205)), hop("nginx", late(212))];
+        assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Faulty, Verdict::Inherited]);
+    }
+
+    #[test]
+    fn answers_that_differed_are_told() {
+        let mut hop = hop("nginx", Vec::new());
+        hop.measured.again.push((Variant::Gzip, Asked { times: 2, differed: true }));
+        hop.measured.again.push((Variant::Get, Asked { times: 2, differed: false }));
+        let [report] = &attribute(&[hop])[..] else { panic!("one hop") };
+        assert_eq!(report.verdict, Verdict::Clean);
+        assert_eq!(report.notes.len(), 1);
+        assert!(report.notes[0].contains("`gzip` was asked 2 times"), "{:?}", report.notes);
+        let asked: Vec<usize> = report.probes.iter().map(|probe| probe.asked).collect();
+        assert_eq!(asked, [1, 2, 2]);
     }
 }

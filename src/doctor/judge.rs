@@ -2,23 +2,33 @@
 
 use std::time::Duration;
 
+use crate::doctor::answers::{Asked, Doubt};
 use crate::doctor::pattern::{Lateness, Pattern};
 use crate::doctor::probe::Leaving;
 use crate::doctor::trace::{End, Trace};
 use crate::doctor::variant::{Cadence, Variant};
 
-/// Everything that was measured through one hop.
-#[derive(Debug)]
-pub(super) struct Measured {
+/// What the times of an answer are measured by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
     /// What a whole answer takes.
     pub(super) control: Option<Duration>,
-    pub(super) traces: Vec<(Variant, Trace)>,
-    /// A client that leaves while events come, and one that leaves in a silence.
-    pub(super) leaving: Option<Leaving>,
-    pub(super) leaving_in_silence: Option<Leaving>,
     /// Do the events carry stamps?
     pub(super) stamped: bool,
     pub(super) cadence: Cadence,
+}
+
+/// Everything that was measured through one hop.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) scale: Scale,
+    /// The answer that counts, of every variant.
+    pub(super) traces: Vec<(Variant, Trace)>,
+    /// What was asked more than once.
+    pub(super) again: Vec<(Variant, Asked)>,
+    /// A client that leaves while events come, and one that leaves in a silence.
+    pub(super) leaving: Option<Leaving>,
+    pub(super) leaving_in_silence: Option<Leaving>,
 }
 
 /// Something wrong.
@@ -94,20 +104,12 @@ impl Fault {
 
 /// Two cuts that are no further apart are one.
 const SLACK: Duration = Duration::from_millis(400);
+/// The rank of an answer that was cut off: worse than any that came late.
+const CUT: u8 = 5;
 /// How much earlier than the first event a head must come that does not wait for it.
 const EARLIER: Duration = Duration::from_millis(150);
 
-impl Measured {
-    /// With the answers in the order in which they are told, whichever was over first.
-    pub(super) fn in_order(mut self) -> Self {
-        self.traces.sort_by_key(|(variant, _)| *variant);
-        self
-    }
-
-    pub(super) fn trace(&self, variant: Variant) -> Option<&Trace> {
-        self.traces.iter().find(|(asked, _)| *asked == variant).map(|(_, trace)| trace)
-    }
-
+impl Scale {
     /// How the events of an answer came.
     pub(super) fn pattern(&self, variant: Variant, trace: &Trace) -> Pattern {
         if !self.stamped {
@@ -122,18 +124,67 @@ impl Measured {
         Lateness::of(trace, self.control.filter(|_| variant != Variant::Get))
     }
 
+    /// What is wrong with an answer that another one may not show: its times, or that it broke off.
+    pub(super) fn doubt(&self, variant: Variant, trace: &Trace) -> Option<Doubt> {
+        let nothing_came = !self.stamped && trace.end == End::TimedOut;
+        if trace.status().is_some_and(|status| status != 200) || nothing_came {
+            return None;
+        }
+        match variant {
+            Variant::Plain | Variant::Gzip | Variant::Http2 | Variant::Get | Variant::Padded => {
+                if self.is_cut(variant, trace) {
+                    return Some(Doubt { rank: CUT, late: trace.ended });
+                }
+                let rank = self.pattern(variant, trace).rank();
+                (rank > 0).then(|| Doubt { rank, late: self.lateness(variant, trace).mean })
+            }
+            Variant::Early => {
+                let head = trace.head.as_ref()?.at;
+                self.is_head_late(trace).then_some(Doubt { rank: 1, late: head })
+            }
+            Variant::Silence(_) | Variant::Lasting(_) => None,
+        }
+    }
+
+    /// Did an answer of the usual kind end before its time, or not at all?
+    fn is_cut(&self, when: Variant, trace: &Trace) -> bool {
+        match trace.end {
+            End::Whole => self.stamped && trace.is_cut(when.events(self.cadence)),
+            End::Broken(_) => true,
+            End::TimedOut => self.stamped,
+            End::Left | End::Unreachable(_) => false,
+        }
+    }
+
+    fn is_head_late(&self, trace: &Trace) -> bool {
+        let times = || Some((trace.head.as_ref()?.at, trace.stamped().first()?.0.at));
+        times().is_some_and(|(head, first)| head + EARLIER > first && first >= self.cadence.early)
+    }
+}
+
+impl Measured {
+    /// With the answers in the order in which they are told, whichever was over first.
+    pub(super) fn in_order(mut self) -> Self {
+        self.traces.sort_by_key(|(variant, _)| *variant);
+        self
+    }
+
+    pub(super) fn trace(&self, variant: Variant) -> Option<&Trace> {
+        self.traces.iter().find(|(asked, _)| *asked == variant).map(|(_, trace)| trace)
+    }
+
+    /// How often it was asked in this way.
+    pub(super) fn asked(&self, variant: Variant) -> usize {
+        self.again.iter().find(|(asked, _)| *asked == variant).map_or(1, |(_, asked)| asked.times)
+    }
+
     /// The length of time of the first answer that was cut, if any was: a stream without silence must live longer.
     pub(super) fn shortest_cut(&self) -> Option<Duration> {
         let cut = self.traces.iter().filter(|(variant, trace)| {
             matches!(variant, Variant::Silence(_) | Variant::Early)
-                && trace.is_cut(variant.events(self.cadence))
+                && trace.is_cut(variant.events(self.scale.cadence))
         });
         cut.map(|(_, trace)| trace.ended).min()
-    }
-
-    /// Is it worth asking for larger events?
-    pub(super) fn is_held(&self) -> bool {
-        self.trace(Variant::Plain).is_some_and(|trace| self.pattern(Variant::Plain, trace).rank() >= 3)
     }
 
     /// Everything that is wrong up to here.
@@ -170,26 +221,23 @@ impl Measured {
         if let Some(status) = trace.status().filter(|status| *status != 200) {
             return Some(Fault::Refused { when, status });
         }
-        let cut = match trace.end {
-            End::Whole => self.stamped && trace.is_cut(when.events(self.cadence)),
-            End::Broken(_) => true,
-            End::TimedOut => self.stamped,
-            End::Left | End::Unreachable(_) => false,
-        };
-        if cut {
+        if self.scale.is_cut(when, trace) {
             return Some(Fault::Cut { when, after: trace.ended });
         }
-        let pattern = self.pattern(when, trace);
+        let pattern = self.scale.pattern(when, trace);
         let measure = (when == Variant::Plain).then(|| self.measure(pattern)).flatten();
         (pattern != Pattern::Prompt).then_some(Fault::Held { pattern, when, measure })
     }
 
-    /// Bytes or time: larger events fill a buffer sooner, and no timer.
+    /// Bytes or time: larger events fill a buffer sooner, and no timer. All events are asked how long they waited: of lumps
+    /// there are few in an answer, and one pause of the machine makes two of one.
     fn measure(&self, pattern: Pattern) -> Option<Measure> {
-        let padded = self.trace(Variant::Padded)?;
-        match (pattern, self.pattern(Variant::Padded, padded)) {
-            (Pattern::Lumps { events, .. }, Pattern::Lumps { events: larger, .. }) => {
-                Some(if larger * 10 <= events * 7 { Measure::Bytes } else { Measure::Time })
+        let (plain, padded) = (self.trace(Variant::Plain)?, self.trace(Variant::Padded)?);
+        match (pattern, self.scale.pattern(Variant::Padded, padded)) {
+            (Pattern::Lumps { .. }, Pattern::Lumps { .. }) => {
+                let waited = self.scale.lateness(Variant::Plain, plain).mean;
+                let larger = self.scale.lateness(Variant::Padded, padded).mean;
+                Some(if larger * 2 <= waited { Measure::Bytes } else { Measure::Time })
             }
             (Pattern::Lumps { .. }, Pattern::Prompt | Pattern::Delayed(_) | Pattern::Behind)
             | (Pattern::Whole, Pattern::Lumps { .. } | Pattern::Prompt) => Some(Measure::Bytes),
@@ -199,7 +247,7 @@ impl Measured {
 
     /// Whether silence or mere length was too much. A silence before the first event counts as well.
     fn cut(&self) -> Option<Fault> {
-        let is_cut = |(variant, trace): &&(Variant, Trace)| trace.is_cut(variant.events(self.cadence));
+        let is_cut = |(variant, trace): &&(Variant, Trace)| trace.is_cut(variant.events(self.scale.cadence));
         let silent = |(variant, _): &&(Variant, Trace)| matches!(variant, Variant::Silence(_));
         let early = |(variant, _): &&(Variant, Trace)| *variant == Variant::Early;
         let find = |wanted: &dyn Fn(&&(Variant, Trace)) -> bool| {
@@ -218,9 +266,7 @@ impl Measured {
     }
 
     fn head_late(&self) -> Option<Fault> {
-        let trace = self.trace(Variant::Early)?;
-        let (head, first) = (trace.head.as_ref()?.at, trace.stamped().first()?.0.at);
-        (head + EARLIER > first && first >= self.cadence.early).then_some(Fault::HeadLate)
+        self.scale.is_head_late(self.trace(Variant::Early)?).then_some(Fault::HeadLate)
     }
 }
 
@@ -263,7 +309,8 @@ pub(super) mod tests {
         }
         let cadence = Cadence { events: 24, pace: PACE, early: ms(2500) };
         let (leaving, leaving_in_silence) = (Some(Leaving::Noticed(ms(3))), Some(Leaving::Noticed(ms(3))));
-        Measured { control: Some(ms(10)), traces: all, leaving, leaving_in_silence, stamped: true, cadence }
+        let scale = Scale { control: Some(ms(10)), stamped: true, cadence };
+        Measured { scale, traces: all, again: Vec::new(), leaving, leaving_in_silence }
     }
 
     /// The first events of an answer that is cut off after a time.

@@ -1,20 +1,24 @@
 //! The doctor: sends timed streams through every hop of a path, and says which hop holds them up, how, and what cures it.
 //!
 //! ```text
-//! Order → probe (asks, in every variant) → receive → Trace → pattern (times alone) → judge (Faults of the path up to a hop)
+//! Order → measure → probe (asks, in every variant) → receive → Trace → pattern (times alone)
+//!       → answers (asked again, until one counts) → judge (Faults of the path up to a hop)
 //!       → hop (whose fault it is) → advice (what cures it) → Report
 //! ```
 
 mod advice;
+mod answers;
 mod decode;
 mod endpoint;
 mod hop;
 mod judge;
+mod measure;
 mod pattern;
 mod probe;
 mod program;
 mod receive;
 mod report;
+mod stalls;
 mod timeline;
 mod trace;
 mod variant;
@@ -28,13 +32,15 @@ use secrecy::SecretString;
 
 use crate::doctor::endpoint::{Ask, Endpoint};
 use crate::doctor::hop::{Examined, attribute};
-use crate::doctor::judge::Measured;
+use crate::doctor::judge::{Measured, Scale};
+use crate::doctor::measure::Measuring;
 use crate::doctor::pattern::LEAST;
 use crate::doctor::probe::Probe;
+use crate::doctor::stalls::Stalls;
 use crate::doctor::trace::{End, Trace};
 use crate::doctor::variant::{Cadence, Variant};
 
-pub use report::{Evidence, Finding, HopReport, LeavingReport, ProbeReport, Report, Verdict};
+pub use report::{Evidence, Finding, HopReport, LeavingReport, ProbeReport, Report, StallsReport, Verdict};
 
 /// What is to be examined, and how.
 #[derive(Clone, Debug)]
@@ -127,20 +133,21 @@ impl Order {
         };
         let asked = Endpoint::new(public.url.clone());
         let behind = Probe::new(self, asked.through(gateway.url.clone()))?;
-        let cells: Vec<RefCell<Measured>> =
-            self.hops.iter().map(|_| RefCell::new(self.nothing_yet())).collect();
-        let work = self.hops.iter().zip(&cells).map(async |(hop, measured)| {
-            let probe = Probe::new(self, asked.through(hop.url.clone()))?;
-            Box::pin(self.measure(&probe, &behind, measured)).await;
+        // All before the first request: building one takes time, in which nothing else is heard.
+        let probes = self.hops.iter().map(|hop| Probe::new(self, asked.through(hop.url.clone())));
+        let probes: Vec<Probe<'_>> = probes.collect::<Result<_, _>>()?;
+        let scale = Scale { control: None, stamped: self.is_stamped(), cadence: self.cadence() };
+        let (stalls, cells): (Stalls, Vec<RefCell<Measured>>) =
+            (Stalls::default(), self.hops.iter().map(|_| RefCell::new(Measured::new(scale))).collect());
+        let work = self.hops.iter().zip(&probes).zip(&cells).map(async |((hop, probe), measured)| {
+            let measuring = Measuring { probe, gateway: &behind, stalls: &stalls, measured };
+            Box::pin(measuring.run(&self.silences)).await;
             told(&hop.title());
-            Ok::<_, Unwell>(())
         });
         let interrupted = tokio::select! {
             biased;
-            done = join_all(work) => {
-                done.into_iter().collect::<Result<Vec<()>, Unwell>>()?;
-                false
-            }
+            never = stalls.watch() => match never {},
+            _ = join_all(work) => false,
             () = stop => true,
         };
         let known = self.hops.iter().zip(cells).rev().map(|(hop, measured)| Examined {
@@ -156,44 +163,7 @@ impl Order {
             None => return Err(Unwell::Interrupted),
         }
         let evidence = if self.is_stamped() { Evidence::Stamps } else { Evidence::Clusters };
-        Ok(Report::new(evidence, interrupted, attribute(&examined)))
-    }
-
-    fn nothing_yet(&self) -> Measured {
-        Measured {
-            control: None,
-            traces: Vec::new(),
-            leaving: None,
-            leaving_in_silence: None,
-            stamped: self.is_stamped(),
-            cadence: self.cadence(),
-        }
-    }
-
-    async fn measure(&self, probe: &Probe<'_>, gateway: &Probe<'_>, measured: &RefCell<Measured>) {
-        let note = |variant, trace| measured.borrow_mut().traces.push((variant, trace));
-        if !self.is_stamped() {
-            return probe.ask(&[Variant::Plain, Variant::Gzip, Variant::Http2], note).await;
-        }
-        match probe.control().await {
-            Ok(control) => measured.borrow_mut().control = Some(control),
-            Err(trace) => return note(Variant::Plain, trace),
-        }
-        let mut variants = vec![Variant::Plain, Variant::Gzip, Variant::Http2, Variant::Get, Variant::Early];
-        variants.extend(self.silences.iter().copied().map(Variant::Silence));
-        let leaving = async || {
-            let leaving = probe.leave(gateway, false).await;
-            measured.borrow_mut().leaving = Some(leaving);
-        };
-        let in_silence = async || {
-            let leaving = probe.leave(gateway, true).await;
-            measured.borrow_mut().leaving_in_silence = Some(leaving);
-        };
-        tokio::join!(probe.ask(&variants, note), leaving(), in_silence());
-        let mut more = Vec::new();
-        more.extend(measured.borrow().is_held().then_some(Variant::Padded));
-        more.extend(measured.borrow().shortest_cut().map(|cut| Variant::Lasting(cut + LONGER)));
-        probe.ask(&more, note).await;
+        Ok(Report::new(evidence, interrupted, attribute(&examined), &stalls))
     }
 
     /// Is the innermost hop one that anything can be said of?
@@ -210,10 +180,10 @@ impl Order {
                 let kind = trace.header("content-type").unwrap_or("no type").to_owned();
                 Err(Unwell::NoStream { url, kind })
             }
-            Some(200) if measured.stamped && trace.stamped().is_empty() && !trace.events.is_empty() => {
+            Some(200) if measured.scale.stamped && trace.stamped().is_empty() && !trace.events.is_empty() => {
                 Err(Unwell::NoStamps { url, model: self.model.clone() })
             }
-            Some(200) if !measured.stamped && trace.events.len() < LEAST => {
+            Some(200) if !measured.scale.stamped && trace.events.len() < LEAST => {
                 Err(Unwell::TooFew { url, events: trace.events.len() })
             }
             Some(200) => Ok(()),
@@ -252,9 +222,6 @@ fn hint_at(why: &str) -> &'static str {
         ""
     }
 }
-
-/// How much longer a stream without silence is asked to live than one was that was cut off.
-const LONGER: Duration = Duration::from_millis(800);
 
 impl Hop {
     fn title(&self) -> String {

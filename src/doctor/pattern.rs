@@ -27,10 +27,12 @@ pub(super) struct Lateness {
     /// Of the middle one and of the worst, over the one that was least late.
     pub(super) median: Duration,
     pub(super) worst: Duration,
+    /// Of all events, over what a whole answer takes, or over the earliest where that is less or not known.
+    pub(super) mean: Duration,
 }
 
 /// A delay that is no hop's way of working but the network or a busy machine.
-const TOLERANCE: Duration = Duration::from_millis(120);
+pub(super) const TOLERANCE: Duration = Duration::from_millis(120);
 /// Fewer events than these show no pattern.
 pub(super) const LEAST: usize = 6;
 
@@ -106,10 +108,16 @@ impl Lateness {
         late.sort_unstable();
         let least = late.first().copied().unwrap_or_default();
         let over = |time: Option<&Duration>| time.map_or(Duration::ZERO, |time| time.saturating_sub(least));
+        let base = control.map_or(least, |control| control.min(least));
+        let waited: Duration = late.iter().map(|late| late.saturating_sub(base)).sum();
         Self {
             constant: control.map_or(Duration::ZERO, |control| least.saturating_sub(control)),
             median: over(late.get(late.len() / 2)),
             worst: over(late.last()),
+            mean: u32::try_from(late.len())
+                .ok()
+                .and_then(|events| waited.checked_div(events))
+                .unwrap_or_default(),
         }
     }
 }
@@ -178,7 +186,8 @@ impl Clusters {
 fn held(clusters: &Clusters, trace: &Trace, control: Option<Duration>) -> Vec<Duration> {
     let stamped = trace.stamped();
     let late = |(arrival, stamp): &(Arrival, Stamp)| arrival.at.saturating_sub(stamp.due);
-    let base = control.or_else(|| stamped.iter().map(late).min()).unwrap_or_default();
+    // An event that took less than a whole answer shows that the answers were held up.
+    let base = stamped.iter().map(late).chain(control).min().unwrap_or_default();
     let firsts = clusters.all.iter().scan(0, |next, cluster| {
         let first = stamped.get(*next);
         *next += cluster.events;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HOST};
 use reqwest::{Client, Method, RequestBuilder, Url, redirect, retry};
 use secrecy::ExposeSecret as _;
@@ -38,6 +37,9 @@ pub(super) enum Leaving {
 /// How much longer than it should take an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
+/// The fewest and the most whole answers that are asked for, and how long those take that are more than the fewest.
+const CONTROLS: (usize, usize) = (3, 5);
+const CONTROLS_TAKE: Duration = Duration::from_millis(200);
 /// How long the gateway is watched for having noticed that a client left.
 const NOTICE: Duration = Duration::from_secs(2);
 /// How often it is asked.
@@ -54,8 +56,11 @@ impl<'o> Probe<'o> {
     /// How long a whole answer of one word takes, connecting included: what a first event may take without anybody's fault.
     /// The shortest of some.
     pub(super) async fn control(&self) -> Result<Duration, Trace> {
-        let mut shortest = None;
-        for _ in 0..3 {
+        let (mut shortest, began) = (None, Instant::now());
+        for number in 0..CONTROLS.1 {
+            if number >= CONTROLS.0 && began.elapsed() > CONTROLS_TAKE {
+                break;
+            }
             let cadence = Cadence { events: 1, pace: Duration::from_millis(1), ..self.order.cadence() };
             let model = Variant::Plain.model(&self.order.model, cadence);
             let trace =
@@ -68,17 +73,8 @@ impl<'o> Probe<'o> {
         Ok(shortest.unwrap_or_default())
     }
 
-    /// Asks in these variants, all at once, and hands on each answer when it is over. What does not apply is left out.
-    pub(super) async fn ask(&self, variants: &[Variant], answered: impl Fn(Variant, Trace)) {
-        let asked = variants.iter().map(async |variant| {
-            if let Some(trace) = self.trace(*variant).await {
-                answered(*variant, trace);
-            }
-        });
-        join_all(asked).await;
-    }
-
-    async fn trace(&self, variant: Variant) -> Option<Trace> {
+    /// The answer in this variant; nothing where it does not apply.
+    pub(super) async fn trace(&self, variant: Variant) -> Option<Trace> {
         let cadence = self.order.cadence();
         let model = if self.order.is_stamped() {
             variant.model(&self.order.model, cadence)
@@ -121,7 +117,19 @@ impl<'o> Probe<'o> {
     }
 
     /// Leaves an answer in the middle and watches, through `gateway`, what becomes of it: while events come, or in a silence.
+    /// That it is not noticed while they come is a fault, so that is tried again.
     pub(super) async fn leave(&self, gateway: &Self, in_silence: bool) -> Leaving {
+        let leaving = self.leave_once(gateway, in_silence).await;
+        if in_silence || !matches!(leaving, Leaving::Unnoticed(_)) {
+            return leaving;
+        }
+        match self.leave_once(gateway, in_silence).await {
+            Leaving::Unknown(_) => leaving,
+            known @ (Leaving::Noticed(_) | Leaving::Unnoticed(_)) => known,
+        }
+    }
+
+    async fn leave_once(&self, gateway: &Self, in_silence: bool) -> Leaving {
         let pace = self.order.cadence().pace.as_millis();
         let more = if in_silence { "words=4,after=2,pause=60s" } else { "words=600" };
         let model = format!("{}:stamps,pace={pace}ms,{more}", self.order.model);
@@ -137,16 +145,18 @@ impl<'o> Probe<'o> {
             return Leaving::Unknown("the answer has no `Stream-Id` to ask for".to_owned());
         };
         let left = Instant::now();
-        while left.elapsed() < NOTICE {
+        loop {
+            // Who was not run for all that time asks once more.
+            let is_last = left.elapsed() >= NOTICE;
             match gateway.state(id).await {
                 Some(state) if state != "running" => return Leaving::Noticed(left.elapsed()),
+                Some(_) if is_last => return Leaving::Unnoticed(left.elapsed()),
                 Some(_) => sleep(ASK_AGAIN).await,
                 None => {
                     return Leaving::Unknown("the gateway does not tell how the stream stands".to_owned());
                 }
             }
         }
-        Leaving::Unnoticed(left.elapsed())
     }
 
     /// How a recorded stream stands.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::doctor::stalls::Stalls;
+
 /// The findings about a whole path.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -12,6 +14,7 @@ pub struct Report {
     pub evidence: Evidence,
     /// Not everything was tried.
     pub interrupted: bool,
+    pub stalls: StallsReport,
     /// From the gateway outward.
     pub hops: Vec<HopReport>,
 }
@@ -35,6 +38,15 @@ pub enum Evidence {
     Stamps,
     /// Nothing but which events came together: nobody knows when they were sent.
     Clusters,
+}
+
+/// When the machine that the doctor ran on did not run it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StallsReport {
+    /// How many stalls of 50 ms and more there were.
+    pub times: usize,
+    /// In milliseconds.
+    pub longest_ms: u64,
 }
 
 /// What is known of one hop.
@@ -80,6 +92,8 @@ pub struct Finding {
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeReport {
     pub variant: String,
+    /// How often it was asked: what looks bad is asked again, and the figures are those of the answer that counts.
+    pub asked: usize,
     pub status: Option<u16>,
     pub http: Option<String>,
     /// Until the head came, in milliseconds; so are all the times below.
@@ -101,7 +115,7 @@ pub(super) fn milliseconds(time: Duration) -> u64 {
 }
 
 impl Report {
-    pub(super) fn new(evidence: Evidence, interrupted: bool, hops: Vec<HopReport>) -> Self {
+    pub(super) fn new(evidence: Evidence, interrupted: bool, hops: Vec<HopReport>, stalls: &Stalls) -> Self {
         let worst = |wanted: Verdict| hops.iter().any(|hop| hop.verdict == wanted);
         let verdict = if worst(Verdict::Faulty) {
             Verdict::Faulty
@@ -110,7 +124,8 @@ impl Report {
         } else {
             Verdict::Clean
         };
-        Self { verdict, evidence, interrupted, hops }
+        let stalls = StallsReport { times: stalls.times(), longest_ms: milliseconds(stalls.longest()) };
+        Self { verdict, evidence, interrupted, stalls, hops }
     }
 }
 
@@ -136,6 +151,12 @@ impl Report {
         }
         if self.interrupted {
             page.push_str("interrupted: this is what was known by then\n");
+        }
+        if self.stalls.times > 0 {
+            let longest = self.stalls.longest_ms;
+            page.extend([format!(
+                "this machine was busy: for up to {longest} ms it did not run the doctor\n\n"
+            )]);
         }
         match self.verdict {
             Verdict::Clean | Verdict::Inherited if self.interrupted => {}

@@ -80,6 +80,15 @@ async fn a_hop_that_does_nothing_is_clean() {
 }
 
 #[tokio::test]
+async fn a_hop_that_is_late_once_is_clean_and_that_it_was_is_told() {
+    let said = said("", Habit::Stumbles(ms(220))).await;
+    said.is_clean();
+    let hop = &said.report["hops"][1];
+    assert!(hop["probes"][0]["asked"].as_u64() >= Some(2), "{}", said.all);
+    assert!(hop["notes"].to_string().contains("`plain` was asked"), "{}", said.all);
+}
+
+#[tokio::test]
 async fn two_hops_that_are_wrong_in_two_ways_are_both_named() {
     let gateway = gateway().await;
     let inner = Scripted::start(gateway.public, Habit::Lags(ms(205))).await;

@@ -1,9 +1,12 @@
 //! A hop that holds streams up in a way of its own, between a client and the gateway. One request to a connection.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -26,6 +29,8 @@ pub(crate) enum Habit {
     Ticks(Duration),
     /// Hands on everything so much later.
     Lags(Duration),
+    /// The same with what it is asked for the first time.
+    Stumbles(Duration),
     /// Hands on what is there when the next comes.
     Trails,
     /// Keeps the head until there is an event.
@@ -48,10 +53,12 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut server = JoinSet::new();
+        let known = Known::default();
         server.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(async move { drop(serve(client, target, habit).await) });
+                let known = Arc::clone(&known);
+                connections.spawn(async move { drop(serve(client, target, habit, &known).await) });
             }
         });
         Self { address, _server: server }
@@ -62,8 +69,11 @@ impl Scripted {
     }
 }
 
+/// The requests that were passed on before.
+type Known = Arc<Mutex<HashSet<Vec<u8>>>>;
+
 /// One request, passed on in HTTP/1.0 so that the answer's body ends with its connection.
-async fn serve(mut client: TcpStream, target: SocketAddr, habit: Habit) -> io::Result<()> {
+async fn serve(mut client: TcpStream, target: SocketAddr, habit: Habit, known: &Known) -> io::Result<()> {
     let began = Instant::now();
     let mut request = Vec::new();
     let head = loop {
@@ -82,6 +92,7 @@ async fn serve(mut client: TcpStream, target: SocketAddr, habit: Habit) -> io::R
     while request.len() < head + length.unwrap_or(0) {
         client.read_buf(&mut request).await?;
     }
+    let is_new = known.lock().insert(request.clone());
     let mut gateway = TcpStream::connect(target).await?;
     gateway.write_all(text.replacen("HTTP/1.1", "HTTP/1.0", 1).as_bytes()).await?;
     gateway.write_all(&request[head..]).await?;
@@ -104,6 +115,8 @@ async fn serve(mut client: TcpStream, target: SocketAddr, habit: Habit) -> io::R
     if gathers {
         passing.gather().await
     } else if let Habit::Lags(time) = habit {
+        passing.lag(time).await
+    } else if let (Habit::Stumbles(time), true) = (habit, is_new) {
         passing.lag(time).await
     } else {
         passing.pass(habit).await
