@@ -58,7 +58,7 @@ async fn a_replica_that_comes_back_from_the_dead_is_refused_and_aborts_its_backe
     let mut begun = pair.begun().await;
     let mut elsewhere = pair.b.send(&read(&begun.id)).await;
     elsewhere.next_event().await;
-    pair.a.signal("STOP");
+    pair.a.freeze().await;
     say(&mut begun.call, "Elbe").await; // it waits in the socket of the stopped replica
     let (events, ending) = elsewhere.events().await;
     assert_eq!((ending, code(&events[0])), (Ending::Aborted, "producer_lost".into()));
@@ -79,7 +79,7 @@ async fn a_replica_that_pauses_for_less_than_its_lease_goes_on() {
     let mut begun = pair.begun().await;
     let mut elsewhere = pair.b.send(&read(&begun.id)).await;
     elsewhere.next_event().await;
-    pair.a.signal("STOP");
+    pair.a.freeze().await;
     begun.call.stays(Duration::from_millis(500)).await;
     pair.a.signal("CONT");
     say(&mut begun.call, "Elbe").await;

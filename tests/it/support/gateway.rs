@@ -189,8 +189,13 @@ impl Gateway {
         assert!(kill.expect("the command `kill`").success());
     }
 
-    /// Does none of its threads run any more, since it was sent `STOP`?
-    pub(crate) fn is_stopped(&self) -> bool {
+    /// Stops it until it is sent `CONT`. Only one thread hears of the signal at first: what comes behind this none of them takes.
+    pub(crate) async fn freeze(&self) {
+        self.signal("STOP");
+        until("all threads to be stopped", async || self.is_stopped()).await;
+    }
+
+    fn is_stopped(&self) -> bool {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
         threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap()).all(
             |stat| {
