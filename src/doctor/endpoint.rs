@@ -21,15 +21,6 @@ pub(super) enum Ask {
     Get,
 }
 
-const DIALECTS: [Dialect; 6] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiCompletions,
-    Dialect::OpenAiResponses,
-    Dialect::Anthropic,
-    Dialect::OllamaChat,
-    Dialect::OllamaGenerate,
-];
-
 impl Endpoint {
     /// An address alone, or that of its `/v1`, is asked at OpenAI's door, one with the path of a dialect in that dialect, and any other is read by GET.
     pub(super) fn new(mut url: Url) -> Self {
@@ -40,7 +31,7 @@ impl Endpoint {
             url.set_path(&format!("{prefix}{}", door.path()));
             return Self { url, ask: Ask::Post(door) };
         }
-        let dialect = DIALECTS.into_iter().find(|dialect| path.ends_with(dialect.path()));
+        let dialect = Dialect::ALL.into_iter().find(|dialect| path.ends_with(dialect.path()));
         Self { url, ask: dialect.map_or(Ask::Get, Ask::Post) }
     }
 

@@ -27,17 +27,18 @@ pub enum Framing {
 }
 
 impl Dialect {
+    pub const ALL: [Self; 6] = [
+        Self::OpenAiChat,
+        Self::OpenAiCompletions,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::OllamaChat,
+        Self::OllamaGenerate,
+    ];
+
     /// The dialect of a route.
     pub fn at(path: &str) -> Option<Self> {
-        let all = [
-            Self::OpenAiChat,
-            Self::OpenAiCompletions,
-            Self::OpenAiResponses,
-            Self::Anthropic,
-            Self::OllamaChat,
-            Self::OllamaGenerate,
-        ];
-        all.into_iter().find(|dialect| dialect.path() == path)
+        Self::ALL.into_iter().find(|dialect| dialect.path() == path)
     }
 
     /// The route that a client asks and that a backend is asked at.

@@ -9,15 +9,6 @@ use crate::wire::json::Text;
 use crate::wire::seal::{Seal, Sealed};
 use crate::wire::splitter::Splitter;
 
-const DIALECTS: [Dialect; 6] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiCompletions,
-    Dialect::OpenAiResponses,
-    Dialect::Anthropic,
-    Dialect::OllamaChat,
-    Dialect::OllamaGenerate,
-];
-
 /// Something that is nearly an event.
 const NEARLY: &str = r#"\{"(type|choices|message|error|usage|response|delta|item)": ?(\[\{"(delta|text|index)": ?("[a-z\\"]{0,6}"|\{\}|7|null|\[\{"function":\{"name":"f","arguments":"\{"\}\}\])\}\]|\{\}|null|"x"|"(message_(start|delta|stop)|content_block_(start|delta|stop)|response\.(created|completed|output_item\.(added|done)|output_text\.delta))"|\{"type":"(tool_use|text_delta|function_call|message)"\}|-1),? ?("done":true)?\}?"#;
 
@@ -36,7 +27,7 @@ proptest! {
     fn no_payload_panics_a_decoder_and_what_is_decoded_can_be_encoded(
         payloads in proptest::collection::vec(prop_oneof![Just(String::from("[DONE]")), ".*", NEARLY], 1..8)
     ) {
-        for (from, to) in DIALECTS.into_iter().flat_map(|from| DIALECTS.map(|to| (from, to))) {
+        for (from, to) in Dialect::ALL.into_iter().flat_map(|from| Dialect::ALL.map(|to| (from, to))) {
             let mut decoder = Decoder::new(from, "x");
             let Some(mut encoder) = Encoder::new(to, &identity(), Style::default()) else { continue };
             let mut frames = Frames::default();
