@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const BINARY =
-  process.env.STREAMGATE_BIN ?? fileURLToPath(new URL('../../target/release/streamgate', import.meta.url));
+  process.env.STREAMGATE_BIN ?? fileURLToPath(new URL('../../target/debug/streamgate', import.meta.url));
 
 /**
  * Starts a gateway that ends with the test `t`; without a backend it has the demo model, and with a key it serves

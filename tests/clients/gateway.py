@@ -10,7 +10,7 @@ from environment import OUTSIDE
 from marks import GUARD, Marks
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = Path(os.environ.get("STREAMGATE_BIN", ROOT / "target/release/streamgate"))
+BINARY = Path(os.environ.get("STREAMGATE_BIN", ROOT / "target/debug/streamgate"))
 
 
 class Gateway:

@@ -133,7 +133,7 @@ fn row(text: &mut String, name: &str, values: [Option<f64>; 4]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::load::tally::note;
+    use crate::client::load::tally::{note, note_rate};
 
     #[test]
     fn what_was_not_measured_is_not_made_up() {
@@ -150,5 +150,17 @@ mod tests {
         note(&mut other.first, Duration::from_millis(10));
         let times = ratio(&one.first, &other.first, 0.5).unwrap();
         assert!((times - 3.0).abs() < 0.01, "{times}");
+    }
+
+    #[test]
+    fn rates_are_the_events_behind_the_first_a_second_and_what_nine_of_ten_reach_is_lower() {
+        let mut tally = Tally::default();
+        for ms in [20, 20, 20, 40] {
+            note_rate(&mut tally.rates, 4, Duration::from_millis(ms));
+        }
+        note_rate(&mut tally.rates, 0, Duration::ZERO); // a stream of one event has none
+        let rate = &described(&tally)["rate_per_second"];
+        let near = |name: &str, expected: f64| (rate[name].as_f64().unwrap() / expected - 1.0).abs() < 0.01;
+        assert!(rate["count"] == 4 && near("p50", 200.0) && near("p90", 100.0), "{rate}");
     }
 }
