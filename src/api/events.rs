@@ -6,8 +6,8 @@ use http::{HeaderMap, Request, Response, Uri};
 use hyper::body::Incoming;
 
 use crate::api::Parts;
+use crate::api::retry::{RETRY, RETRY_LATER, spread};
 use crate::api::stopped::dismissed;
-use crate::api::streams::{RETRY, RETRY_LATER, spread};
 use crate::downstream::{Body, Manner, NoHandshake, StreamBody, handshake, retry_later, stream, tell};
 use crate::edge::{Caller, KEY_PROTOCOL, Refusal, Traced};
 use crate::journal::{self, Backlog, Writer};

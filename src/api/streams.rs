@@ -1,123 +1,24 @@
 //! `/v1/streams`: what is recorded, read again, followed, looked at and cancelled.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use http::header::ACCEPT;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::api::Parts;
-use crate::api::cursor::{Cursor, Seen};
+use crate::api::cursor::Seen;
 use crate::api::label::Label;
+use crate::api::look::{Look, Wants};
 use crate::api::reading::{self, Reading, find, follow, nothing};
 use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
+use crate::api::retry::{RETRY_LATER, spread};
+use crate::api::view::{described, summary};
 use crate::downstream::{Body, json as whole, retry_later};
 use crate::edge::{Refusal, Traced};
-use crate::journal::{End, Entry, Gone, Listed, Meta, OpenError, Page, Record, Status, Viewer};
-use crate::wire::{Answer, AnswerBlock, Code, Failure, Framing, Text};
-
-/// The longest poll.
-const MAX_WAIT: Duration = Duration::from_mins(1);
-/// How long an `EventSource` waits before it comes back to a channel, in milliseconds: a crowd spread out.
-pub(super) const RETRY: std::ops::Range<u64> = 500..1500;
-/// The same where there is no room for it now.
-pub(super) const RETRY_LATER: std::ops::Range<u64> = 3000..9000;
-
-/// What a request for a stream says.
-#[derive(Debug)]
-pub(super) struct Look {
-    method: Method,
-    wants: Wants,
-    cursor: Option<Cursor>,
-    starting_after: Option<u64>,
-    wait: Duration,
-    viewer: Option<Viewer>,
-    from: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wants {
-    Events,
-    /// The lines of an Ollama stream, as they are.
-    Lines,
-    Json,
-    Whatever,
-}
-
-impl Look {
-    pub(super) fn new(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
-        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let wants = [
-            ("text/event-stream", Wants::Events),
-            ("application/x-ndjson", Wants::Lines),
-            ("application/json", Wants::Json),
-        ];
-        let wants = wants
-            .into_iter()
-            .find(|(media, _)| accept.contains(media))
-            .map_or(Wants::Whatever, |(_, wants)| wants);
-        let mut look = Self {
-            method: method.clone(),
-            wants,
-            cursor: None,
-            starting_after: None,
-            wait: Duration::ZERO,
-            viewer: None,
-            from: 0,
-        };
-        let mut exclusive = false;
-        for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            match key.as_ref() {
-                "last_event_id" => look.cursor = Cursor::parse(&value),
-                "starting_after" => look.starting_after = value.parse().ok(),
-                "wait" => look.wait = wait(&value),
-                "viewer" if !value.is_empty() => {
-                    let id = value.chars().take(128).collect();
-                    look.viewer = Some(Viewer::new(id));
-                }
-                "exclusive" => exclusive = matches!(value.as_ref(), "1" | "true"),
-                "from" => look.from = value.parse().unwrap_or_default(),
-                _ => {}
-            }
-        }
-        if let Some(viewer) = &mut look.viewer {
-            viewer.exclusive = exclusive;
-        }
-        if let Some(cursor) = Cursor::of_header(headers) {
-            look.cursor = Some(cursor);
-        }
-        look
-    }
-
-    /// What was seen of this stream.
-    fn seen(&self, record: &Record) -> Result<Seen, Refusal> {
-        match &self.cursor {
-            Some(cursor) if cursor.stream != record.meta().id => {
-                Err(Refusal::new(Code::InvalidRequest, "the cursor belongs to another stream"))
-            }
-            Some(cursor) => Ok(cursor.seen),
-            None => Ok(self.starting_after.map_or(Seen::NOTHING, Seen::Frame)),
-        }
-    }
-
-    /// Is it one of those, and told to come back? An error status would end it for ever.
-    fn must_wait(&self, refusal: &Refusal) -> bool {
-        self.comes_back() && refusal.failure.status() == 503
-    }
-
-    /// Is it a browser that comes back by itself until it is told 204? It asks for nothing but events.
-    fn comes_back(&self) -> bool {
-        self.wants == Wants::Events && self.method == Method::GET
-    }
-}
-
-/// How long a poll may take: `25s`, or seconds alone. What is no time is none.
-fn wait(value: &str) -> Duration {
-    let seconds = || value.parse().ok().map(Duration::from_secs);
-    humantime::parse_duration(value).ok().or_else(seconds).unwrap_or_default().min(MAX_WAIT)
-}
+use crate::journal::{Entry, Gone, Listed, OpenError, Page, Record};
+use crate::wire::{Code, Failure, Framing};
 
 /// `GET|HEAD|DELETE /v1/streams/{id}`.
 pub(super) async fn one(
@@ -259,13 +160,6 @@ async fn read(
     }
 }
 
-/// A time within a range, another for everyone: a crowd that was cut off together shall not come back together.
-pub(super) fn spread(range: std::ops::Range<u64>) -> u32 {
-    let random = getrandom::u32().unwrap_or_default();
-    let width = range.end - range.start;
-    u32::try_from(range.start + u64::from(random) % width).unwrap_or_default()
-}
-
 /// `POST /v1/streams/{id}/cancel`, and `DELETE`. As often as one likes.
 pub(super) async fn cancel_one(
     parts: &Parts,
@@ -333,62 +227,4 @@ pub(super) async fn list(
     let list =
         json!({ "object": "list", "data": data, "first_id": first, "last_id": last, "has_more": more });
     Ok(whole(StatusCode::OK, list.to_string().into()))
-}
-
-/// How a stream stands, without what it says.
-fn summary(meta: &Meta, status: Status, label: &Label) -> Value {
-    let state = match &status.ended {
-        None => "running",
-        Some(ended) if ended.end == End::Done => "done",
-        Some(ended) if matches!(ended.reason.as_deref(), Some("cancelled" | "superseded")) => "cancelled",
-        Some(_) => "failed",
-    };
-    json!({
-        "id": meta.id,
-        "object": "stream",
-        "state": state,
-        "error": status.ended.and_then(|ended| ended.reason),
-        "path": label.dialect().path(),
-        "model": label.model,
-        "conversation": meta.conversation,
-        "created_at": meta.created.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        "first_event": status.first,
-        "last_event": status.last,
-        "last_event_id": format!("{}.{}", meta.id, status.last),
-        "bytes": status.bytes,
-        "readers": status.readers,
-    })
-}
-
-/// How a stream stands and what it says so far.
-fn described(parts: &Parts, record: &Record, label: &Label) -> Value {
-    let mut value = summary(record.meta(), record.status(), label);
-    let Some(members) = value.as_object_mut() else { return value };
-    if label.whole() {
-        let frame = record.first_frame();
-        let response = frame.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
-        members.insert("response".into(), response);
-        return value;
-    }
-    parts.transcripts.read(record, label, |answer| describe(answer, record, members));
-    value
-}
-
-/// What an answer says so far.
-fn describe(answer: &Answer, record: &Record, members: &mut serde_json::Map<String, Value>) {
-    let text = |kind: fn(&AnswerBlock) -> bool| answer.joined(kind).map(|escaped| unescaped(&escaped));
-    let said = text(|block| matches!(block, AnswerBlock::Text { .. })).unwrap_or_default();
-    members.insert("text".into(), said.into());
-    let thought = text(|block| matches!(block, AnswerBlock::Reasoning { .. }));
-    members.insert("reasoning".into(), thought.into());
-    let call = |(id, name, arguments): (&str, &str, Text<'_>)| json!({ "id": id, "name": name, "arguments": arguments.plain() });
-    members.insert("tool_calls".into(), answer.tool_calls().map(call).collect());
-    let usage = answer.usage.map(|usage| (usage.input, usage.output)).or_else(|| record.status().tokens);
-    let usage = usage
-        .map_or(Value::Null, |(input, output)| json!({ "input_tokens": input, "output_tokens": output }));
-    members.insert("usage".into(), usage);
-}
-
-fn unescaped(escaped: &str) -> String {
-    Text::Escaped(escaped).plain().into_owned()
 }
