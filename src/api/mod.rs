@@ -4,6 +4,7 @@ mod body;
 mod conversation;
 mod count;
 mod cursor;
+mod downloads;
 mod errand;
 mod events;
 mod forward;
@@ -46,6 +47,7 @@ use crate::server::{Shutdown, Tasks};
 use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
 
+pub use downloads::follow as follow_downloads;
 pub use pull::Pulls;
 pub use serving::{ReasoningField, RouteConfig, Serving, StreamConfig, Target};
 pub use transcript::Transcripts;

@@ -121,6 +121,11 @@ impl Pulls {
         let found = pulls.values().filter(|pull| tagged(&pull.task) == named && pull.record.is_running());
         found.map(|pull| pull.record.cancel(Gone::Cancelled)).count() > 0
     }
+
+    /// Does this process run the pull of this id?
+    pub(super) async fn runs_here(&self, id: &str) -> bool {
+        self.0.lock().await.values().any(|pull| pull.record.meta().id == id)
+    }
 }
 
 impl Pull {
@@ -136,29 +141,32 @@ impl Pull {
         match self.record.status().ended {
             Some(ended) if ended.end == End::Failed => {
                 let failed = self.failed.lock().clone();
-                Err(failed.map_or_else(|| self.told(ended.reason.as_deref()), refused))
+                Err(failed.map_or_else(|| why_failed(&self.record, ended.reason.as_deref()), refused))
             }
             Some(_) | None => Ok(()),
         }
     }
-
-    /// What another replica says of why it failed: one word, and the last line.
-    fn told(&self, reason: Option<&str>) -> Refusal {
-        let code = match reason {
-            Some("cancelled") => return Refusal::new(Code::Cancelled, "this download was stopped"),
-            Some("producer_lost") => return Refusal::new(Code::ProducerLost, PRODUCER_LOST),
-            Some("draining") => Code::Draining,
-            Some("upstream_unreachable") => Code::UpstreamUnreachable,
-            Some(_) | None => Code::UpstreamError,
-        };
-        let last = self.record.last_frame().unwrap_or_default();
-        Refusal::from(Failure::new(code, read_failure(&last).message))
-    }
 }
 
-/// Where a pull is found by all replicas: among the conversations of nobody, under a name that no header can hold.
+/// What another replica says of why a pull failed: one word, and the last line.
+pub(super) fn why_failed(record: &Record, reason: Option<&str>) -> Refusal {
+    let code = match reason {
+        Some("cancelled") => return Refusal::new(Code::Cancelled, "this download was stopped"),
+        Some("producer_lost") => return Refusal::new(Code::ProducerLost, PRODUCER_LOST),
+        Some("draining") => Code::Draining,
+        Some("upstream_unreachable") => Code::UpstreamUnreachable,
+        Some(_) | None => Code::UpstreamError,
+    };
+    let last = record.last_frame().unwrap_or_default();
+    Refusal::from(Failure::new(code, read_failure(&last).message))
+}
+
+/// Whom the records of pulls belong to: no caller, whoever may pull sees them.
+pub(super) const OWNER: &str = "\npulls";
+
+/// Where a pull is found by all replicas.
 fn place(key: &str) -> String {
-    format!("pull\n{key}")
+    format!("pull {key}")
 }
 
 /// Stops the pull of a model that another replica runs; false if there is none.
@@ -166,7 +174,7 @@ async fn stop_elsewhere(parts: &Parts, task: &str) -> Result<bool, Refusal> {
     let Some(key) = parts.serving.find(task).and_then(|served| key_of(served, task)) else {
         return Ok(false);
     };
-    let found = match parts.journal.conversation(None, &place(&key)).await {
+    let found = match parts.journal.conversation(Some(OWNER), &place(&key)).await {
         Ok(record) => record.is_running().then_some(record),
         Err(OpenError::Unknown | OpenError::Expired) => None,
         Err(why @ OpenError::Away) => return Err(reading::refused(why)),
@@ -208,13 +216,13 @@ async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) 
     let errand = Errand { candidates: candidates.collect(), method: Method::POST, path: "/api/pull" };
     let meta = Meta {
         id: random_id(),
-        owner: None, // whoever may pull sees it
+        owner: Some(OWNER.into()),
         conversation: Some(place(&key)),
         channel: None,
         created: SystemTime::now(),
         linger: None,
         retention: parts.journal.retention(),
-        label: Bytes::new(),
+        label: model.to_owned().into(),
     };
     let pull = |record| Pull { task: model.to_owned(), record, failed: Arc::default() };
     let (writer, record) = match parts.journal.create(New { meta, key: None, busy: Busy::Yield }).await {

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 
-use crate::api::Pulls;
+use crate::api::{Pulls, follow_downloads};
 use crate::app::generation::{Generation, Reload};
 use crate::app::signals::Signals;
 use crate::app::worker::{Door, Worker};
@@ -186,6 +186,7 @@ impl App {
                 () = probe(&shared, &operators) => {}
                 () = sweep(&shared.journal) => {}
                 () = shared.journal.run() => {}
+                never = follow_downloads(&shared.journal, &shared.pulls, &shared.board) => match never {},
                 () = usage::tell(&shared) => {}
                 () = follow_secret(&shared) => {}
                 () = follow_certificate(&shared) => {}

@@ -89,6 +89,11 @@ impl Board {
         state.tell(message, |interest| interest.backends);
     }
 
+    /// Does somebody listen who wants that?
+    pub fn is_heard(&self, wants: impl Fn(&Interest) -> bool) -> bool {
+        self.0.lock().listeners.values().any(|queue| wants(&queue.interest))
+    }
+
     /// Listens from now on; `None` if as many do as may.
     pub fn listen(&self, interest: Interest) -> Option<Listener> {
         let mut state = self.0.lock();

@@ -62,6 +62,15 @@ async fn reads(answer: &mut Answer, wanted: &Value) {
     while answer.next_event().await.json() != *wanted {}
 }
 
+/// Stops it in Cortex's words; gives the status.
+async fn stop(gateway: &Gateway) -> u16 {
+    let mut stop = Request::raw("/v1/models/pull", b"{\"taskId\":\"m\"}").to_bytes("localhost");
+    stop.splice(..4, *b"DELETE");
+    let mut client = gateway.client().await;
+    client.send(&stop).await;
+    client.answer().await.status
+}
+
 #[tokio::test]
 async fn a_model_is_pulled_once_over_all_replicas() {
     let mut pair = Pair::start().await;
@@ -161,13 +170,6 @@ async fn a_pull_that_fails_on_one_replica_fails_for_the_clients_of_all() {
 async fn a_pull_is_stopped_from_another_replica() {
     let mut pair = Pair::start().await;
     let (mut answer, mut call) = pair.begun().await;
-    let stop = async |gateway: &Gateway| {
-        let mut stop = Request::raw("/v1/models/pull", b"{\"taskId\":\"m\"}").to_bytes("localhost");
-        stop.splice(..4, *b"DELETE");
-        let mut client = gateway.client().await;
-        client.send(&stop).await;
-        client.answer().await.status
-    };
     assert_eq!(stop(&pair.b).await, 200);
     call.closed().await;
     let (told, ending) = answer.events().await;
@@ -183,4 +185,71 @@ async fn a_pull_is_in_nobodys_list_of_streams() {
         assert_eq!(gateway.get("/v1/streams").await.json().await["data"], json!([]));
         assert_eq!(gateway.get("/v1/conversations/pull%0Aone%20m:latest/stream").await.status, 404);
     }
+}
+
+/// What B tells of downloads from now on, and its first message.
+async fn listen(pair: &Pair) -> (Answer, Value) {
+    let request = Request::get("/events?only=downloads").header("accept", "text/event-stream");
+    let mut events = pair.b.send(&request).await;
+    let snapshot = events.next_event().await.json();
+    (events, snapshot["downloads"].clone())
+}
+
+/// Its type, and how much of the first item has come.
+async fn told(events: &mut Answer) -> (String, Value) {
+    let event = events.next_event().await.json();
+    assert_eq!(event["task"]["id"], "m", "{event}");
+    (event["type"].as_str().unwrap().to_owned(), event["task"]["items"][0]["downloadedBytes"].clone())
+}
+
+fn is(kind: &str, downloaded: impl Into<Value>) -> (String, Value) {
+    (kind.to_owned(), downloaded.into())
+}
+
+#[tokio::test]
+async fn who_listens_on_another_replica_is_told_of_a_pull_from_its_beginning_to_its_end() {
+    let mut pair = Pair::start().await;
+    let (mut events, none) = listen(&pair).await;
+    assert_eq!(none, json!([]));
+    let (_answer, mut call) = pair.begun().await;
+    assert_eq!(told(&mut events).await, is("DownloadStarted", Value::Null));
+    call.line(&layer(3)).await;
+    assert_eq!(told(&mut events).await, is("DownloadUpdated", 3));
+    let (mut late, running) = listen(&pair).await;
+    assert_eq!(running[0]["id"], "m", "who comes later finds it: {running}");
+    finish(call).await;
+    for events in [&mut events, &mut late] {
+        assert_eq!(told(events).await, is("DownloadSuccess", 0));
+    }
+    assert_eq!(listen(&pair).await.1, json!([]));
+}
+
+#[tokio::test]
+async fn who_listens_on_another_replica_finds_a_pull_that_runs_already() {
+    let mut pair = Pair::start().await;
+    let (_answer, mut call) = pair.begun().await;
+    call.line(&layer(3)).await;
+    let (mut events, _) = listen(&pair).await;
+    assert_eq!(told(&mut events).await, is("DownloadStarted", Value::Null));
+    assert_eq!(told(&mut events).await, is("DownloadUpdated", 3));
+    let error = json!({"error": "no space left on device"});
+    call.line(&error).await;
+    call.finish().await;
+    let event = events.next_event().await.json();
+    assert_eq!((&event["type"], &event["error"]), (&json!("DownloadError"), &error["error"]), "{event}");
+}
+
+#[tokio::test]
+async fn who_listens_on_another_replica_is_told_that_a_pull_was_stopped_or_has_lost_its_replica() {
+    let mut pair = Pair::start().await;
+    let (mut events, _) = listen(&pair).await;
+    let (_answer, call) = pair.begun().await;
+    assert_eq!(told(&mut events).await.0, "DownloadStarted");
+    assert_eq!(stop(&pair.b).await, 200);
+    assert_eq!(told(&mut events).await.0, "DownloadStopped");
+    drop(call);
+    let (_answer, _call) = pair.begun().await;
+    assert_eq!(told(&mut events).await.0, "DownloadStarted");
+    pair.a.signal("KILL");
+    assert_eq!(told(&mut events).await.0, "DownloadError");
 }
