@@ -9,6 +9,7 @@ mod resource;
 mod store;
 mod table;
 mod threats;
+mod unreachable;
 mod upstream;
 
 use std::collections::BTreeSet;

@@ -30,12 +30,9 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "C3",
         "gone without a FIN",
-        "a packet filter that drops",
+        "a network namespace whose cable is cut (root)",
         "noticed by TCP_USER_TIMEOUT, then as C1",
-        NotRun(
-            "needs a packet filter in a network namespace, which an ordinary user may not have; the option is set in \
-                src/server/transport.rs, and the write timeout, which ends a client that acknowledges nothing, is C7's",
-        ),
+        Tests(&["faults::unreachable::a_client_whose_network_is_gone_ends_its_backends_work_after_a_minute"]),
     ),
     row(
         "C4",

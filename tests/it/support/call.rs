@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{script, within};
+use super::{GUARD, script, within};
 
 /// One request, and the right to answer it. Dropping it closes the connection.
 pub(crate) struct Call {
@@ -166,12 +166,17 @@ impl Call {
 
     /// Resolves when the gateway has closed its side; tells when that was.
     pub(crate) async fn closed(&mut self) -> Instant {
-        within("the gateway to close the backend's connection", async {
-            let mut scrap = [0; 1024];
-            while self.stream.read(&mut scrap).await.unwrap_or(0) > 0 {}
-            Instant::now()
-        })
-        .await
+        self.closed_in(GUARD).await
+    }
+
+    /// The same for what may take long.
+    pub(crate) async fn closed_in(&mut self, time: Duration) -> Instant {
+        let mut scrap = [0; 1024];
+        let closes = async { while self.stream.read(&mut scrap).await.unwrap_or(0) > 0 {} };
+        let closed = tokio::time::timeout(time, closes).await;
+        closed
+            .unwrap_or_else(|_| panic!("waited {time:?} for the gateway to close the backend's connection"));
+        Instant::now()
     }
 
     /// The gateway keeps this connection for so long, in which the backend is silent.
