@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use tokio::time::{Instant, interval};
 
 use crate::cli::bar::{bar, columns};
-use crate::cli::talk::{INTERRUPTED, block_on, interrupt, say, time, write};
+use crate::cli::talk::{INTERRUPTED, Key, Trust, block_on, interrupt, say, time, write};
+use crate::client::ClientError;
 use crate::doctor::{Hop, Order, Report, Unwell, Verdict};
 
 /// What is typed.
@@ -23,9 +24,10 @@ pub(super) struct Doctor {
     /// A hop behind it, in the order in which a request meets them, the gateway last: `nginx=http://10.0.0.2`
     #[arg(long = "hop", value_name = "NAME=URL")]
     hops: Vec<Named>,
-    /// The API key
-    #[arg(long, env = "STREAMGATE_KEY", hide_env_values = true)]
-    key: Option<String>,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    trust: Trust,
     /// The model to ask; any but the built-in one is judged by weaker evidence
     #[arg(long, default_value = "demo")]
     model: String,
@@ -50,9 +52,6 @@ pub(super) struct Doctor {
     /// How long an answer is watched whose end nobody knows
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
     watch: Duration,
-    /// Do not verify certificates
-    #[arg(long)]
-    insecure: bool,
     /// The report as JSON
     #[arg(long)]
     json: bool,
@@ -103,12 +102,12 @@ impl FromStr for Named {
 }
 
 impl Doctor {
-    fn order(self) -> Order {
+    fn order(self) -> Result<Order, ClientError> {
         let seconds = |list: &[u64]| list.iter().copied().map(Duration::from_secs).collect();
-        Order {
+        Ok(Order {
             hops: std::iter::once(self.url).chain(self.hops).map(|named| named.0).collect(),
             host: self.host,
-            key: self.key.map(SecretString::from),
+            key: self.key.get().map(SecretString::from),
             model: self.model,
             silences: match (self.full, self.silence.is_empty()) {
                 (true, _) => seconds(&FULL),
@@ -119,15 +118,15 @@ impl Doctor {
             events: self.events.into(),
             pace: self.pace,
             watch: self.watch,
-            insecure: self.insecure,
-        }
+            transport: self.trust.transport()?,
+        })
     }
 }
 
 /// Examines, and prints what was found. The exit code is the verdict.
 pub(super) fn run(doctor: Doctor) -> anyhow::Result<ExitCode> {
     let json = doctor.json;
-    let order = doctor.order();
+    let order = doctor.order()?;
     let mut report = None;
     block_on(async {
         report = Some(examine(&order).await?);

@@ -47,7 +47,8 @@ impl Transport {
         self
     }
 
-    pub(super) fn apply(&self, client: ClientBuilder, is_secure: bool) -> ClientBuilder {
+    /// The client with all that.
+    pub fn apply(&self, client: ClientBuilder, is_secure: bool) -> ClientBuilder {
         let client = match self.version {
             Some(HttpVersion::Http1) => client.http1_only(),
             Some(HttpVersion::Http2) => client.http2_prior_knowledge(),

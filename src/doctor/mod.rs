@@ -30,6 +30,7 @@ use futures_util::future::join_all;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use crate::client::Transport;
 use crate::doctor::endpoint::{Ask, Endpoint};
 use crate::doctor::hop::{Examined, attribute};
 use crate::doctor::judge::{Measured, Scale};
@@ -61,8 +62,8 @@ pub struct Order {
     pub pace: Duration,
     /// How long an answer whose end nobody knows is watched.
     pub watch: Duration,
-    /// Certificates are not verified.
-    pub insecure: bool,
+    /// Whose certificates are trusted, at every hop.
+    pub transport: Transport,
 }
 
 /// A place where the stream can be asked for.
@@ -217,7 +218,7 @@ fn hint(status: u16) -> &'static str {
 
 fn hint_at(why: &str) -> &'static str {
     if why.contains("certificate") {
-        "\n\nhint: `--insecure` leaves certificates unchecked, SSL_CERT_FILE names a file of authorities to trust"
+        "\n\nhint: `--cacert FILE` trusts the authorities in a file, `--insecure` any certificate"
     } else {
         ""
     }

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::client::HttpVersion;
 use crate::doctor::Order;
 use crate::doctor::endpoint::{Ask, Endpoint, question};
 use crate::doctor::receive::{Terms, receive, words};
@@ -48,8 +49,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(25);
 impl<'o> Probe<'o> {
     pub(super) fn new(order: &'o Order, endpoint: Endpoint) -> Result<Self, reqwest::Error> {
         let secure = endpoint.url.scheme() == "https";
-        let http1 = client(order, &endpoint.url, true)?;
-        let http2 = secure.then(|| client(order, &endpoint.url, false)).transpose()?;
+        let http1 = client(order, &endpoint.url, Some(HttpVersion::Http1))?;
+        let http2 = secure.then(|| client(order, &endpoint.url, None)).transpose()?;
         Ok(Self { order, endpoint, http1, http2 })
     }
 
@@ -197,8 +198,8 @@ impl<'o> Probe<'o> {
 }
 
 /// A client that hides nothing: every request has a connection of its own, goes where it is told, once, and gets what was sent.
-fn client(order: &Order, url: &Url, only_http1: bool) -> Result<Client, reqwest::Error> {
-    let mut client = Client::builder()
+fn client(order: &Order, url: &Url, version: Option<HttpVersion>) -> Result<Client, reqwest::Error> {
+    let client = Client::builder()
         .user_agent(concat!("streamgate-doctor/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .pool_max_idle_per_host(0)
@@ -206,13 +207,6 @@ fn client(order: &Order, url: &Url, only_http1: bool) -> Result<Client, reqwest:
         .retry(retry::never())
         .no_proxy()
         .tcp_nodelay(true);
-    if only_http1 {
-        client = client.http1_only();
-    }
-    if url.scheme() != "https" {
-        client = client.tls_certs_only([]);
-    } else if order.insecure {
-        client = client.tls_danger_accept_invalid_certs(true);
-    }
-    client.build()
+    let transport = order.transport.clone().version(version);
+    transport.apply(client, url.scheme() == "https").build()
 }

@@ -14,7 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("downstream", &["journal", "telemetry", "wire"]),
     ("api", LOWER),
     ("config", &["api", "downstream", "edge", "journal", "relay", "server", "telemetry", "upstream", "wire"]),
-    ("doctor", &["wire"]),
+    ("doctor", &["client", "wire"]),
     (
         "app",
         &[

@@ -6,6 +6,7 @@ mod ours;
 mod programs;
 mod proxies;
 mod right;
+mod trust;
 
 use std::process::Stdio;
 use std::time::Duration;
