@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
 use http::header::{HeaderName, HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
 use serde_json::json;
@@ -60,8 +61,8 @@ pub(super) struct Recording {
 struct Begun {
     writer: Writer,
     record: Arc<Record>,
-    /// The stream that it waits for.
-    after: Option<Arc<Record>>,
+    /// The streams that it waits for.
+    after: Vec<Arc<Record>>,
     /// How its client sees it.
     label: Label,
 }
@@ -93,10 +94,10 @@ pub(super) async fn answer(
     };
     visitor.access.recorded(&record.meta().id);
     visitor.access.metrics().recorded();
-    if let (Some(before), OnConflict::Interrupt) = (&before, wishes.on_conflict) {
-        interrupt(parts, &record, before).await;
+    let mut after = ahead(parts, &record, before).await;
+    if wishes.on_conflict == OnConflict::Interrupt {
+        interrupt(parts, std::mem::take(&mut after)).await;
     }
-    let after = before.filter(|_| wishes.on_conflict == OnConflict::Enqueue);
     let begun = Begun { writer, record, after, label };
     let record = Arc::clone(&begun.record);
     let answered = match begun.label.told {
@@ -111,7 +112,7 @@ pub(super) async fn answer(
             let reader = read_all(&begun.record, &visitor)?;
             let Begun { writer, after, label, .. } = begun;
             let numbering = label.numbered.then(|| Box::new(numbering(&record, &label)));
-            let after = after.map(|record| async move { record.ended().await }.boxed());
+            let after = turn(after);
             streamed(parts, asked, candidates, slot, Channel { writer, reader, numbering, after }).await
         }
     };
@@ -128,11 +129,25 @@ pub(super) async fn answer(
     }
 }
 
-/// Ends what runs or waits in the conversation of a stream that begins. Where the store is away, others go on.
-async fn interrupt(parts: &Parts, record: &Record, before: &Arc<Record>) {
+/// What runs or waits in the conversation of a stream that begins; `before` is the last of it.
+async fn ahead(parts: &Parts, record: &Record, before: Option<Arc<Record>>) -> Vec<Arc<Record>> {
+    let Some(before) = before else { return Vec::new() };
     let line = parts.journal.line(record).await;
     let others = line.into_iter().filter(|other| other.meta().id != before.meta().id);
-    for other in [Arc::clone(before)].into_iter().chain(others) {
+    [Arc::clone(&before)].into_iter().chain(others).collect()
+}
+
+/// When the turn of a stream comes: behind all that were ahead of it, for the last of them may be cancelled while it waits, too.
+fn turn(after: Vec<Arc<Record>>) -> Option<BoxFuture<'static, ()>> {
+    if after.is_empty() {
+        return None;
+    }
+    Some(async move { drop(join_all(after.iter().map(Record::ended)).await) }.boxed())
+}
+
+/// Ends what runs or waits. Where the store is away, others go on.
+async fn interrupt(parts: &Parts, ahead: Vec<Arc<Record>>) {
+    for other in ahead {
         if parts.journal.cancel(&other, Gone::Superseded).await.is_err() {
             tracing::debug!("the store is away: another stream of the conversation goes on");
         }
@@ -245,8 +260,7 @@ fn detached(
     let Begun { writer, record, after, label } = begun;
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
     let queued = queued(&asked.client.identity);
-    let after = after.map(|record| async move { record.ended().await }.boxed());
-    drop(relay(parts, asked, candidates, slot, (writer, after)));
+    drop(relay(parts, asked, candidates, slot, (writer, turn(after))));
     let response = if label.told == Told::Addresses {
         accepted(parts, &record)
     } else {
@@ -290,8 +304,8 @@ async fn answer_whole(
         let _slot = slot;
         let dialect = asked.client.dialect;
         let work = async {
-            if let Some(before) = after {
-                before.ended().await;
+            if let Some(turn) = turn(after) {
+                turn.await;
             }
             whole::answer(&parts, &asked, candidates).await
         };

@@ -181,13 +181,36 @@ impl Journal {
         let (mut known, mut before): (Option<String>, Option<Arc<Record>>) = (None, None);
         for _ in 0..TRIES {
             let Some(id) = store.converse(&new.meta, conversation, known.as_deref()).await? else { break };
-            before = self.found(&new.meta, &id).await?.filter(|record| record.is_running());
+            before = self.last_running(store, &new.meta, (conversation, &id)).await?;
             if let (Some(before), Busy::Yield) = (&before, new.busy) {
                 return Ok(Named::Second(Created::Busy(Arc::clone(before))));
             }
             known = Some(id);
         }
         Ok(Named::First { before })
+    }
+
+    /// The last stream of a conversation that runs. `newest` is the one that its name stands for: it may have been cancelled
+    /// while it waited for one that goes on.
+    async fn last_running(
+        &self,
+        store: &Store,
+        meta: &Meta,
+        (conversation, newest): (&str, &str),
+    ) -> Result<Option<Arc<Record>>, StoreError> {
+        let runs = |found: Option<Arc<Record>>| found.filter(|record| record.is_running());
+        let found = runs(self.found(meta, newest).await?);
+        if found.is_some() {
+            return Ok(found);
+        }
+        let line = store.line(meta.owner.as_deref(), conversation).await?;
+        for id in line.iter().rev().filter(|id| *id != newest) {
+            let found = runs(self.found(meta, id).await?);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Has a key stand for a stream, unless an earlier one answers it.

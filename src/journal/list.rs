@@ -90,26 +90,26 @@ impl Journal {
         }
     }
 
-    /// The other records of the conversation of `record` that still run, or wait for their turn, and began before it.
+    /// The other records of the conversation of `record` that still run, or wait for their turn, and took its name before. No two
+    /// of them are before each other, whatever the clocks of their replicas say.
     pub async fn line(&self, record: &Record) -> Vec<Arc<Record>> {
         let mine = record.meta();
         let (owner, Some(conversation)) = (mine.owner.as_deref(), mine.conversation.as_deref()) else {
             return Vec::new();
         };
-        let mut ids = self.shelf().line(owner, conversation);
         let store = self.store().filter(|store| store.is_up());
-        if let Some(store) = store {
-            ids.extend(store.line(owner, conversation).await.unwrap_or_default());
-            ids.sort_unstable();
-            ids.dedup();
-        }
+        let shared = match store {
+            Some(store) => store.line(owner, conversation).await.ok().and_then(|ids| ahead(ids, &mine.id)),
+            None => None,
+        };
+        // One that began while the store was away stands in the line of this process alone.
+        let here = || ahead(self.shelf().line(owner, conversation), &mine.id).unwrap_or_default();
         let (mut line, mut over) = (Vec::new(), Vec::new());
-        for id in ids.into_iter().filter(|id| *id != mine.id) {
+        for id in shared.unwrap_or_else(here) {
             match self.find(owner, &id).await {
-                Ok(other) if !other.is_running() => over.push(id),
-                Ok(other) if other.meta().created <= mine.created => line.push(other),
-                Ok(_) | Err(OpenError::Away) => {}
-                Err(OpenError::Unknown | OpenError::Expired) => over.push(id),
+                Ok(other) if other.is_running() => line.push(other),
+                Ok(_) | Err(OpenError::Unknown | OpenError::Expired) => over.push(id),
+                Err(OpenError::Away) => {}
             }
         }
         if let Some(store) = store.filter(|_| !over.is_empty()) {
@@ -117,6 +117,13 @@ impl Journal {
         }
         line
     }
+}
+
+/// Who is ahead of `id` in a line; `None` if it does not stand there.
+fn ahead(mut line: Vec<String>, id: &str) -> Option<Vec<String>> {
+    let place = line.iter().position(|other| other == id)?;
+    line.truncate(place);
+    Some(line)
 }
 
 /// Where a record stands on a list: by the millisecond, as the store has it.

@@ -17,18 +17,17 @@ const LISTED: isize = 1000;
 const IN_LINE: isize = 256;
 
 impl Store {
-    /// Puts a stream on its owner's list and in the line of its conversation. What has no label is on no list.
+    /// Puts a stream on its owner's list, unless it has no label.
     pub(super) async fn enlist(&self, meta: &Meta) -> Result<(), StoreError> {
-        let owner = meta.owner.as_deref();
-        let list = Some((self.0.names.list(owner), LISTED)).filter(|_| !meta.label.is_empty());
-        let line = meta.conversation.as_ref().map(|name| (self.0.names.line(owner, name), IN_LINE));
+        if meta.label.is_empty() {
+            return Ok(());
+        }
+        let list = self.0.names.list(meta.owner.as_deref());
         let created = millis(meta.created.duration_since(UNIX_EPOCH).unwrap_or_default());
         let mut all = redis::pipe();
-        for (set, most) in list.into_iter().chain(line) {
-            all.cmd("ZADD").arg(&set).arg(created).arg(&meta.id).ignore();
-            all.cmd("ZREMRANGEBYRANK").arg(&set).arg(0).arg(-most - 1).ignore();
-            all.cmd("PEXPIRE").arg(&set).arg(self.name_ttl()).ignore();
-        }
+        all.cmd("ZADD").arg(&list).arg(created).arg(&meta.id).ignore();
+        all.cmd("ZREMRANGEBYRANK").arg(&list).arg(0).arg(-LISTED - 1).ignore();
+        all.cmd("PEXPIRE").arg(&list).arg(self.name_ttl()).ignore();
         let mut connection = self.connection()?;
         self.within(QUICK, all.query_async(&mut connection)).await
     }
@@ -51,17 +50,23 @@ impl Store {
         Ok(if found == known { None } else { read_claim(&found) })
     }
 
-    /// Has a conversation stand for a stream, if it stands for `known` now; gives what else it stands for.
+    /// Has a conversation stand for a stream, which is the last in its line then, if it stands for `known` now; gives what else it
+    /// stands for.
     pub(in crate::journal) async fn converse(
         &self,
         meta: &Meta,
         conversation: &str,
         known: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
-        let name = self.0.names.conversation(meta.owner.as_deref(), conversation);
-        let known = known.unwrap_or_default().as_bytes();
-        let found = self.take_name(&name, known, meta.id.clone().into_bytes()).await?;
-        Ok(if found == known { None } else { String::from_utf8(found.to_vec()).ok() })
+        let (owner, known) = (meta.owner.as_deref(), known.unwrap_or_default());
+        let mut script = self.0.scripts.converse.prepare_invoke();
+        script
+            .key(self.0.names.conversation(owner, conversation))
+            .key(self.0.names.line(owner, conversation));
+        script.arg(known).arg(&meta.id).arg(self.name_ttl()).arg(IN_LINE);
+        let mut connection = self.connection()?;
+        let found: String = self.within(QUICK, script.invoke_async(&mut connection)).await?;
+        Ok(Some(found).filter(|found| found != known))
     }
 
     pub(super) async fn take_name(
@@ -95,12 +100,19 @@ impl Store {
         }
         let Some(conversation) = &meta.conversation else { return Ok(()) };
         let Some(other) = self.converse(meta, conversation, None).await? else { return Ok(()) };
-        let entry = self.entry(meta.owner.as_deref(), &other).await?;
+        let owner = meta.owner.as_deref();
+        let entry = self.entry(owner, &other).await?;
         // The newest of a conversation is the one that its name stands for.
-        if other != meta.id && entry.is_none_or(|entry| entry.meta.created <= meta.created) {
-            self.converse(meta, conversation, Some(&other)).await?;
+        if other != meta.id
+            && entry.is_none_or(|entry| entry.meta.created <= meta.created)
+            && self.converse(meta, conversation, Some(&other)).await?.is_none()
+        {
+            return Ok(());
         }
-        Ok(())
+        let line = self.0.names.line(owner, conversation);
+        let ahead = redis::cmd("ZADD").arg(line).arg("NX").arg(0).arg(&meta.id).to_owned();
+        let mut connection = self.connection()?;
+        self.within(QUICK, ahead.query_async(&mut connection)).await
     }
 
     /// Has the names of a stream that runs last longer.
@@ -139,7 +151,7 @@ impl Store {
         self.take_away(self.0.names.list(owner), &ids).await;
     }
 
-    /// The ids of the streams of a conversation that may still run.
+    /// The ids of the streams of a conversation that may still run, in the order in which its name stood for them.
     pub(in crate::journal) async fn line(
         &self,
         owner: Option<&str>,

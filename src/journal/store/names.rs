@@ -71,7 +71,7 @@ impl Names {
 
     /// The newest stream of a conversation.
     pub(super) fn conversation(&self, owner: Option<&str>, name: &str) -> String {
-        format!("sg:conversation:{}", self.digest(owner, name))
+        format!("sg:conversation:{{{}}}", self.digest(owner, name))
     }
 
     /// The channel of a name, as it stands now.
@@ -79,9 +79,9 @@ impl Names {
         format!("sg:channel:{}", self.digest(owner, name))
     }
 
-    /// The streams of a conversation that may still run.
+    /// The streams of a conversation that may still run, in the slot of its name.
     pub(super) fn line(&self, owner: Option<&str>, name: &str) -> String {
-        format!("sg:line:{}", self.digest(owner, name))
+        format!("sg:line:{{{}}}", self.digest(owner, name))
     }
 
     /// The streams of a caller.

@@ -1,6 +1,7 @@
 //! Several replicas on one Redis: each serves the streams of all, and none of them fails because another does, or Redis.
 
 mod channels;
+mod conversations;
 mod fenced;
 mod lists;
 mod outage;

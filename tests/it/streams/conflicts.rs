@@ -89,6 +89,23 @@ async fn a_conversation_is_busy_although_the_one_that_waited_was_cancelled() {
 }
 
 #[tokio::test]
+async fn one_that_waits_waits_for_the_running_one_although_another_that_waited_was_cancelled() {
+    let (gateway, mut upstream, mut first, mut call) =
+        named("openai", &["commit_after = \"100ms\""], &[]).await;
+    let waiting = gateway.send(&second("enqueue")).await;
+    let mut last = gateway.send(&second("enqueue")).await;
+    gateway.send(&Request::new("DELETE", &format!("/v1/streams/{}", stream_id(&waiting)))).await;
+    call.stays(Duration::from_millis(200)).await;
+    assert_eq!(upstream.calls_seen(), 1);
+    call.end().await;
+    assert!(Heard::of(&mut first).await.succeeded());
+    let mut call = upstream.call().await;
+    call.say(&["Main"]).await;
+    call.end().await;
+    assert_eq!(Heard::of(&mut last).await.text, "Main");
+}
+
+#[tokio::test]
 async fn an_interrupt_ends_what_runs_and_what_waits() {
     let (gateway, mut upstream, _first, mut call) = named("openai", &["commit_after = \"100ms\""], &[]).await;
     let mut waiting = gateway.send(&second("enqueue")).await;

@@ -1,0 +1,69 @@
+//! A busy conversation, wherever its streams run.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::super::support::redis::Redis;
+use super::super::support::{Heard, Request, prompt};
+use super::{Pair, begin, over, replica, said, say};
+
+fn queued() -> Request {
+    said("c").header("x-on-conflict", "enqueue")
+}
+
+fn cancel(answer: &super::Answer) -> Request {
+    Request::new("DELETE", &format!("/v1/streams/{}", answer.header("stream-id").unwrap()))
+}
+
+#[tokio::test]
+async fn one_that_waits_waits_for_the_running_one_although_another_that_waited_was_cancelled() {
+    let mut pair = Pair::start_with(|setup| setup.stream("commit_after = \"100ms\"")).await;
+    let mut begun = pair.begun().await;
+    let waiting = pair.b.send(&queued()).await;
+    let mut last = pair.a.send(&queued()).await;
+    assert_eq!(pair.a.send(&cancel(&waiting)).await.status, 200);
+    begun.call.stays(Duration::from_millis(500)).await;
+    assert_eq!(pair.upstream.calls_seen(), 1);
+    over(begun.call).await;
+    assert!(Heard::of(&mut begun.answer).await.succeeded());
+    let mut call = pair.upstream.call().await;
+    call.stream().await;
+    say(&mut call, "Main").await;
+    over(call).await;
+    assert_eq!(Heard::of(&mut last).await.text, "Main");
+}
+
+#[tokio::test]
+async fn a_conversation_is_busy_although_the_one_that_waited_was_cancelled() {
+    let mut pair = Pair::start_with(|setup| setup.stream("commit_after = \"100ms\"")).await;
+    let mut begun = pair.begun().await;
+    let waiting = pair.b.send(&queued()).await;
+    assert_eq!(pair.a.send(&cancel(&waiting)).await.status, 200);
+    let refused = pair.b.send(&said("c").header("x-on-conflict", "reject")).await;
+    let running = format!("/v1/streams/{}", begun.id);
+    assert_eq!((refused.status, refused.header("location")), (409, Some(running.as_str())));
+    let _new = begin(&pair.b, &mut pair.upstream, "c").await;
+    begun.call.closed().await;
+}
+
+#[tokio::test]
+async fn of_requests_that_race_in_a_busy_conversation_one_is_answered() {
+    let redis = Redis::start().await;
+    let (a, b) = (replica(&redis.url()).demo().start().await, replica(&redis.url()).demo().start().await);
+    let race = |model: &str, name: &str| {
+        let request = Request::post("/v1/chat/completions", &prompt(model, true));
+        request.header("x-conversation-id", name)
+    };
+    for round in 0..12 {
+        let name = format!("c{round}");
+        let _old = a.send(&race("demo:words=1000,pace=20ms", &name)).await;
+        let new = race("demo:words=5,pace=20ms", &name);
+        let heard = join_all([&a, &b, &a, &b].map(|gateway| async {
+            let mut answer = gateway.send(&new).await;
+            answer.status == 200 && Heard::of(&mut answer).await.succeeded()
+        }));
+        let answered = heard.await.into_iter().filter(|succeeded| *succeeded).count();
+        assert_eq!(answered, 1, "round {round}");
+    }
+}
