@@ -2,6 +2,7 @@
 //! to it. Faults that no other group of tests makes are made in the files of this one.
 
 mod client;
+mod clock;
 mod intermediary;
 mod process;
 mod resource;

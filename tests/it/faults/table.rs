@@ -668,12 +668,11 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "S10",
         "the clock jumps",
-        "libfaketime",
+        "libfaketime, by two hours, the monotonic clock left alone",
         "times and limits run on",
-        NotRun(
-            "libfaketime moves the monotonic clock, too, which no kernel does: the test would be of another fault. Timers are \
-                tokio's, of the monotonic clock; their own tests run on virtual time",
-        ),
+        Tests(&[
+            "faults::clock::a_clock_that_is_set_by_hours_ends_no_stream_forgets_no_answer_and_grants_nothing",
+        ]),
     ),
     // The process.
     row(
