@@ -148,28 +148,38 @@ impl Journal {
                 copied.set(stage);
             }
         };
-        match self.name(store, &record, new).await {
-            Ok(Named::First { before }) => {
+        // It stands here before it has a name: another request that finds the name must find this record, and no mirror of it.
+        let named = match store.begin(&record).await {
+            Ok(()) => {
                 set(Stage::Copying);
+                self.0.shelf.stand(&record);
+                self.name(store, new).await
+            }
+            Err(error) => Err(error),
+        };
+        let withdraw = || {
+            set(Stage::Never);
+            self.0.shelf.remove(&record);
+        };
+        match named {
+            Ok(Named::First { before }) => {
                 self.0.shelf.put(&record, new.key.clone());
                 Ok(Created::New { writer, record: Arc::clone(&record), before })
             }
             Ok(Named::Second(instead)) => {
-                set(Stage::Never);
+                withdraw();
                 drop(store.delete(&new.meta.id).await); // nobody knows its id
                 Ok(instead)
             }
             Err(error) => {
-                set(Stage::Never);
+                withdraw();
                 Err(error)
             }
         }
     }
 
-    /// Begins a record in the store and takes its names. The record is there before they stand for it: whoever finds a name
-    /// finds the record too.
-    async fn name(&self, store: &Store, record: &Record, new: &New) -> Result<Named, StoreError> {
-        store.begin(record).await?;
+    /// Takes the names of a record that has begun in the store: whoever finds a name finds the record too.
+    async fn name(&self, store: &Store, new: &New) -> Result<Named, StoreError> {
         if let Some(key) = &new.key
             && let Some(instead) = self.claim(store, &new.meta, key).await?
         {

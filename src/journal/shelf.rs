@@ -129,6 +129,13 @@ impl Shelf {
         Created::New { writer: Writer::recorded(Arc::clone(&record)), record, before }
     }
 
+    /// Gives a record its place, whose names are still to be taken.
+    pub(super) fn stand(&self, record: &Arc<Record>) {
+        self.make_room();
+        let place = Place::Kept(Arc::clone(record));
+        self.places.lock().records.insert(record.meta().id.clone(), place);
+    }
+
     /// Gives a record its place, and its names.
     pub(super) fn put(&self, record: &Arc<Record>, key: Option<Key>) {
         self.make_room();
@@ -177,7 +184,7 @@ impl Shelf {
         kept.collect()
     }
 
-    /// Takes a record of another replica away, and breaks off who still reads it.
+    /// Takes a record away that is another replica's or has not got its names, and breaks off who still reads it.
     pub(super) fn remove(&self, record: &Record) {
         let mut places = self.places.lock();
         places.remove(&record.meta().id);

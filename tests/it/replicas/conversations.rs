@@ -67,3 +67,24 @@ async fn of_requests_that_race_in_a_busy_conversation_one_is_answered() {
         assert_eq!(answered, 1, "round {round}");
     }
 }
+
+#[tokio::test]
+async fn requests_with_one_key_that_race_on_one_replica_all_read_to_the_end() {
+    let redis = Redis::start().await;
+    let a = replica(&redis.url()).demo().start().await;
+    for round in 0..12 {
+        let asked = |words: &str| {
+            let request = Request::post("/v1/chat/completions", &prompt(words, true));
+            request.header("x-conversation-id", &format!("c{round}"))
+        };
+        // The name of a conversation that was there before is taken in more than one step.
+        assert!(Heard::of(&mut a.send(&asked("demo:words=1,pace=1ms")).await).await.succeeded());
+        let request = asked("demo:words=8,pace=20ms").header("idempotency-key", &format!("k{round}"));
+        let heard = join_all([(); 4].map(|()| async {
+            let mut answer = a.send(&request).await;
+            let heard = tokio::time::timeout(Duration::from_secs(5), Heard::of(&mut answer)).await;
+            heard.expect("an end").succeeded()
+        }));
+        assert_eq!(heard.await, [true; 4], "round {round}");
+    }
+}
