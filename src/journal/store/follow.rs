@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 64;
 
 impl Store {
     pub(super) async fn follow_all(&self, shelf: &Shelf) {
-        let every = (self.0.lease / 10).clamp(Duration::from_millis(100), Duration::from_secs(1));
+        let every = self.rounds();
         let mut next = Instant::now() + every;
         loop {
             let by_clock = tokio::select! {
@@ -44,6 +44,11 @@ impl Store {
         }
     }
 
+    /// How often every mirror is looked after.
+    fn rounds(&self) -> Duration {
+        (self.0.lease / 10).clamp(Duration::from_millis(100), Duration::from_secs(1))
+    }
+
     fn forget_idle(&self, shelf: &Shelf) {
         let idle = shelf.all(|record| record.is_mirror() && record.is_idle(IDLE));
         for mirror in &idle {
@@ -56,7 +61,9 @@ impl Store {
 
     async fn refill(&self, shelf: &Shelf, mirror: &Arc<Record>) {
         let (id, status) = (&mirror.meta().id, mirror.status());
-        let question = Question { after: status.last, count: PAGE, reads: status.readers > 0, head: false };
+        // Who polls reads as well as who follows.
+        let reads = !mirror.is_idle(self.rounds() * 2);
+        let question = Question { after: status.last, count: PAGE, reads, head: false };
         // Known to be away: nothing is asked, and time passes.
         let look = if self.is_up() { self.look(id, question).await } else { Err(StoreError::Away) };
         match look {

@@ -240,3 +240,25 @@ async fn a_reader_on_another_replica_keeps_a_stream_alive() {
     drop(elsewhere);
     begun.call.closed().await;
 }
+
+#[tokio::test]
+async fn who_polls_on_another_replica_keeps_a_stream_alive() {
+    let mut pair = Pair::start_with(|setup| setup.stream("on_disconnect = \"continue:1s\"")).await;
+    for wait in ["?wait=1s&starting_after=9", ""] {
+        let mut begun = pair.begun().await;
+        drop(begun.answer);
+        let poll =
+            Request::get(&format!("/v1/streams/{}{wait}", begun.id)).header("accept", "application/json");
+        let polling = async {
+            loop {
+                assert_eq!(pair.b.send(&poll).await.json().await["state"], "running", "{wait}");
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            }
+        };
+        tokio::select! {
+            () = polling => {}
+            () = begun.call.stays(std::time::Duration::from_secs(5)) => {}
+        }
+        begun.call.closed().await;
+    }
+}
