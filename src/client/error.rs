@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use tokio_rustls::rustls;
+use tokio_rustls::rustls::{self, CertificateError};
 
 /// A request that brought no stream.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,12 @@ impl ClientError {
     /// Why a request did not get as far as an answer: the innermost reason, for the outer ones only repeat each other.
     pub(super) fn unreachable(error: &reqwest::Error, url: &reqwest::Url) -> Self {
         let missing = if error.is_connect() { Missing::Connection } else { Missing::Answer };
-        Self::Unreachable { url: shown(url), missing, reason: innermost(error), hint: hint(error) }
+        Self::Unreachable {
+            url: shown(url),
+            missing,
+            reason: innermost(error),
+            hint: hint(error).unwrap_or(RUNNING),
+        }
     }
 }
 
@@ -71,28 +76,42 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What to look at, as far as the reason tells.
-fn hint(error: &reqwest::Error) -> &'static str {
+/// What to look at where nothing that was asked for is spoken or listened to; nothing for who hangs up.
+pub fn hint(error: &reqwest::Error) -> Option<&'static str> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         match error.downcast_ref() {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                return "`--cacert FILE` trusts the authorities in a file, `--insecure` any certificate";
-            }
+            Some(rustls::Error::InvalidCertificate(why)) => return Some(about_certificate(why)),
             Some(rustls::Error::InvalidMessage(_)) => {
-                return "no TLS is spoken there: is it an address by http?";
+                return Some("no TLS is spoken there: is it an address by http?");
             }
             Some(_) | None => {}
         }
         if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
-            return "no such HTTP is spoken there: is it an address by https?";
+            return Some("no such HTTP is spoken there: is it an address by https?");
         }
         // What an `io::Error` wraps is not its source, but itself.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
-    "is the server running there?"
+    error.is_connect().then_some(RUNNING)
 }
+
+/// What to do about a certificate. An authority's own is what `openssl req -x509` makes unless it is told otherwise.
+fn about_certificate(why: &CertificateError) -> &'static str {
+    use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, Other};
+    if matches!(why, Expired | ExpiredContext { .. }) {
+        "renew the certificate; `--insecure` trusts any"
+    } else if matches!(why, NotValidForName | NotValidForNameContext { .. }) {
+        "ask by a name that stands in the certificate (subjectAltName); `--insecure` trusts any"
+    } else if matches!(why, Other(other) if other.to_string().contains("CaUsedAsEndEntity")) {
+        "it is an authority's: make the server's with `-addext basicConstraints=critical,CA:FALSE`; `--insecure` trusts any"
+    } else {
+        "`--cacert FILE` trusts the authorities in a file, `--insecure` any certificate"
+    }
+}
+
+const RUNNING: &str = "is the server running there?";
 
 /// An answer that is an error.
 #[derive(Clone, Debug)]
@@ -136,7 +155,7 @@ impl fmt::Display for Refused {
 }
 
 /// An address without its query and password, which may open something.
-pub(super) fn shown(url: &reqwest::Url) -> String {
+pub fn shown(url: &reqwest::Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     // An address that can have none keeps none.

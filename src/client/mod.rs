@@ -13,7 +13,7 @@ mod server;
 mod transport;
 
 pub use backoff::Backoff;
-pub use error::{ClientError, Missing, Refused};
+pub use error::{ClientError, Missing, Refused, hint, shown};
 pub use follow::{Follow, Outcome, Subject, Told};
 pub use load::{Api, Ask, Failures, Load, Plan, Tally, comparison, described, told};
 pub use meaning::{Meaning, Verdict};

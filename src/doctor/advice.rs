@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::doctor::judge::{Fault, Measure};
 use crate::doctor::pattern::Pattern;
 use crate::doctor::program::Program;
+use crate::doctor::refusal::{NO_STREAM, remedy};
 use crate::doctor::variant::Variant;
 
 /// What a program answers that is set up to buffer and understands `Incremental`.
@@ -30,6 +31,7 @@ pub(super) fn cause(fault: &Fault) -> &'static str {
         Fault::Cut { .. } => "cut",
         Fault::AbortLost => "abort_lost",
         Fault::Refused { .. } => "refused",
+        Fault::NoStream { .. } => "no_stream",
         Fault::Unreachable(_) => "unreachable",
     }
 }
@@ -80,7 +82,8 @@ pub(super) fn words(fault: &Fault) -> String {
             "answers with status 501: it buffers answers, and refuses this one, which must not be (`Incremental: ?1`)".to_owned()
         }
         Fault::Refused { status, .. } => format!("answers with status {status}"),
-        Fault::Unreachable(why) => format!("cannot be reached: {why}"),
+        Fault::NoStream { kind } => format!("answers with `{kind}`, which is no stream"),
+        Fault::Unreachable(failure) => format!("cannot be reached: {}", failure.why),
     }
 }
 
@@ -116,13 +119,18 @@ fn ill(fault: &Fault) -> Option<Ill> {
         Fault::IdleCut(_) => Some(Ill::Idle),
         Fault::LifetimeCut(_) | Fault::Cut { .. } => Some(Ill::Lifetime),
         Fault::AbortLost => Some(Ill::Abort),
-        Fault::Refused { .. } | Fault::Unreachable(_) => None,
+        Fault::Refused { .. } | Fault::NoStream { .. } | Fault::Unreachable(_) => None,
     }
 }
 
 /// The lines that cure a fault in this program, and without a program what to look for.
 pub(super) fn cure(program: Option<Program>, fault: &Fault) -> Vec<&'static str> {
-    let Some(ill) = ill(fault) else { return Vec::new() };
+    let ill = match (ill(fault), fault) {
+        (Some(ill), _) => ill,
+        (None, Fault::Refused { status, .. }) => return remedy(program, *status).to_vec(),
+        (None, Fault::Unreachable(failure)) => return vec![failure.hint],
+        (None, _) => return NO_STREAM.to_vec(),
+    };
     let lines = program.map_or(&[][..], |program| lines(program, ill));
     if lines.is_empty() { general(ill).to_vec() } else { lines.to_vec() }
 }
@@ -305,9 +313,9 @@ fn general(ill: Ill) -> &'static [&'static str] {
         Ill::Delay => &[
             "turn off the batching of small writes (Nagle's algorithm, flush intervals, `option http-no-delay`)",
         ],
-        Ill::Compression => &[
-            "leave text/event-stream uncompressed, or flush the compressor behind every event (`Cache-Control: no-transform` is ignored here)",
-        ],
+        Ill::Compression => {
+            &["leave text/event-stream uncompressed, or flush the compressor behind every event"]
+        }
         Ill::Idle => &[
             "nginx: proxy_read_timeout 1h;  HAProxy: timeout server 1h, timeout client 1h;  Apache: ProxyTimeout 3600",
             "or have the gateway say something sooner: [stream] keep_alive = \"1s\"",

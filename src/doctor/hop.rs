@@ -9,6 +9,7 @@ use crate::doctor::judge::{Fault, Measure, Measured};
 use crate::doctor::pattern::{Pattern, TOLERANCE};
 use crate::doctor::probe::Leaving;
 use crate::doctor::program::Program;
+use crate::doctor::refusal::telling;
 use crate::doctor::report::{Finding, HopReport, LeavingReport, ProbeReport, Verdict, milliseconds};
 use crate::doctor::timeline::picture;
 use crate::doctor::trace::{End, Trace};
@@ -19,6 +20,8 @@ use crate::doctor::variant::Variant;
 pub(super) struct Examined {
     pub(super) name: String,
     pub(super) url: String,
+    /// The address that was asked.
+    pub(super) asked: String,
     /// Was the name given, or made of the address?
     pub(super) is_named: bool,
     pub(super) measured: Measured,
@@ -123,10 +126,13 @@ impl Examined {
                 );
             }
             if let Some(coding) = trace.header("content-encoding") {
-                signs.push(format!(
-                    "`Content-Encoding: {coding}` was added, though the gateway says `no-transform`"
-                ));
+                let forbidden = trace.header("cache-control").is_some_and(|all| all.contains("no-transform"));
+                let though = if forbidden { ", though the gateway says `no-transform`" } else { "" };
+                signs.push(format!("`Content-Encoding: {coding}` was added{though}"));
             }
+        }
+        if matches!(fault, Fault::Refused { .. }) {
+            signs.extend(telling(trace));
         }
         for name in ["server", "via", "x-powered-by", "x-cache", "age", "cf-ray", "cf-cache-status"] {
             signs.extend(trace.header(name).map(|value| format!("`{name}: {value}`")));
@@ -231,11 +237,12 @@ fn is_usual(variant: Variant) -> bool {
 fn ended(trace: &Trace, expected: Option<usize>) -> Option<String> {
     match &trace.end {
         End::Broken(why) => Some(format!("cut after {} ({why})", time(trace.ended))),
+        End::Whole if trace.status() != Some(200) || trace.is_no_stream() => None,
         End::Whole if expected.is_some_and(|expected| trace.is_cut(expected)) => {
             Some(format!("ended early, after {}", time(trace.ended)))
         }
         End::TimedOut if expected.is_some() => Some(format!("no end after {}", time(trace.ended))),
-        End::Unreachable(why) => Some(why.clone()),
+        End::Unreachable(failure) => Some(failure.why.clone()),
         End::Whole | End::Left | End::TimedOut => None,
     }
 }
@@ -266,6 +273,7 @@ mod tests {
         Examined {
             name: name.to_owned(),
             url: "http://a/".to_owned(),
+            asked: "http://a/v1/chat/completions".to_owned(),
             is_named: true,
             measured: measured(traces),
         }

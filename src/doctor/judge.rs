@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::doctor::answers::{Asked, Doubt};
 use crate::doctor::pattern::{Lateness, Pattern};
 use crate::doctor::probe::Leaving;
-use crate::doctor::trace::{End, Trace};
+use crate::doctor::trace::{End, Failure, Trace};
 use crate::doctor::variant::{Cadence, Variant};
 
 /// What the times of an answer are measured by.
@@ -58,7 +58,11 @@ pub(super) enum Fault {
         when: Variant,
         status: u16,
     },
-    Unreachable(String),
+    /// Answered with something else: a page in place of the stream.
+    NoStream {
+        kind: String,
+    },
+    Unreachable(Failure),
 }
 
 /// By what a hop that hands on lumps measures them.
@@ -106,6 +110,8 @@ impl Fault {
 const SLACK: Duration = Duration::from_millis(400);
 /// The rank of an answer that was cut off: worse than any that came late.
 const CUT: u8 = 5;
+/// What to do about a hop that closes the connection in place of an answer.
+pub(super) const HANGS_UP: &str = "it closes the connection without an answer: its log may say why";
 /// How much earlier than the first event a head must come that does not wait for it.
 const EARLIER: Duration = Duration::from_millis(150);
 
@@ -215,11 +221,20 @@ impl Measured {
 
     /// What is wrong with one answer of the usual kind.
     fn fault(&self, when: Variant, trace: &Trace) -> Option<Fault> {
-        if let End::Unreachable(why) = &trace.end {
-            return Some(Fault::Unreachable(why.clone()));
+        match &trace.end {
+            End::Unreachable(failure) => return Some(Fault::Unreachable(failure.clone())),
+            // Not even the shortest answer came: nothing is cut off where nothing begins.
+            End::Broken(why) if trace.head.is_none() && self.scale.control.is_none() => {
+                return Some(Fault::Unreachable(Failure { why: why.clone(), hint: HANGS_UP }));
+            }
+            End::Broken(_) | End::Whole | End::TimedOut | End::Left => {}
         }
         if let Some(status) = trace.status().filter(|status| *status != 200) {
             return Some(Fault::Refused { when, status });
+        }
+        if trace.is_no_stream() {
+            let kind = trace.header("content-type").unwrap_or("no type").to_owned();
+            return Some(Fault::NoStream { kind });
         }
         if self.scale.is_cut(when, trace) {
             return Some(Fault::Cut { when, after: trace.ended });
@@ -274,6 +289,7 @@ impl Measured {
 fn before_all(fault: &Fault) -> bool {
     match fault {
         Fault::Unreachable(_)
+        | Fault::NoStream { .. }
         | Fault::Cut { when: Variant::Plain, .. }
         | Fault::Refused { when: Variant::Plain, .. }
         | Fault::Held { pattern: Pattern::Whole, when: Variant::Plain, .. } => true,

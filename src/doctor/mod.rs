@@ -17,6 +17,7 @@ mod pattern;
 mod probe;
 mod program;
 mod receive;
+mod refusal;
 mod report;
 mod stalls;
 mod timeline;
@@ -30,15 +31,16 @@ use futures_util::future::join_all;
 use reqwest::Url;
 use secrecy::SecretString;
 
-use crate::client::Transport;
+use crate::client::{Transport, shown};
 use crate::doctor::endpoint::{Ask, Endpoint};
 use crate::doctor::hop::{Examined, attribute};
-use crate::doctor::judge::{Measured, Scale};
+use crate::doctor::judge::{HANGS_UP, Measured, Scale};
 use crate::doctor::measure::Measuring;
 use crate::doctor::pattern::LEAST;
 use crate::doctor::probe::Probe;
+use crate::doctor::refusal::{hint, telling};
 use crate::doctor::stalls::Stalls;
-use crate::doctor::trace::{End, Trace};
+use crate::doctor::trace::{End, Failure, Trace};
 use crate::doctor::variant::{Cadence, Variant};
 
 pub use report::{Evidence, Finding, HopReport, LeavingReport, ProbeReport, Report, StallsReport, Verdict};
@@ -83,10 +85,20 @@ pub enum Unwell {
     NoHop,
     #[error("interrupted before there was anything to judge")]
     Interrupted,
-    #[error("{url} cannot be reached: {why}{}", hint_at(.why))]
-    Unreachable { url: String, why: String },
-    #[error("{url} answers with status {status} instead of a stream of the model `{model}`{}", hint(*.status))]
-    Refused { url: String, status: u16, model: String },
+    #[error("{url} cannot be reached: {why}\n\nhint: {hint}")]
+    Unreachable { url: String, why: String, hint: &'static str },
+    #[error("{url} gave no answer in {} s\n\nhint: is it a stream? `--watch` waits longer", .after.as_secs())]
+    NoAnswer { url: String, after: Duration },
+    #[error("{url} answers with status {status} instead of {wanted}{told}{hint}")]
+    Refused {
+        url: String,
+        status: u16,
+        /// What was asked for.
+        wanted: String,
+        /// What the answer says.
+        told: String,
+        hint: String,
+    },
     #[error("{url} answers with `{kind}`, which is no stream{ADDRESS}")]
     NoStream { url: String, kind: String },
     #[error(
@@ -94,6 +106,8 @@ pub enum Unwell {
          keeps them"
     )]
     TooFew { url: String, events: usize },
+    #[error("the stream of {url} breaks off behind {events} events: {why}")]
+    Broken { url: String, events: usize, why: String },
     #[error(
         "{url} streams no stamps as the model `{model}`; an older gateway, or another model of that name"
     )]
@@ -153,31 +167,47 @@ impl Order {
         };
         let known = self.hops.iter().zip(cells).rev().map(|(hop, measured)| Examined {
             name: hop.title(),
-            url: hop.url.to_string(),
+            url: shown(&hop.url),
+            asked: shown(&asked.through(hop.url.clone()).url),
             is_named: hop.name.is_some(),
             measured: measured.into_inner().in_order(),
         });
         let examined: Vec<Examined> =
             known.filter(|hop| hop.measured.trace(Variant::Plain).is_some()).collect();
         match examined.first() {
-            Some(innermost) => self.check(&innermost.url, &innermost.measured)?,
+            Some(innermost) => self.check(&innermost.asked, &innermost.measured)?,
             None => return Err(Unwell::Interrupted),
         }
         let evidence = if self.is_stamped() { Evidence::Stamps } else { Evidence::Clusters };
         Ok(Report::new(evidence, interrupted, attribute(&examined), &stalls))
     }
 
+    fn refused(&self, url: String, status: u16, trace: &Trace) -> Unwell {
+        let reads = self.hops.first().is_some_and(|hop| Endpoint::new(hop.url.clone()).ask == Ask::Get);
+        let wanted =
+            if reads { "a stream".to_owned() } else { format!("a stream of the model `{}`", self.model) };
+        let told = telling(trace).iter().flat_map(|line| ["\n  ", line.as_str()]).collect();
+        Unwell::Refused { url, status, wanted, told, hint: hint(status, self.hops.len() == 1) }
+    }
+
     /// Is the innermost hop one that anything can be said of?
     fn check(&self, url: &str, measured: &Measured) -> Result<(), Unwell> {
         let Some(trace) = measured.trace(Variant::Plain) else { return Ok(()) };
         let url = url.to_owned();
-        if let End::Unreachable(why) | End::Broken(why) = &trace.end
-            && trace.head.is_none()
-        {
-            return Err(Unwell::Unreachable { url, why: why.clone() });
+        match (&trace.end, trace.status()) {
+            (End::Unreachable(Failure { why, hint }), _) => {
+                return Err(Unwell::Unreachable { url, why: why.clone(), hint });
+            }
+            (End::Broken(why), None) => {
+                return Err(Unwell::Unreachable { url, why: why.clone(), hint: HANGS_UP });
+            }
+            (End::Broken(why), Some(200)) if !measured.scale.stamped && trace.events.len() < LEAST => {
+                return Err(Unwell::Broken { url, events: trace.events.len(), why: why.clone() });
+            }
+            _ => {}
         }
         match trace.status() {
-            Some(200) if trace.events.is_empty() && !is_stream(trace) => {
+            Some(200) if trace.is_no_stream() => {
                 let kind = trace.header("content-type").unwrap_or("no type").to_owned();
                 Err(Unwell::NoStream { url, kind })
             }
@@ -188,41 +218,13 @@ impl Order {
                 Err(Unwell::TooFew { url, events: trace.events.len() })
             }
             Some(200) => Ok(()),
-            Some(status) => Err(Unwell::Refused { url, status, model: self.model.clone() }),
-            None => Err(Unwell::Unreachable { url, why: "no answer came".to_owned() }),
+            Some(status) => Err(self.refused(url, status, trace)),
+            None => Err(Unwell::NoAnswer { url, after: trace.ended }),
         }
     }
-}
-
-/// Does the head of this answer say that events come?
-fn is_stream(trace: &Trace) -> bool {
-    let kind = trace.header("content-type").unwrap_or_default();
-    ["event-stream", "ndjson", "jsonl"].iter().any(|stream| kind.contains(stream))
 }
 
 const ADDRESS: &str = "\n\nhint: give the address of the server, or of a stream, like http://127.0.0.1:8080/v1/chat/completions";
-
-/// What to do about a status.
-fn hint(status: u16) -> &'static str {
-    match status {
-        401 => "\n\nhint: give an API key with --key or in STREAMGATE_KEY",
-        403 => "\n\nhint: this key may not ask for it; --key gives another one",
-        421 => "\n\nhint: `--host` gives the `Host` that the hops want",
-        400 | 404 | 502 | 503 => {
-            "\n\nhint: is it the address of a gateway? `--model` names a model that is there; any but `demo` is judged by weaker evidence"
-        }
-        405 => ADDRESS,
-        _ => "",
-    }
-}
-
-fn hint_at(why: &str) -> &'static str {
-    if why.contains("certificate") {
-        "\n\nhint: `--cacert FILE` trusts the authorities in a file, `--insecure` any certificate"
-    } else {
-        ""
-    }
-}
 
 impl Hop {
     fn title(&self) -> String {

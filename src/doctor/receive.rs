@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use eventsource_stream::{EventStream, EventStreamError, Eventsource as _};
 use futures_util::stream::{Stream, StreamExt as _};
-use reqwest::RequestBuilder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{RequestBuilder, Response};
 use tokio::time::{Instant, timeout};
 
+use crate::client::hint;
 use crate::doctor::decode::Decoding;
-use crate::doctor::trace::{Arrival, End, Head, Stamp, Trace};
+use crate::doctor::refusal::reason;
+use crate::doctor::trace::{Arrival, End, Failure, Head, Stamp, Trace};
 use crate::wire::{Framing, Splitter};
 
 /// How long an answer is listened to.
@@ -44,12 +46,12 @@ struct Clock {
 async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut Trace) -> End {
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) if error.is_connect() => return End::Unreachable(words(&error)),
-        Err(error) => return End::Broken(words(&error)),
+        Err(error) => return unanswered(&error),
     };
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let mut decoding = Decoding::new(text(CONTENT_ENCODING));
-    let lines = text(CONTENT_TYPE).is_some_and(|kind| kind.contains("ndjson"));
+    let kind = text(CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let lines = ["ndjson", "jsonl"].iter().any(|lines| kind.contains(lines));
     let framing = if lines { Framing::Ndjson } else { terms.framing };
     trace.head = Some(Head {
         at: clock.began.elapsed(),
@@ -57,6 +59,10 @@ async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut
         version: response.version(),
         headers: response.headers().clone(),
     });
+    if !response.status().is_success() {
+        trace.reason = refused(response, &kind).await;
+        return End::Whole;
+    }
     let seen = clock.clone();
     let bytes = response.bytes_stream().map(move |chunk| {
         let chunk = chunk.map_err(|error| words(&error))?;
@@ -82,6 +88,27 @@ async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut
     }
     End::Whole
 }
+
+/// Why a request was not answered: who is not there, or speaks another protocol, can be told from one who hangs up.
+fn unanswered(error: &reqwest::Error) -> End {
+    match hint(error) {
+        Some(hint) => End::Unreachable(Failure { why: words(error), hint }),
+        None => End::Broken(words(error)),
+    }
+}
+
+/// Why it was refused, from as much of the body as comes.
+async fn refused(mut response: Response, kind: &str) -> Option<String> {
+    let mut body = Vec::new();
+    while body.len() < LONGEST_REASON
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    reason(kind, &body)
+}
+
+const LONGEST_REASON: usize = 64 * 1024;
 
 /// The events of a body, in either framing.
 enum Events<S> {

@@ -233,7 +233,7 @@ impl ProbeReport {
         let mut figures = Vec::new();
         figures.extend(self.head_ms.map(|head| format!("head {head} ms")));
         figures.extend(self.status.filter(|status| *status != 200).map(|status| format!("status {status}")));
-        let wanted = self.expected.filter(|expected| *expected != self.events);
+        let wanted = self.expected.filter(|expected| *expected != self.events && self.status == Some(200));
         figures.extend(wanted.map(|expected| format!("{} of {expected} events", self.events)));
         if let (Some(constant), Some(worst)) = (self.constant_ms, self.worst_ms) {
             figures.push(format!("late {constant}-{} ms", constant + worst));

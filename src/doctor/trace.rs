@@ -13,6 +13,8 @@ pub(super) struct Trace {
     pub(super) last_bytes: Duration,
     pub(super) end: End,
     pub(super) ended: Duration,
+    /// Why it is no stream, in the words of who refused.
+    pub(super) reason: Option<String>,
 }
 
 /// The head of an answer.
@@ -49,13 +51,27 @@ pub(super) enum End {
     TimedOut,
     /// The doctor had seen enough.
     Left,
-    Unreachable(String),
+    Unreachable(Failure),
+}
+
+/// Why no answer came, and what to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) why: String,
+    pub(super) hint: &'static str,
 }
 
 impl Trace {
     /// Nothing came.
     pub(super) fn nothing(end: End, ended: Duration) -> Self {
-        Self { head: None, events: Vec::new(), last_bytes: Duration::ZERO, end, ended }
+        Self { head: None, events: Vec::new(), last_bytes: Duration::ZERO, end, ended, reason: None }
+    }
+
+    /// Is it an answer, and none that brings events?
+    pub(super) fn is_no_stream(&self) -> bool {
+        let kind = self.header("content-type").unwrap_or_default();
+        let says_so = ["event-stream", "ndjson", "jsonl"].iter().any(|stream| kind.contains(stream));
+        self.status() == Some(200) && self.end == End::Whole && self.events.is_empty() && !says_so
     }
 
     pub(super) fn status(&self) -> Option<u16> {

@@ -5,6 +5,7 @@ mod full;
 mod ours;
 mod programs;
 mod proxies;
+mod refused;
 mod right;
 mod trust;
 
