@@ -181,15 +181,18 @@ pub(super) async fn one(
 }
 
 /// The last frame that a reader has seen who has seen the event of a number. The number stands in the event, and where a
-/// backend counts is its own affair.
+/// backend counts is its own affair. Where the next is no longer kept, the reader has seen nothing of what is.
 fn position(record: &Record, number: u64) -> u64 {
-    let status = record.status();
-    let frames = record.frames();
-    let seen = frames.iter().take_while(|frame| {
+    let (first, frames) = record.frames_after(0);
+    let numbers = frames.iter().map(|frame| {
         let data = frame.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data:"));
-        data.and_then(sequence_number).is_none_or(|its| its <= number)
+        data.and_then(sequence_number)
     });
-    status.first - 1 + seen.count() as u64
+    let is_next = |earliest: u64| earliest <= number.saturating_add(1);
+    if first > 1 && !numbers.clone().flatten().next().is_none_or(is_next) {
+        return 0;
+    }
+    first - 1 + numbers.take_while(|its| its.is_none_or(|its| its <= number)).count() as u64
 }
 
 /// How long a cancelled response may take to end before the answer is given all the same.

@@ -214,6 +214,33 @@ async fn work_in_the_background_can_be_streamed_and_goes_on_without_its_client()
 }
 
 #[tokio::test]
+async fn what_is_no_longer_kept_of_a_response_is_a_410_and_never_a_gap() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::new().backend("one", "openai", &upstream.url()).journal("max_stream_bytes = \"4KiB\"");
+    let (gateway, mut upstream) = (setup.start().await, upstream);
+    let body = input("x", &json!({"background": true}));
+    let (asked, mut call) = post(&gateway, &mut upstream, &body).await;
+    let id = asked.answer().await.json().await["id"].clone();
+    call.say(&["Rhine"; 60]).await;
+    call.end().await;
+    until("the response to be complete", async || get(&gateway, &id).await.1["status"] == "completed").await;
+    let path = format!("/v1/responses/{}?stream=true", id.as_str().unwrap());
+    assert_eq!(gateway.get(&path).await.status, 410);
+    // Until the next event is one that is kept.
+    let mut number = 0;
+    let mut answer = loop {
+        let answer = gateway.get(&format!("{path}&starting_after={number}")).await;
+        match answer.status {
+            410 => number += 1,
+            _ => break answer,
+        }
+        assert!(answer.header("stream-earliest-id").is_some());
+    };
+    assert!(number > 30, "{number}");
+    assert_eq!(answer.next_event().await.json()["sequence_number"], number + 1);
+}
+
+#[tokio::test]
 async fn a_response_that_was_no_stream_cannot_be_streamed_later() {
     let (gateway, mut upstream) = gateway("openai", &[], &[]).await;
     let (kept, _) = turn(&gateway, &mut upstream, &input("x", &json!({})), "Rhine").await;
