@@ -159,7 +159,7 @@ impl Journal {
         };
         let withdraw = || {
             set(Stage::Never);
-            self.0.shelf.remove(&record);
+            self.0.shelf.withdraw(&record);
         };
         match named {
             Ok(Named::First { before }) => {

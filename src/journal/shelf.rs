@@ -184,7 +184,12 @@ impl Shelf {
         kept.collect()
     }
 
-    /// Takes a record away that is another replica's or has not got its names, and breaks off who still reads it.
+    /// Takes a record away that has not got its names.
+    pub(super) fn withdraw(&self, record: &Record) {
+        self.places.lock().records.remove(&record.meta().id);
+    }
+
+    /// Takes a record of another replica away, and breaks off who still reads it.
     pub(super) fn remove(&self, record: &Record) {
         let mut places = self.places.lock();
         places.remove(&record.meta().id);
@@ -467,6 +472,22 @@ mod tests {
             assert!(!stuck.is_cancelled() || second >= 3);
         }
         assert!(stuck.is_cancelled() && !slow.is_cancelled());
+    }
+
+    #[test]
+    fn the_newest_viewer_wins_although_an_older_one_is_let_in_behind_it() {
+        let (writer, record) = create(&journal(1000, 10_000), "a", None);
+        let come = |id: &str, turn| {
+            let viewer = Viewer { id: id.into(), exclusive: true, turn };
+            record.read(0, Some(viewer), CancellationToken::new())
+        };
+        let mut newest = come("y", 2).unwrap();
+        assert_eq!(come("x", 1).unwrap_err(), Trimmed::Superseded);
+        writer.append([Bytes::from_static(b"a")]);
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let next = newest.poll_next(&cx);
+        assert_eq!(next, std::task::Poll::Ready(crate::journal::Next::Frame(Bytes::from_static(b"a"))));
+        assert!(come("y", 3).is_ok() && come("x", 4).is_ok());
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub(super) struct Viewers {
 const SUPERSEDED: usize = 1024;
 
 impl Viewers {
+    /// Has it lost its place, or did another take everybody's while it was on its way here?
     pub(super) fn is_superseded(&self, viewer: &Viewer) -> bool {
-        self.superseded.contains(&viewer.id)
+        let late = viewer.exclusive && viewer.turn > 0 && viewer.turn < self.turn;
+        self.superseded.contains(&viewer.id) || late && self.current.as_ref() != Some(&viewer.id)
     }
 
     /// Is there no room to remember another one that lost its place?
