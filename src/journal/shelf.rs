@@ -298,6 +298,7 @@ impl Places {
     fn remove(&mut self, id: &str) {
         if let Some(Place::Kept(record)) = self.records.remove(id) {
             record.forget();
+            self.untidy |= !record.is_mirror(); // a mirror has no names here
         }
     }
 
@@ -339,6 +340,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::journal::record::Copied;
     use crate::journal::{Gone, Reader, Trimmed, Viewer};
 
     fn journal(max_stream_bytes: u64, max_bytes: u64) -> Shelf {
@@ -452,6 +454,29 @@ mod tests {
         journal.sweep();
         assert!(matches!(journal.find("c"), Some(Err(None))));
         assert!(record.status().first > 1 && journal.bytes() <= 12_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_go_with_finished_streams_that_others_keep_too() {
+        let journal = journal(10_000, 12_000);
+        for id in ["a", "b", "c", "d"] {
+            let key = Key { name: id.into(), fingerprint: [0; 32] };
+            let meta = Meta { conversation: Some(id.into()), ..meta(id, None) };
+            let role = Role::Source(Copied::new(Arc::default(), Some(key.clone())));
+            let new = New { meta, key: Some(key), busy: Busy::Begin };
+            let Created::New { writer, record, .. } = journal.create(new, role) else {
+                unreachable!("a new key")
+            };
+            writer.append([Bytes::from(vec![0; 4000])]);
+            writer.close();
+            record.copied().unwrap().set(Stage::Whole);
+            advance(Duration::from_secs(1)).await;
+        }
+        journal.sweep();
+        let places = journal.places.lock();
+        assert!(places.records.len() < 4);
+        assert_eq!(places.conversations.len(), places.records.len());
+        assert_eq!(places.keys.len(), places.records.len());
     }
 
     #[tokio::test(start_paused = true)]
