@@ -381,7 +381,7 @@ pub(super) fn named(response: &mut Response<Body>, record: &Record) {
         headers.insert(STREAM_ID, stream);
         headers.insert(LOCATION, location);
     }
-    if record.is_local() {
+    if record.is_kept_here() {
         reading::durability(response);
     }
 }

@@ -16,9 +16,15 @@ use crate::journal::record::{Ended, Record, Role};
 pub(in crate::journal) struct Outbox {
     records: Mutex<Vec<Arc<Record>>>,
     filled: Notify,
+    /// The store does not answer: it stays here for now.
+    away: AtomicBool,
 }
 
 impl Outbox {
+    pub(in crate::journal) fn is_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
     /// Waits until there is something. Cancel safe.
     pub(in crate::journal) async fn filled(&self) {
         while self.records.lock().is_empty() {
@@ -114,8 +120,16 @@ impl Record {
     }
 
     /// Can it be read on this replica only, though it should be readable on all?
-    pub fn is_local(&self) -> bool {
+    pub(in crate::journal) fn is_local(&self) -> bool {
         self.copied().is_some_and(|copied| matches!(copied.progress().stage, Stage::Unknown | Stage::Never))
+    }
+
+    /// Is there anything of it that can be read on this replica only now, though it should be readable on all?
+    pub fn is_kept_here(&self) -> bool {
+        let waits = |copied: &Copied| {
+            copied.outbox.away.load(Ordering::Relaxed) && copied.progress().stage != Stage::Whole
+        };
+        self.is_local() || self.copied().is_some_and(waits)
     }
 
     /// There is something that the store has not.

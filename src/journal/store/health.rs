@@ -164,6 +164,7 @@ impl Store {
 
     fn is_there(&self) {
         let before = self.0.health.state.swap(UP, Ordering::Relaxed);
+        self.0.outbox.is_away(false);
         if before != UP {
             *self.0.health.since.lock() = Some(Instant::now());
         }
@@ -175,6 +176,7 @@ impl Store {
 
     fn is_down(&self, words: &str) {
         let before = self.0.health.state.swap(DOWN, Ordering::Relaxed);
+        self.0.outbox.is_away(true);
         self.0.metrics.store_up(false);
         if before != DOWN {
             tracing::warn!(

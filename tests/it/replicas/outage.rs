@@ -93,6 +93,26 @@ async fn redis_dies_in_the_middle_and_comes_back_empty() {
 }
 
 #[tokio::test]
+async fn who_comes_to_a_stream_while_redis_is_away_is_told_that_it_is_local() {
+    let mut pair = Pair::start().await;
+    let mut begun = pair.begun().await;
+    let gateway = &pair.a;
+    let durability = async || {
+        let answer = gateway.send(&read(&begun.id)).await;
+        assert_eq!(answer.status, 200);
+        answer.header("stream-durability").map(str::to_owned)
+    };
+    assert_eq!(durability().await, None);
+    pair.redis.kill();
+    until("the outage to be noticed", async || gateway.metric("streamgate_store_up", &[]).await == 0.0).await;
+    assert_eq!(durability().await.as_deref(), Some("local"));
+    pair.redis.start_again().await;
+    until("others to be able to read it again", async || durability().await.is_none()).await;
+    flows(&mut begun, 3).await;
+    ends(begun).await;
+}
+
+#[tokio::test]
 async fn a_slow_redis_holds_up_no_reader_and_no_new_stream_for_long() {
     let mut pair = Pair::start().await;
     let mut begun = pair.begun().await;
