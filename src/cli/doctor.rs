@@ -6,12 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use secrecy::SecretString;
+use reqwest::Url;
 use tokio::time::{Instant, interval};
 
 use crate::cli::bar::{bar, columns};
 use crate::cli::talk::{INTERRUPTED, Key, Trust, block_on, interrupt, say, time, write};
-use crate::client::ClientError;
+use crate::client::{ClientError, credentials};
 use crate::doctor::{Hop, Order, Report, Unwell, Verdict};
 
 /// What is typed.
@@ -34,7 +34,7 @@ pub(super) struct Doctor {
     /// The `Host` to ask hops for
     #[arg(long)]
     host: Option<String>,
-    /// Silences to try, instead of 5s
+    /// Silences to try, separated by commas, instead of 5s
     #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = silence, conflicts_with = "full")]
     silence: Vec<Duration>,
     /// All silences: 5, 20, 35, 65 and 105 seconds
@@ -57,7 +57,9 @@ pub(super) struct Doctor {
     json: bool,
 }
 
-const HELP: &str = "Ctrl-C ends it with what is known by then.
+const HELP: &str = "A picture is one answer: time runs to the right, `|` is one event, a number so many at once, `#` more than nine.
+`late` is how long the promptest and the tardiest event were on their way, over what a whole answer takes.
+Ctrl-C ends it with what is known by then.
 
 Exit codes: 0 clean, 1 could not run or a hop cannot be reached, 2 wrong usage,
 3 something is wrong, 130 interrupted";
@@ -93,11 +95,9 @@ impl FromStr for Named {
     fn from_str(text: &str) -> Result<Self, String> {
         let named = text.split_once('=').filter(|(name, _)| !name.contains(['/', ':', '?']));
         let (name, url) = named.map_or((None, text), |(name, url)| (Some(name.to_owned()), url));
-        let hop = Hop { name, url: url.parse().map_err(|error| format!("`{url}` is no URL: {error}"))? };
-        if !matches!(hop.url.scheme(), "http" | "https") {
-            return Err(format!("`{url}` is no address by http or https"));
-        }
-        Ok(Self(hop))
+        let address = url.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let hint = || format!("`{url}` is no address: write it like http://127.0.0.1:8080");
+        Ok(Self(Hop { name, url: address.ok_or_else(hint)? }))
     }
 }
 
@@ -107,7 +107,7 @@ impl Doctor {
         Ok(Order {
             hops: std::iter::once(self.url).chain(self.hops).map(|named| named.0).collect(),
             host: self.host,
-            key: self.key.get().map(SecretString::from),
+            credentials: credentials(self.key.get())?,
             model: self.model,
             silences: match (self.full, self.silence.is_empty()) {
                 (true, _) => seconds(&FULL),

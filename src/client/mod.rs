@@ -19,5 +19,5 @@ pub use load::{Api, Ask, Failures, Load, Plan, Tally, comparison, described, tol
 pub use meaning::{Meaning, Verdict};
 pub use messages::{Message, Messages, Next};
 pub use pull::{Pull, Pulled};
-pub use server::Server;
+pub use server::{Server, credentials};
 pub use transport::{HttpVersion, Transport};

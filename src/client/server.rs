@@ -31,16 +31,8 @@ impl Server {
         let base =
             url.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base = base.ok_or_else(|| ClientError::Address(url.to_owned()))?;
-        let mut headers = HeaderMap::new();
+        let mut headers = credentials(key)?;
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(key) = key {
-            let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| ClientError::Key)?;
-            let mut plain = HeaderValue::try_from(key).map_err(|_| ClientError::Key)?;
-            bearer.set_sensitive(true);
-            plain.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-            headers.insert("x-api-key", plain); // Anthropic's own servers know no other
-        }
         let client = Client::builder()
             .user_agent(concat!("streamgate/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -86,6 +78,20 @@ impl Server {
         };
         serde_json::from_slice(&body).map_err(|_| no())
     }
+}
+
+/// The headers in which a key is shown.
+pub fn credentials(key: Option<&str>) -> Result<HeaderMap, ClientError> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = key {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| ClientError::Key)?;
+        let mut plain = HeaderValue::try_from(key).map_err(|_| ClientError::Key)?;
+        bearer.set_sensitive(true);
+        plain.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+        headers.insert("x-api-key", plain); // Anthropic's own servers know no other
+    }
+    Ok(headers)
 }
 
 /// Asks, and reads the head of the answer; one that is an error is a refusal.

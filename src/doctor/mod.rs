@@ -28,10 +28,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use http::HeaderMap;
 use reqwest::Url;
-use secrecy::SecretString;
 
-use crate::client::{Transport, shown};
+use crate::client::{ClientError, Transport, shown};
 use crate::doctor::endpoint::{Ask, Endpoint};
 use crate::doctor::hop::{Examined, attribute};
 use crate::doctor::judge::{HANGS_UP, Measured, Scale};
@@ -52,7 +52,8 @@ pub struct Order {
     pub hops: Vec<Hop>,
     /// `Host`, where the hops need another one than that of their addresses.
     pub host: Option<String>,
-    pub key: Option<SecretString>,
+    /// The headers that say who asks.
+    pub credentials: HeaderMap,
     /// The built-in model of the gateway (`demo`), or another one, whose events carry no stamps.
     pub model: String,
     /// The silences to try.
@@ -79,8 +80,8 @@ pub struct Hop {
 /// There is nothing to judge.
 #[derive(Debug, thiserror::Error)]
 pub enum Unwell {
-    #[error("no client: {0}")]
-    Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     #[error("no hop to examine")]
     NoHop,
     #[error("interrupted before there was anything to judge")]

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HOST};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST};
 use reqwest::{Client, Method, RequestBuilder, Url, redirect, retry};
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::HttpVersion;
+use crate::client::{ClientError, HttpVersion};
 use crate::doctor::Order;
 use crate::doctor::endpoint::{Ask, Endpoint, question};
 use crate::doctor::receive::{Terms, receive, words};
@@ -47,7 +46,7 @@ const NOTICE: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(25);
 
 impl<'o> Probe<'o> {
-    pub(super) fn new(order: &'o Order, endpoint: Endpoint) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(order: &'o Order, endpoint: Endpoint) -> Result<Self, ClientError> {
         let secure = endpoint.url.scheme() == "https";
         let http1 = client(order, &endpoint.url, Some(HttpVersion::Http1))?;
         let http2 = secure.then(|| client(order, &endpoint.url, None)).transpose()?;
@@ -186,19 +185,23 @@ impl<'o> Probe<'o> {
 
     /// A request with nothing but who asks.
     fn bare(&self, client: &Client, method: Method, url: Url) -> RequestBuilder {
+        let has_password = !url.username().is_empty() || url.password().is_some();
         let mut request = client.request(method, url);
         if let Some(host) = &self.order.host {
             request = request.header(HOST, host);
         }
-        match &self.order.key {
-            Some(key) => request.bearer_auth(key.expose_secret()),
-            None => request,
+        for (name, value) in &self.order.credentials {
+            // A password in the address takes the same header; the key goes in its other one then.
+            if !(has_password && name == AUTHORIZATION) {
+                request = request.header(name, value);
+            }
         }
+        request
     }
 }
 
 /// A client that hides nothing: every request has a connection of its own, goes where it is told, once, and gets what was sent.
-fn client(order: &Order, url: &Url, version: Option<HttpVersion>) -> Result<Client, reqwest::Error> {
+fn client(order: &Order, url: &Url, version: Option<HttpVersion>) -> Result<Client, ClientError> {
     let client = Client::builder()
         .user_agent(concat!("streamgate-doctor/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
@@ -208,5 +211,5 @@ fn client(order: &Order, url: &Url, version: Option<HttpVersion>) -> Result<Clie
         .no_proxy()
         .tcp_nodelay(true);
     let transport = order.transport.clone().version(version);
-    transport.apply(client, url.scheme() == "https").build()
+    transport.apply(client, url.scheme() == "https").build().map_err(ClientError::Certificates)
 }

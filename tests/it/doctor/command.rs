@@ -2,7 +2,7 @@
 
 use crate::doctor::{command, doctor, examine, examine_with, gateway, setup};
 use crate::door::Certificates;
-use crate::support::hops::{Habit, Scripted};
+use crate::support::hops::{Habit, Scripted, bare};
 use crate::support::{Gateway, refusing_address, within};
 
 #[tokio::test]
@@ -57,9 +57,14 @@ async fn wrong_usage_is_2() {
         &["http://a", "--silence", "2h"],
         &["http://a", "--early", "500000000000years"],
         &["http://a", "--watch", "500000000000years"],
+        &["http://a", "--key", "a\nb"],
     ] {
         let (code, said, log) = doctor(arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {said}{log}");
+    }
+    for address in ["127.0.0.1:8080", "localhost:8080", "nginx="] {
+        let (_, _, log) = doctor(&[address]).await;
+        assert!(log.contains("write it like http://127.0.0.1:8080"), "{address}: {log}");
     }
 }
 
@@ -77,7 +82,13 @@ async fn a_gateway_with_keys_is_asked_with_one() {
     let (code, _, log) = doctor(&[&url, "--json"]).await;
     assert!(code == Some(1) && log.contains("401") && log.contains("--key"), "{log}");
     examine_with(&[&url], &["--key", "sk-alice"]).await.is_clean();
+    let hop = bare::nginx_listening(gateway.public, "", PASSWORD).await;
+    let public = hop.url().replace("http://", "http://anna:secret@");
+    examine_with(&[&public, &format!("gateway={url}")], &["--key", "sk-alice"]).await.is_clean();
 }
+
+/// `Basic` for `anna:secret`, the way `auth_basic` looks at it.
+const PASSWORD: &str = "if ($http_authorization != \"Basic YW5uYTpzZWNyZXQ=\") { return 401; }";
 
 #[tokio::test]
 async fn what_is_no_stream_is_told_with_what_to_do() {
