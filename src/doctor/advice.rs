@@ -58,32 +58,33 @@ pub(super) fn words(fault: &Fault) -> String {
                 (Pattern::Delayed(by), _) => format!("keeps every event for {}", time(*by)),
                 (Pattern::Prompt, _) => "hands events on as they come".to_owned(),
             };
-            match when {
-                Variant::Gzip => format!("{how}, for clients that accept gzip"),
-                Variant::Get => format!("{how}, when a stream is read by GET"),
-                Variant::Http2 => format!("{how}, over HTTP/2"),
-                Variant::Plain
-                | Variant::Early
-                | Variant::Padded
-                | Variant::Silence(_)
-                | Variant::Lasting(_) => how,
-            }
+            how + way(*when)
         }
         Fault::HeadLate => "keeps the head of the answer until the first event comes".to_owned(),
         Fault::IdleCut(after) => format!("cuts off a stream that is silent for about {}", time(*after)),
         Fault::LifetimeCut(after) => {
             format!("cuts off every stream about {} after it began, whatever it says", time(*after))
         }
-        Fault::Cut { after, .. } => format!("cuts off the stream after {}", time(*after)),
+        Fault::Cut { after, when } => format!("cuts off the stream after {}{}", time(*after), way(*when)),
         Fault::AbortLost => {
             "does not tell the gateway when a client leaves: the model works on for nobody".to_owned()
         }
         Fault::Refused { status: REFUSES_TO_BUFFER, .. } => {
             "answers with status 501: it buffers answers, and refuses this one, which must not be (`Incremental: ?1`)".to_owned()
         }
-        Fault::Refused { status, .. } => format!("answers with status {status}"),
-        Fault::NoStream { kind } => format!("answers with `{kind}`, which is no stream"),
+        Fault::Refused { status, when } => format!("answers with status {status}{}", way(*when)),
+        Fault::NoStream { kind, when } => format!("answers with `{kind}`, which is no stream{}", way(*when)),
         Fault::Unreachable(failure) => format!("cannot be reached: {}", failure.why),
+    }
+}
+
+/// With which way to ask, where not with every one.
+fn way(when: Variant) -> &'static str {
+    match when {
+        Variant::Gzip => ", for clients that accept gzip",
+        Variant::Get => ", when a stream is read by GET",
+        Variant::Http2 => ", over HTTP/2",
+        Variant::Plain | Variant::Early | Variant::Padded | Variant::Silence(_) | Variant::Lasting(_) => "",
     }
 }
 
@@ -157,7 +158,11 @@ fn lines(program: Program, ill: Ill) -> &'static [&'static str] {
 
 fn nginx(ill: Ill) -> &'static [&'static str] {
     match ill {
-        Ill::Buffering | Ill::Delay => &[
+        Ill::Delay => &[
+            "proxy_buffering off;",
+            "# and no `limit_req` that has requests wait (`nodelay`), no server in `upstream` that is tried in vain (proxy_connect_timeout)",
+        ],
+        Ill::Buffering => &[
             "proxy_http_version 1.1;",
             "proxy_set_header Connection \"\";",
             "proxy_buffering off;",

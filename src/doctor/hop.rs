@@ -163,6 +163,14 @@ impl Examined {
         }) {
             notes.push("it answers in HTTP/1.0".to_owned());
         }
+        if let Some(kind) =
+            plain.filter(|trace| trace.head.is_some() && !trace.says_it_streams() && !trace.events.is_empty())
+        {
+            let kind = kind.header("content-type").unwrap_or("no type");
+            notes.push(format!(
+                "it calls the stream `{kind}`: a browser's EventSource takes `text/event-stream` alone"
+            ));
+        }
         let gzip = self.measured.trace(Variant::Gzip);
         if let Some((trace, coding)) = gzip.and_then(|trace| Some((trace, trace.header("content-encoding")?)))
             && self.measured.scale.pattern(Variant::Gzip, trace) == Pattern::Prompt

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::doctor::advice::time;
 use crate::doctor::answers::{Asked, Doubt};
 use crate::doctor::pattern::{Lateness, Pattern};
 use crate::doctor::probe::Leaving;
@@ -60,6 +61,7 @@ pub(super) enum Fault {
     },
     /// Answered with something else: a page in place of the stream.
     NoStream {
+        when: Variant,
         kind: String,
     },
     Unreachable(Failure),
@@ -80,6 +82,7 @@ impl Fault {
                 (when == then || *then == Variant::Plain) && before.rank() >= pattern.rank()
             }
             (Self::Refused { when, .. }, Self::Refused { when: then, .. })
+            | (Self::NoStream { when, .. }, Self::NoStream { when: then, .. })
             | (Self::Cut { when, .. }, Self::Cut { when: then, .. }) => when == then,
             (Self::IdleCut(after), Self::IdleCut(before))
             | (Self::LifetimeCut(after), Self::LifetimeCut(before)) => {
@@ -112,6 +115,8 @@ const SLACK: Duration = Duration::from_millis(400);
 const CUT: u8 = 5;
 /// What to do about a hop that closes the connection in place of an answer.
 pub(super) const HANGS_UP: &str = "it closes the connection without an answer: its log may say why";
+const SAYS_NOTHING: &str =
+    "does it pass requests on, with their bodies? Its log, or that of the next hop, may say why";
 /// How much earlier than the first event a head must come that does not wait for it.
 const EARLIER: Duration = Duration::from_millis(150);
 
@@ -122,12 +127,17 @@ impl Scale {
             return Pattern::of_clusters(trace);
         }
         // How long ago a recorded stream began when it was asked for is not known.
-        let control = self.control.filter(|_| variant != Variant::Get);
-        Pattern::of_stamped(trace, control, self.cadence.pace)
+        if variant == Variant::Get {
+            return Pattern::of_stamped(&trace.without_backlog(), None, self.cadence.pace);
+        }
+        Pattern::of_stamped(trace, self.control, self.cadence.pace)
     }
 
     pub(super) fn lateness(&self, variant: Variant, trace: &Trace) -> Lateness {
-        Lateness::of(trace, self.control.filter(|_| variant != Variant::Get))
+        if variant == Variant::Get {
+            return Lateness::of(&trace.without_backlog(), None);
+        }
+        Lateness::of(trace, self.control)
     }
 
     /// What is wrong with an answer that another one may not show: its times, or that it broke off.
@@ -227,6 +237,10 @@ impl Measured {
             End::Broken(why) if trace.head.is_none() && self.scale.control.is_none() => {
                 return Some(Fault::Unreachable(Failure { why: why.clone(), hint: HANGS_UP }));
             }
+            End::TimedOut if trace.head.is_none() && self.scale.control.is_none() && self.scale.stamped => {
+                let why = format!("no answer came in {}", time(trace.ended));
+                return Some(Fault::Unreachable(Failure { why, hint: SAYS_NOTHING }));
+            }
             End::Broken(_) | End::Whole | End::TimedOut | End::Left => {}
         }
         if let Some(status) = trace.status().filter(|status| *status != 200) {
@@ -234,7 +248,7 @@ impl Measured {
         }
         if trace.is_no_stream() {
             let kind = trace.header("content-type").unwrap_or("no type").to_owned();
-            return Some(Fault::NoStream { kind });
+            return Some(Fault::NoStream { when, kind });
         }
         if self.scale.is_cut(when, trace) {
             return Some(Fault::Cut { when, after: trace.ended });
@@ -289,7 +303,7 @@ impl Measured {
 fn before_all(fault: &Fault) -> bool {
     match fault {
         Fault::Unreachable(_)
-        | Fault::NoStream { .. }
+        | Fault::NoStream { when: Variant::Plain, .. }
         | Fault::Cut { when: Variant::Plain, .. }
         | Fault::Refused { when: Variant::Plain, .. }
         | Fault::Held { pattern: Pattern::Whole, when: Variant::Plain, .. } => true,
@@ -299,6 +313,7 @@ fn before_all(fault: &Fault) -> bool {
         | Fault::LifetimeCut(_)
         | Fault::Cut { .. }
         | Fault::AbortLost
+        | Fault::NoStream { .. }
         | Fault::Refused { .. } => false,
     }
 }
@@ -346,6 +361,22 @@ pub(super) mod tests {
     fn what_only_gzip_brings_out_is_compression() {
         let faults = measured(vec![(Variant::Gzip, trace(|_| 2200))]).faults();
         assert_eq!(faults, [Fault::Held { pattern: Pattern::Whole, when: Variant::Gzip, measure: None }]);
+    }
+
+    #[test]
+    fn a_recorded_stream_that_is_read_late_begins_with_what_there_was() {
+        let read = |way: fn(u64) -> u64| measured(vec![(Variant::Get, trace(way))]).faults();
+        for way in [|due: u64| due.max(800), |due: u64| due.max(1300)] {
+            assert_eq!(read(way), []);
+        }
+        let held = |way| {
+            let [Fault::Held { pattern, when: Variant::Get, .. }] = read(way)[..] else {
+                panic!("one fault")
+            };
+            pattern
+        };
+        assert_eq!(held(|_| 2200), Pattern::Whole);
+        assert!(matches!(held(|due| (due / 450 + 1) * 450), Pattern::Lumps { .. }));
     }
 
     #[test]

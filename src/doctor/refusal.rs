@@ -46,6 +46,9 @@ pub(super) fn telling(trace: &Trace) -> Vec<String> {
 /// What to do about a status.
 pub(super) fn remedy(program: Option<Program>, status: u16) -> &'static [&'static str] {
     match (program, status) {
+        (Some(Program::Nginx), 429 | 503) => {
+            &["# limit_req, limit_conn: the doctor asks for some streams at a time, as a page does"]
+        }
         (Some(Program::Nginx), 413) => &["client_max_body_size 20m;"],
         (Some(Program::Nginx), 421) => &[
             "proxy_set_header Host $host;",
@@ -95,7 +98,7 @@ const THERE: &str = "is it the address of a gateway, and does `--model` name a m
 
 /// What to do where another page answers in the gateway's place.
 pub(super) const NO_STREAM: &[&str] = &[
-    "pass /v1/* and /api/* on to the gateway: what answers is a page for every path (nginx: try_files, error_page), or a login",
+    "pass /v1/* and /api/* on to the gateway: a page for every path (nginx: try_files, error_page) or a login answers",
 ];
 
 #[cfg(test)]

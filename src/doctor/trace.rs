@@ -61,6 +61,11 @@ pub(super) struct Failure {
     pub(super) hint: &'static str,
 }
 
+/// A backlog is written in one go.
+const AT_ONCE: Duration = Duration::from_millis(15);
+/// So many events behind it show how they come.
+const FOLLOW: usize = 8;
+
 impl Trace {
     /// Nothing came.
     pub(super) fn nothing(end: End, ended: Duration) -> Self {
@@ -69,9 +74,16 @@ impl Trace {
 
     /// Is it an answer, and none that brings events?
     pub(super) fn is_no_stream(&self) -> bool {
+        self.status() == Some(200)
+            && self.end == End::Whole
+            && self.events.is_empty()
+            && !self.says_it_streams()
+    }
+
+    /// Does its head say that events come?
+    pub(super) fn says_it_streams(&self) -> bool {
         let kind = self.header("content-type").unwrap_or_default();
-        let says_so = ["event-stream", "ndjson", "jsonl"].iter().any(|stream| kind.contains(stream));
-        self.status() == Some(200) && self.end == End::Whole && self.events.is_empty() && !says_so
+        ["event-stream", "ndjson", "jsonl"].iter().any(|stream| kind.contains(stream))
     }
 
     pub(super) fn status(&self) -> Option<u16> {
@@ -81,6 +93,18 @@ impl Trace {
     /// A header of the answer, if it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.as_ref()?.headers.get(name)?.to_str().ok()
+    }
+
+    /// What is read of a stream that was recorded begins with all that there was by then: the same without that.
+    pub(super) fn without_backlog(&self) -> Self {
+        let mut trace = self.clone();
+        let first = trace.events.first().map_or(Duration::ZERO, |event| event.at);
+        let backlog = trace.events.iter().take_while(|event| event.at < first + AT_ONCE).count();
+        // Where nothing follows, somebody kept it.
+        if trace.events.len() >= backlog + FOLLOW {
+            trace.events.drain(..backlog.saturating_sub(1));
+        }
+        trace
     }
 
     /// The events that carry a stamp.
