@@ -143,6 +143,7 @@ fn lines(program: Program, ill: Ill) -> &'static [&'static str] {
         Program::Varnish => varnish(ill),
         Program::Apache => apache(ill),
         Program::Node => node(ill),
+        Program::Python => python(ill),
         Program::Envoy | Program::Traefik | Program::Caddy | Program::Iis => proxies(program, ill),
         Program::Cloudflare
         | Program::CloudFront
@@ -230,6 +231,26 @@ fn node(ill: Ill) -> &'static [&'static str] {
             &["server.requestTimeout = 0; server.timeout = 0 // and proxyTimeout, timeout: 0 of the proxy"]
         }
         Ill::Abort => &["res.on('close', () => upstream.destroy())"],
+    }
+}
+
+fn python(ill: Ill) -> &'static [&'static str] {
+    match ill {
+        Ill::Buffering | Ill::Delay => &[
+            "# hand on what comes when it comes, no `response.content` and no `await response.read()`:",
+            "Response(requests.post(…, stream=True).iter_content(None))                      # Flask",
+            "StreamingResponse(upstream.aiter_raw())                                         # FastAPI, httpx's stream()",
+            "async for chunk in upstream.content.iter_any(): await response.write(chunk)     # aiohttp",
+        ],
+        Ill::Compression => {
+            &["# no GZipMiddleware, Flask-Compress or enable_compression() on the paths that stream"]
+        }
+        Ill::Idle | Ill::Lifetime => &[
+            "httpx.AsyncClient(timeout=None)                             # its default is 5 s between reads",
+            "aiohttp.ClientSession(timeout=ClientTimeout(total=None))    # its default is 5 min in all",
+            "gunicorn --timeout 0 --worker-class gthread                 # its default is 30 s",
+        ],
+        Ill::Abort => &[],
     }
 }
 
@@ -360,7 +381,9 @@ mod tests {
             Fault::LifetimeCut(Duration::from_secs(15)),
             Fault::AbortLost,
         ];
-        for program in [None, Some(Program::Nginx), Some(Program::Envoy), Some(Program::Heroku)] {
+        for program in
+            [None, Some(Program::Nginx), Some(Program::Python), Some(Program::Envoy), Some(Program::Heroku)]
+        {
             for fault in &faults {
                 assert!(!cure(program, fault).is_empty(), "{program:?}: {fault:?}");
             }

@@ -15,6 +15,7 @@ pub(super) enum Program {
     Envoy,
     Traefik,
     Node,
+    Python,
     Iis,
     Cloudflare,
     CloudFront,
@@ -55,6 +56,12 @@ const SIGNS: &[(Program, &str, &[&str], &[&str])] = &[
         "nginx",
         &["nginx", "openresty", "apisix", "kong", "ingress"],
         &["x-kong-upstream-latency"],
+    ),
+    (
+        Program::Python,
+        "Python",
+        &["python", "uvicorn", "hypercorn", "gunicorn", "waitress", "flask", "fastapi", "aiohttp"],
+        &[],
     ),
     (Program::Node, "Node", &["node", "express", "next.js", "vite"], &[]),
 ];
@@ -123,6 +130,8 @@ mod tests {
             ),
             (&[("server", "Apache/2.4.71 (Debian)")], Program::Apache),
             (&[("x-powered-by", "Express")], Program::Node),
+            (&[("server", "Werkzeug/3.1.9 Python/3.11.7")], Program::Python),
+            (&[("server", "uvicorn")], Program::Python),
             (&[("via", "1.1 Caddy")], Program::Caddy),
             (&[("server", "envoy"), ("x-envoy-upstream-service-time", "3")], Program::Envoy),
         ] {
