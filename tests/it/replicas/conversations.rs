@@ -55,10 +55,10 @@ async fn of_requests_that_race_in_a_busy_conversation_one_is_answered() {
         let request = Request::post("/v1/chat/completions", &prompt(model, true));
         request.header("x-conversation-id", name)
     };
-    for round in 0..12 {
+    for round in 0..6 {
         let name = format!("c{round}");
         let _old = a.send(&race("demo:words=1000,pace=20ms", &name)).await;
-        let new = race("demo:words=5,pace=20ms", &name);
+        let new = race("demo:words=60,pace=20ms", &name); // not over before the others have come
         let heard = join_all([&a, &b, &a, &b].map(|gateway| async {
             let mut answer = gateway.send(&new).await;
             answer.status == 200 && Heard::of(&mut answer).await.succeeded()
