@@ -9,6 +9,7 @@ use http::header::{HeaderName, HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
 use serde_json::json;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::cursor::{Cursor, Seen};
@@ -129,11 +130,11 @@ pub(super) async fn answer(
     }
 }
 
-/// What runs or waits in the conversation of a stream that begins; `before` is the last of it.
+/// What runs or waits in the conversation of a stream that begins, the last of it first, which is `before`.
 async fn ahead(parts: &Parts, record: &Record, before: Option<Arc<Record>>) -> Vec<Arc<Record>> {
     let Some(before) = before else { return Vec::new() };
     let line = parts.journal.line(record).await;
-    let others = line.into_iter().filter(|other| other.meta().id != before.meta().id);
+    let others = line.into_iter().rev().filter(|other| other.meta().id != before.meta().id);
     [Arc::clone(&before)].into_iter().chain(others).collect()
 }
 
@@ -145,12 +146,26 @@ fn turn(after: Vec<Arc<Record>>) -> Option<BoxFuture<'static, ()>> {
     Some(async move { drop(join_all(after.iter().map(Record::ended)).await) }.boxed())
 }
 
-/// Ends what runs or waits. Where the store is away, others go on.
-async fn interrupt(parts: &Parts, ahead: Vec<Arc<Record>>) {
-    for other in ahead {
-        if parts.journal.cancel(&other, Gone::Superseded).await.is_err() {
-            tracing::debug!("the store is away: another stream of the conversation goes on");
-        }
+/// How long those that wait may take to end before the one that they wait for is ended all the same.
+const WAITING: Duration = Duration::from_millis(500);
+
+/// Ends what runs or waits, the first of it last: the turn of none shall come meanwhile. Where the store is away, others go on.
+async fn interrupt(parts: &Parts, mut ahead: Vec<Arc<Record>>) {
+    let first = ahead.pop();
+    for other in &ahead {
+        supersede(parts, other).await;
+    }
+    if !ahead.is_empty() {
+        drop(timeout(WAITING, join_all(ahead.iter().map(Record::ended))).await);
+    }
+    if let Some(first) = first {
+        supersede(parts, &first).await;
+    }
+}
+
+async fn supersede(parts: &Parts, other: &Record) {
+    if parts.journal.cancel(other, Gone::Superseded).await.is_err() {
+        tracing::debug!("the store is away: another stream of the conversation goes on");
     }
 }
 

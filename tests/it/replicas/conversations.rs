@@ -88,3 +88,23 @@ async fn requests_with_one_key_that_race_on_one_replica_all_read_to_the_end() {
         assert_eq!(heard.await, [true; 4], "round {round}");
     }
 }
+
+#[tokio::test]
+async fn an_interrupt_gives_none_that_waits_its_turn_before_it_ends() {
+    let mut pair = Pair::start_with(|setup| setup.stream("commit_after = \"100ms\"")).await;
+    for round in 0..5 {
+        let name = format!("c{round}");
+        let old = begin(&pair.a, &mut pair.upstream, &name).await;
+        let mut waiting = Vec::new();
+        for _ in 0..6 {
+            waiting.push(pair.a.send(&said(&name).header("x-on-conflict", "enqueue")).await);
+        }
+        let new = begin(&pair.b, &mut pair.upstream, &name).await;
+        for mut answer in waiting {
+            assert_eq!(Heard::of(&mut answer).await.code(), Some("superseded"));
+        }
+        assert_eq!(pair.upstream.calls_seen(), 2 * (round + 1));
+        over(new.call).await;
+        drop(old);
+    }
+}
