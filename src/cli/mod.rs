@@ -90,6 +90,7 @@ struct Health {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 printed, 1 could not run, 2 wrong usage or configuration")]
 struct Snippet {
     /// The program
     program: Program,

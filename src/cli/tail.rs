@@ -80,6 +80,10 @@ fn target(arguments: &Arguments) -> Result<(Server, Subject), ClientError> {
     if target.starts_with("http://") || target.starts_with("https://") {
         return Ok((arguments.at.server_at(target)?, Subject::Address));
     }
+    if target.rsplit(':').next().is_none_or(str::is_empty) {
+        let words = "no stream is named: is a variable of the shell empty?";
+        return Err(ClientError::Usage(words.to_owned()));
+    }
     let subject = if let Some(name) = target.strip_prefix("conversation:") {
         Subject::Conversation(name.to_owned())
     } else if let Some(name) = target.strip_prefix("channel:") {

@@ -137,6 +137,8 @@ impl Refused {
         match self.status {
             401 => Some("give an API key with --key or in STREAMGATE_KEY"),
             403 => Some("the scopes of a key stand in its [[key]] table"),
+            300..=399 => Some("give the address that it leads to: a key is not carried there"),
+            404 if self.message.starts_with("there is no route") => Some("is the address right?"),
             404 => Some(
                 "the records of another key, and those that are no longer kept, are as unknown as what never was",
             ),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Client, RequestBuilder, Response, Url, redirect, retry};
 use serde_json::Value;
@@ -108,12 +108,14 @@ pub(super) async fn ask(request: RequestBuilder) -> Result<Response, ClientError
     let retry_after =
         header(RETRY_AFTER.as_str()).and_then(|value| value.parse().ok()).map(Duration::from_secs);
     let earliest = header("stream-earliest-id");
+    let place = header(LOCATION.as_str()).filter(|_| answer.status().is_redirection());
     let (status, url) = (answer.status(), shown(&url));
     let body = read(&mut answer, MAX_REFUSAL).await;
     let message = if serde_json::from_slice::<Value>(&body).is_ok_and(|value| value.is_object()) {
         read_failure(&body).message
     } else {
-        status.canonical_reason().unwrap_or("an error").to_owned()
+        let reason = status.canonical_reason().unwrap_or("an error");
+        place.map_or_else(|| reason.to_owned(), |place| format!("{reason}, to {place}"))
     };
     Err(ClientError::Refused(Refused { status: status.as_u16(), url, message, retry_after, earliest }))
 }

@@ -5,6 +5,7 @@ use tokio::join;
 
 use super::{Cutter, Running, tool, tool_at};
 use crate::door::Certificates;
+use crate::support::hops::bare;
 use crate::support::{Answer, Call, Gateway, Request, Setup, Upstream, openai, prompt};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -192,4 +193,22 @@ async fn what_cannot_be_reached_comes_with_a_hint_that_fits() {
         let said = tail(format!("https://localhost:{port}"), trust).await;
         assert!(said.contains("404"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_empty_is_wrong_usage() {
+    for target in ["", "channel:", "conversation:"] {
+        let run = tool_at("http://127.0.0.1:9", &["tail", target]).await;
+        assert!(run.code == Some(2) && run.all.contains("no stream is named"), "{target}: {}", run.all);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_told_with_where_it_leads() {
+    let gateway = Setup::new().demo().start().await;
+    let hop =
+        bare::nginx_listening(gateway.public, "", "return 301 https://chat.example.org$request_uri;").await;
+    let run = tool_at(&hop.url(), &["tail", "conversation:my-chat"]).await;
+    let place = "https://chat.example.org/v1/conversations/my-chat/stream";
+    assert!(run.code == Some(1) && run.all.contains(place) && run.all.contains("hint: give"), "{}", run.all);
 }
