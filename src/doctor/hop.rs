@@ -71,6 +71,10 @@ impl Examined {
             .filter(|fault| !(is_gateway && matches!(fault, Fault::HeadLate | Fault::AbortLost)))
             .collect();
         let program = self.program(&own, inner.and_then(|(hop, _)| hop.headers()), is_gateway);
+        let disorder = inner.filter(|(_, known)| known.iter().any(is_held) && !faults.iter().any(is_held));
+        let disorder = disorder.map(|(hop, _)| {
+            format!("it hands on at once what `{}` behind it keeps: is that the order? The gateway is the last `--hop`", hop.name)
+        });
         let findings: Vec<Finding> = own
             .iter()
             .map(|fault| Finding {
@@ -92,7 +96,7 @@ impl Examined {
             program: program.map(|program| program.to_string()),
             verdict,
             findings,
-            notes: self.notes(),
+            notes: self.notes().into_iter().chain(disorder).collect(),
             probes: self.probes(),
             leaving: self.measured.leaving.as_ref().map(leaving),
             leaving_in_silence: self.measured.leaving_in_silence.as_ref().map(leaving),
@@ -225,6 +229,10 @@ impl Examined {
     }
 }
 
+fn is_held(fault: &Fault) -> bool {
+    matches!(fault, Fault::Held { when: Variant::Plain, .. })
+}
+
 fn leaving(leaving: &Leaving) -> LeavingReport {
     let told =
         |noticed, after| LeavingReport { noticed: Some(noticed), after_ms: Some(after), why_unknown: None };
@@ -302,6 +310,15 @@ mod tests {
         assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Faulty, Verdict::Inherited]);
         let path = [clean(), hop("nginx", Vec::new()), hop("cdn", held())];
         assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Clean, Verdict::Faulty]);
+    }
+
+    #[test]
+    fn hops_that_are_told_in_the_wrong_order_are_noted() {
+        let path = [hop("nginx", held()), hop("gateway", Vec::new())];
+        let [inner, outer] = &attribute(&path)[..] else { panic!("two hops") };
+        assert!(inner.notes.is_empty() && outer.notes[0].contains("is that the order?"), "{:?}", outer.notes);
+        let path = [hop("gateway", Vec::new()), hop("nginx", held()), hop("cdn", held())];
+        assert!(attribute(&path).iter().all(|hop| hop.notes.is_empty()));
     }
 
     #[test]
