@@ -34,9 +34,9 @@ use crate::upstream::{ClientError, Slots};
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen { address: Listen, source: io::Error },
-    #[error("cannot start: {0}")]
+    #[error("cannot start")]
     Start(#[from] io::Error),
     #[error(transparent)]
     Client(#[from] ClientError),

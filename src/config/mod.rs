@@ -192,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_wrongly_is_not_missing_too() {
+        let told = problems("[[backend]]\nname = \"a\"\napi = \"openapi\"\nurl = \"http://a\"\n");
+        assert!(told[0].starts_with("f:3: unknown variant `openapi`"), "{told:?}");
+        assert!(!told.iter().any(|line| line.contains("missing field")), "{told:?}");
+        let told = problems("[stream]\nkeep_alive = \"5\"\n");
+        assert!(told[0].starts_with("f:2:") && told[1].contains("a time has a unit"), "{told:?}");
+    }
+
+    #[test]
     fn the_reference_names_every_key() {
         let text = uncommented();
         for (section, keys) in sections::known_keys() {

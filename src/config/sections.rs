@@ -104,11 +104,17 @@ impl<'t> Sections<'t> {
 
     /// Reads one section. A key that cannot be read is noted and taken out, and the rest is tried again.
     fn read<T: DeserializeOwned>(&mut self, name: &str, mut value: Spanned<DeValue<'t>>) -> Option<T> {
+        let mut taken: Vec<String> = Vec::new();
         loop {
             let error = match T::deserialize(value.clone().into_deserializer()) {
                 Ok(section) => return Some(section),
                 Err(error) => error,
             };
+            // What was taken out is not missing.
+            let missing = error.message().trim().strip_prefix("missing field ");
+            if missing.is_some_and(|field| taken.contains(&field.replace('`', ""))) {
+                return None;
+            }
             self.problems.push(problem(self.text, &error, Some((name, &value.span()))));
             let at = error.span()?;
             let DeValue::Table(table) = value.get_mut() else {
@@ -117,6 +123,7 @@ impl<'t> Sections<'t> {
             let covers = |span: Range<usize>| span.start <= at.start && at.end <= span.end;
             let wrong = table.iter().find(|(key, value)| covers(key.span()) || covers(value.span()));
             let key = wrong.map(|(key, _)| key.clone())?;
+            taken.push(key.get_ref().to_string());
             table.remove(&key);
         }
     }
@@ -133,8 +140,15 @@ fn problem(text: &str, error: &Error, section: Option<(&str, &Range<usize>)>) ->
             message: format!("unknown key `{key}` in [{name}]"),
             hint: Some(nearest(&key, &known)),
         },
-        _ => Problem { line, message: message.trim_end().replace('\n', ", "), hint: None },
+        _ => Problem { line, message: message.trim_end().replace('\n', ", "), hint: written(message) },
     }
+}
+
+/// How a value is written that serde only names.
+fn written(message: &str) -> Option<String> {
+    message
+        .contains("expected a duration")
+        .then(|| "a time has a unit: \"10s\", \"5m\", \"200ms\"".to_owned())
 }
 
 /// Takes serde's sentence apart: "unknown field `a`, expected one of `b`, `c`".

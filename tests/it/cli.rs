@@ -187,6 +187,7 @@ async fn a_port_that_is_taken_is_told_by_its_address() {
     let run = run(folder.path(), &["serve", "--config", "proxy.toml"]).await;
     assert_eq!(run.code, Some(1), "{}", run.all);
     assert!(run.all.contains(&address), "{}", run.all);
+    assert_eq!(run.all.matches("in use").count(), 1, "{}", run.all);
 }
 
 #[tokio::test]
