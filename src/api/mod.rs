@@ -11,6 +11,7 @@ mod forward;
 mod generate;
 mod health;
 mod label;
+mod line;
 mod look;
 mod manage;
 mod models;
