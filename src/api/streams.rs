@@ -89,11 +89,15 @@ async fn newest(
     look: &Look,
     visitor: &Visitor,
 ) -> Result<(Arc<Record>, Label), Refusal> {
-    if let Some(cursor) = &look.cursor
-        && let Ok((record, label)) = find(parts, visitor, &cursor.stream).await
-        && record.meta().conversation.as_deref() == Some(name)
-    {
-        return Ok((record, label));
+    if let Some(cursor) = &look.cursor {
+        match find(parts, visitor, &cursor.stream).await {
+            Ok((record, label)) if record.meta().conversation.as_deref() == Some(name) => {
+                return Ok((record, label));
+            }
+            // It is over, or cannot be known now: another stream of the conversation would be no answer.
+            Err(refusal) if matches!(refusal.failure.status(), 410 | 503) => return Err(refusal),
+            Ok(_) | Err(_) => {}
+        }
     }
     let found = parts.journal.conversation(visitor.owner(), name).await;
     let record = found.map_err(|why| match why {

@@ -113,6 +113,20 @@ async fn who_comes_to_a_stream_while_redis_is_away_is_told_that_it_is_local() {
 }
 
 #[tokio::test]
+async fn an_event_source_that_comes_back_to_a_conversation_of_another_replica_is_told_to_wait() {
+    let mut pair = Pair::start().await;
+    ends(begin(&pair.b, &mut pair.upstream, "c").await).await;
+    let begun = pair.begun().await;
+    pair.redis.kill();
+    let gateway = &pair.b;
+    until("the outage to be noticed", async || gateway.metric("streamgate_store_up", &[]).await == 0.0).await;
+    let back = Request::get("/v1/conversations/c/stream").header("accept", "text/event-stream");
+    let mut source = gateway.send(&back.header("last-event-id", &format!("{}.1", begun.id))).await;
+    assert_eq!(source.status, 200, "an error would end it for ever");
+    assert!(source.text().await.starts_with("retry:"));
+}
+
+#[tokio::test]
 async fn a_slow_redis_holds_up_no_reader_and_no_new_stream_for_long() {
     let mut pair = Pair::start().await;
     let mut begun = pair.begun().await;

@@ -77,6 +77,15 @@ async fn a_finished_stream_is_kept_for_its_time() {
 }
 
 #[tokio::test]
+async fn who_comes_to_a_conversation_from_a_stream_that_is_not_kept_is_told_so() {
+    let (gateway, mut upstream, _events, id) = finished("openai", &["retention = \"2s\""]).await;
+    until("it to expire", async || gateway.send(&source(&id, None)).await.status == 410).await;
+    let (_newest, _call) = begin(&gateway, &mut upstream, &wish(CHAT, &[(TALK, "talk")])).await;
+    let back = Request::get("/v1/conversations/talk/stream").header("last-event-id", &format!("{id}.1"));
+    assert_eq!(gateway.send(&back).await.status, 410);
+}
+
+#[tokio::test]
 async fn times_without_end_are_no_end_of_the_gateway() {
     let journal = ["retention = \"500000000000years\"", "url_lifetime = \"500000000000years\""];
     let stream = ["on_disconnect = \"continue:500000000000years\""];
