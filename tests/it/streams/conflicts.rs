@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CHAT, TALK, ask, becomes, begin, gateway, named, stream_id, wish, with};
-use crate::support::{Heard, Request, openai, prompt};
+use crate::support::{Answer, Call, Heard, Request, Upstream, openai, prompt};
 
 fn second(policy: &str) -> Request {
     wish(CHAT, &[(TALK, "talk"), ("x-on-conflict", policy)])
@@ -52,12 +52,8 @@ async fn with_reject_the_request_is_a_409_that_says_where_the_stream_is() {
     assert_eq!(upstream.calls_seen(), 1);
 }
 
-#[tokio::test]
-async fn with_enqueue_the_request_waits_for_the_running_one() {
-    let (gateway, mut upstream, mut first, mut call) =
-        named("openai", &["commit_after = \"100ms\""], &[]).await;
-    let mut second = gateway.send(&second("enqueue")).await;
-    assert_eq!(second.status, 200);
+/// A stream that waits reaches the backend when the running one has ended, and not before.
+async fn comes_behind(mut waiting: Answer, (mut first, mut call): (Answer, Call), upstream: &mut Upstream) {
     call.stays(Duration::from_millis(200)).await;
     assert_eq!(upstream.calls_seen(), 1);
     call.end().await;
@@ -65,7 +61,15 @@ async fn with_enqueue_the_request_waits_for_the_running_one() {
     let mut call = upstream.call().await;
     call.say(&["Main"]).await;
     call.end().await;
-    assert_eq!(Heard::of(&mut second).await.text, "Main");
+    assert_eq!(Heard::of(&mut waiting).await.text, "Main");
+}
+
+#[tokio::test]
+async fn with_enqueue_the_request_waits_for_the_running_one() {
+    let (gateway, mut upstream, first, call) = named("openai", &["commit_after = \"100ms\""], &[]).await;
+    let second = gateway.send(&second("enqueue")).await;
+    assert_eq!(second.status, 200);
+    comes_behind(second, (first, call), &mut upstream).await;
 }
 
 #[tokio::test]
@@ -90,19 +94,11 @@ async fn a_conversation_is_busy_although_the_one_that_waited_was_cancelled() {
 
 #[tokio::test]
 async fn one_that_waits_waits_for_the_running_one_although_another_that_waited_was_cancelled() {
-    let (gateway, mut upstream, mut first, mut call) =
-        named("openai", &["commit_after = \"100ms\""], &[]).await;
+    let (gateway, mut upstream, first, call) = named("openai", &["commit_after = \"100ms\""], &[]).await;
     let waiting = gateway.send(&second("enqueue")).await;
-    let mut last = gateway.send(&second("enqueue")).await;
+    let last = gateway.send(&second("enqueue")).await;
     gateway.send(&Request::new("DELETE", &format!("/v1/streams/{}", stream_id(&waiting)))).await;
-    call.stays(Duration::from_millis(200)).await;
-    assert_eq!(upstream.calls_seen(), 1);
-    call.end().await;
-    assert!(Heard::of(&mut first).await.succeeded());
-    let mut call = upstream.call().await;
-    call.say(&["Main"]).await;
-    call.end().await;
-    assert_eq!(Heard::of(&mut last).await.text, "Main");
+    comes_behind(last, (first, call), &mut upstream).await;
 }
 
 #[tokio::test]
