@@ -32,24 +32,24 @@ pub async fn follow(journal: &Journal, pulls: &Pulls, board: &Board) -> Infallib
                 if !journal.is_shared() || !board.is_heard(|interest| interest.downloads) {
                     continue;
                 }
-                for record in elsewhere(journal, pulls).await {
-                    if followed.insert(record.meta().id.clone()) {
-                        running.push(tell(record, board));
-                    }
+                for record in elsewhere(journal, pulls, &followed).await {
+                    followed.insert(record.meta().id.clone());
+                    running.push(tell(record, board));
                 }
             }
         }
     }
 }
 
-/// The pulls that run on other replicas. None where the store does not answer: those that are known go on.
-async fn elsewhere(journal: &Journal, pulls: &Pulls) -> Vec<Arc<Record>> {
+/// The pulls that run on other replicas and are not `known`. None where the store does not answer.
+async fn elsewhere(journal: &Journal, pulls: &Pulls, known: &HashSet<String>) -> Vec<Arc<Record>> {
     let page = Page { after: None, limit: NEWEST };
     let Ok(listed) = journal.list(Some(OWNER), page).await else { return Vec::new() };
     let mut found = Vec::new();
     for entry in listed.entries.into_iter().filter(|entry| entry.status.ended.is_none()) {
         let id = &entry.meta.id;
-        if !pulls.runs_here(id).await
+        if !known.contains(id)
+            && !pulls.runs_here(id).await
             && let Ok(record) = journal.find(Some(OWNER), id).await
         {
             found.push(record);
