@@ -88,7 +88,7 @@ async fn a_gateway_without_file_descriptors_waits_and_comes_back() {
 async fn connections_leave_file_descriptors_for_backends_and_operators() {
     let mut upstream = Upstream::start().await;
     let setup = Setup::new().server("workers = 1").backend("one", "openai", &upstream.url());
-    let gateway = Gateway::start_with_files(&setup.toml(), 100).await;
+    let gateway = Gateway::start_limited(&setup.toml(), "--nofile=100").await;
     let mut held = Vec::new();
     while held.len() < 17 {
         held.push(gateway.get("/healthz").await);

@@ -39,11 +39,11 @@ impl Gateway {
         Self::launch(command, config, environment, folder).await
     }
 
-    /// Starts it where no more files than these may be open.
-    pub(crate) async fn start_with_files(config: &str, files: usize) -> Self {
+    /// Starts it under a limit of its resources, as prlimit(1) writes it: `--nofile=256`, `--as=1610612736`.
+    pub(crate) async fn start_limited(config: &str, limit: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = command_of("prlimit", folder.path());
-        command.arg(format!("--nofile={files}:{files}")).arg(env!("CARGO_BIN_EXE_streamgate"));
+        command.arg(limit).arg(env!("CARGO_BIN_EXE_streamgate"));
         Self::launch(command, config, &[], folder).await
     }
 
