@@ -114,7 +114,7 @@ impl Said {
             };
             if let Some(frame) = frame {
                 self.hear(backend, &frame)?;
-                if writer.append([backend.scrub(frame.raw)]) == Backlog::Full {
+                if writer.append([frame.raw]) == Backlog::Full {
                     writer.room().await;
                 }
             }
@@ -134,7 +134,7 @@ impl Said {
         if progress.is_error() {
             let failure = backend.scrub_failure(read_failure(&frame.data));
             let attempted = Attempted { failure, retryable: false, retry_after: None, generated: false };
-            return Err(Ending::Failed(attempted, Some(backend.scrub(frame.raw.clone()))));
+            return Err(Ending::Failed(attempted, Some(backend.scrub(&frame.raw))));
         }
         if let (Some(download), Some((layer, total, completed))) = (&self.download, progress.layer()) {
             download.progress(&layer, total, completed);

@@ -112,11 +112,11 @@ impl Rewrite {
             (None, Some(failure), Some(Flow::More))
                 if *dialect == Dialect::OpenAiResponses && is_seen(*dialect, &frame) =>
             {
-                *held = Some((self.backend.scrub(frame.raw), failure));
+                *held = Some((self.backend.scrub(&frame.raw), failure));
                 return Step::More;
             }
             (Some((first, _)), Some(failure), Some(Flow::Ended)) => {
-                let frame = [first, self.backend.scrub(frame.raw)].concat().into();
+                let frame = [first, self.backend.scrub(&frame.raw)].concat().into();
                 return Step::FailedSame { frame, code: failure.code };
             }
             (Some((_, failure)), ..) => return Step::Failed(self.backend.scrub_failure(failure)),
@@ -127,7 +127,7 @@ impl Rewrite {
                 return Step::Failed(self.backend.scrub_failure(failure));
             }
             (None, Some(failure), _) => {
-                return Step::FailedSame { frame: self.backend.scrub(frame.raw), code: failure.code };
+                return Step::FailedSame { frame: self.backend.scrub(&frame.raw), code: failure.code };
             }
         }
         if matches!(flow, Ok(Flow::Truncated)) {

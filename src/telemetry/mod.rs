@@ -7,6 +7,7 @@ mod board;
 mod id;
 mod log;
 mod metrics;
+mod redact;
 mod secret;
 
 pub use access::{Access, End, Spent};
@@ -15,4 +16,5 @@ pub use board::{Board, Download, Interest, Listener};
 pub use id::random_id;
 pub use log::{Config, DroppedLines, Format, Log, start};
 pub use metrics::{Live, Metrics};
+pub use redact::Redactor;
 pub use secret::{Secret, Source as SecretSource};

@@ -104,7 +104,11 @@ pub(super) async fn open(
             Body::Http(response.into())
         }
     };
-    let mut frames = Box::new(FrameStream::new(body, framing, limit, metrics.clone()).holding(slot));
+    let mut frames = Box::new(
+        FrameStream::new(body, framing, limit, metrics.clone())
+            .holding(slot)
+            .redacting(candidate.backend.redactor()),
+    );
     let held = until_content(&mut frames, &candidate).await?;
     let Candidate { backend, dialect, dropped, names, .. } = candidate;
     Ok(Opened { backend, dialect, dropped, names, frames, held })
@@ -168,9 +172,9 @@ fn unreachable(backend: &Backend, error: reqwest::Error) -> Attempted {
 async fn refused(backend: &Backend, response: Response) -> Attempted {
     let status = response.status();
     let retry_after = retry_after(response.headers(), SystemTime::now());
-    let body = read_bounded(response, ERROR_BYTES).await.unwrap_or_default();
+    let body = read_bounded(backend, response, ERROR_BYTES).await.unwrap_or_default();
     // A server that does not know the route, or a proxy before it, says so without an error object.
-    let said = is_object(&body).then(|| read_failure(&backend.scrub(body)));
+    let said = is_object(&body).then(|| read_failure(&backend.scrub(&body)));
     let retryable = is_worth_retrying(status.as_u16());
     let name = &backend.name;
     let failure = match (status, said) {
@@ -211,8 +215,8 @@ fn is_object(body: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
 }
 
-/// Reads a body up to a bound; `None` if it breaks off or is larger.
-pub(super) async fn read_bounded(mut response: Response, bound: usize) -> Option<Bytes> {
+/// Reads a body up to a bound, without the key that the backend was shown; `None` if it breaks off or is larger.
+pub(super) async fn read_bounded(backend: &Backend, mut response: Response, bound: usize) -> Option<Bytes> {
     let mut body = bytes::BytesMut::new();
     while let Some(chunk) = response.chunk().await.ok()? {
         if body.len() + chunk.len() > bound {
@@ -220,7 +224,9 @@ pub(super) async fn read_bounded(mut response: Response, bound: usize) -> Option
         }
         body.extend_from_slice(&chunk);
     }
-    Some(body.freeze())
+    let body = body.freeze();
+    let redactor = backend.redactor().filter(|redactor| redactor.may_be_in(&body));
+    Some(redactor.map_or_else(|| body.clone(), |redactor| redactor.redact(&body)))
 }
 
 /// A page of HTML with status 200 is not a stream, and a whole JSON document is none either.

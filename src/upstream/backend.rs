@@ -4,15 +4,14 @@ use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use memchr::memmem;
 use reqwest::{Client, RequestBuilder};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
-use crate::telemetry::Secret;
+use crate::telemetry::{Redactor, Secret};
 use crate::upstream::standing::Standing;
 use crate::wire::{Code, DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
 
@@ -124,7 +123,7 @@ pub struct Backend {
     responses: bool,
     /// The header that carries the key.
     authorization: Option<(HeaderName, HeaderValue)>,
-    key: Option<SecretString>,
+    redactor: Option<Arc<Redactor>>,
     style: Style,
     stream_options: bool,
     client: Client,
@@ -135,7 +134,8 @@ impl Backend {
     pub fn new(config: &Config, client: Client, standing: Arc<Standing>) -> Self {
         let origin = config.url.trim_end_matches('/');
         let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
-        let authorization = config.api_key.as_ref().and_then(|key| key.value.as_ref()).and_then(|key| {
+        let key = config.api_key.as_ref().and_then(|key| key.value.as_ref());
+        let authorization = key.and_then(|key| {
             let key = key.expose_secret();
             let (name, value) = match config.api {
                 Api::Anthropic => (X_API_KEY, HeaderValue::try_from(key)),
@@ -175,7 +175,7 @@ impl Backend {
             origin,
             responses: config.responses,
             authorization,
-            key: config.api_key.as_ref().and_then(|key| key.value.clone()),
+            redactor: key.and_then(|key| Redactor::new(key.clone())).map(Arc::new),
             style,
             stream_options: config.stream_options,
             client,
@@ -214,23 +214,9 @@ impl Backend {
         dialect.has_stream_options() && self.stream_options
     }
 
-    /// Takes the gateway's key out of what this backend says: some quote it in their errors.
-    pub fn scrub(&self, said: Bytes) -> Bytes {
-        let key = self.key.as_ref().map(|key| key.expose_secret().as_bytes()).unwrap_or_default();
-        if key.is_empty() || memmem::find(&said, key).is_none() {
-            return said;
-        }
-        let mut out = BytesMut::with_capacity(said.len());
-        let mut rest = said.as_ref();
-        while let Some((before, after)) =
-            memmem::find(rest, key).and_then(|at| Some((rest.get(..at)?, rest.get(at + key.len()..)?)))
-        {
-            out.extend_from_slice(before);
-            out.extend_from_slice(b"[redacted]");
-            rest = after;
-        }
-        out.extend_from_slice(rest);
-        out.freeze()
+    /// Takes the gateway's key out of what this backend says, in whatever escaping: some quote it in their errors.
+    pub fn scrub(&self, said: &Bytes) -> Bytes {
+        self.redactor.as_ref().map_or_else(|| said.clone(), |redactor| redactor.redact(said))
     }
 
     /// The same for a failure that it reported.
@@ -238,9 +224,15 @@ impl Backend {
         if let Some(status @ (401 | 403)) = failure.status {
             return self.refused_us(status);
         }
-        let text = |text: String| String::from_utf8_lossy(&self.scrub(text.into_bytes().into())).into_owned();
+        let Some(redactor) = &self.redactor else { return failure };
+        let text = |text| redactor.redact_text(text);
         let Failure { message, kind, param, .. } = failure;
         Failure { message: text(message), kind: kind.map(text), param: param.map(text), ..failure }
+    }
+
+    /// What takes the gateway's key out of whatever this backend says; `None`: it has none.
+    pub(super) fn redactor(&self) -> Option<&Arc<Redactor>> {
+        self.redactor.as_ref()
     }
 
     /// It is the gateway's key that was refused: none of the client's business, and such messages quote it.

@@ -1,12 +1,13 @@
 //! A backend's answer as it comes: bytes off the socket, or of the built-in model, split into frames.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Redactor};
 use crate::upstream::demo;
 use crate::upstream::slots::Slot;
 use crate::upstream::standing::Turn;
@@ -26,6 +27,8 @@ pub struct FrameStream {
     body: Body,
     splitter: Splitter,
     metrics: Metrics,
+    /// Takes the key out that the backend was shown.
+    redactor: Option<Arc<Redactor>>,
     /// What the backend is kept busy with.
     slot: Option<Slot>,
     /// Its backend is busy with it while this lives.
@@ -55,12 +58,25 @@ pub enum StreamError {
 
 impl FrameStream {
     pub(super) fn new(body: Body, framing: Framing, limit: usize, metrics: Metrics) -> Self {
-        Self { body, splitter: Splitter::new(framing, limit), metrics, turn: None, slot: None }
+        Self {
+            body,
+            splitter: Splitter::new(framing, limit),
+            metrics,
+            redactor: None,
+            turn: None,
+            slot: None,
+        }
     }
 
     /// Holds a slot until the answer is over.
     pub(super) fn holding(mut self, slot: Option<Slot>) -> Self {
         self.slot = slot;
+        self
+    }
+
+    /// Takes a secret out of every frame.
+    pub(super) fn redacting(mut self, redactor: Option<&Arc<Redactor>>) -> Self {
+        self.redactor = redactor.cloned();
         self
     }
 
@@ -79,7 +95,7 @@ impl FrameStream {
 
     /// The next frame that has come already. Never waits.
     pub fn ready(&mut self) -> Result<Option<Frame>, StreamError> {
-        Ok(self.splitter.next_frame()?)
+        Ok(self.splitter.next_frame()?.map(|frame| self.redacted(frame)))
     }
 
     /// The next frame, or the end. Cancel safe: what was read stays in the splitter.
@@ -93,9 +109,22 @@ impl FrameStream {
                     self.metrics.bytes_in(chunk.len());
                     self.splitter.push(chunk);
                 }
-                None => return Ok(Next::End(self.splitter.finish())),
+                None => {
+                    let tail = self.splitter.finish();
+                    return Ok(Next::End(tail.map(|frame| self.redacted(frame))));
+                }
             }
         }
+    }
+
+    /// One search per frame, of backends that have a key.
+    fn redacted(&self, frame: Frame) -> Frame {
+        let Some(redactor) = self.redactor.as_ref().filter(|redactor| redactor.may_be_in(&frame.raw)) else {
+            return frame;
+        };
+        let Frame { raw, event, data } = frame;
+        let event = event.map(|event| redactor.redact(&event));
+        Frame { raw: redactor.redact(&raw), event, data: redactor.redact(&data) }
     }
 
     /// Reads what lies behind the terminator, so that the connection can be used again; not for long, and not much.

@@ -127,7 +127,7 @@ async fn list(backend: &Backend, ollama_route: &str) -> Option<Vec<Model>> {
 async fn fetch(backend: &Backend, route: &str) -> Option<Value> {
     let asked = async {
         let response = backend.get(route).send().await.ok()?.error_for_status().ok()?;
-        serde_json::from_slice(&read_bounded(response, LIST_BYTES).await?).ok()
+        serde_json::from_slice(&read_bounded(backend, response, LIST_BYTES).await?).ok()
     };
     timeout(PATIENCE, asked).await.ok().flatten()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use reqwest::Response;
 use tokio::time::timeout_at;
 
 use crate::telemetry::Access;
@@ -90,12 +91,22 @@ fn too_long() -> Attempted {
 
 async fn answer(backend: &Backend, forward: &Forward, body: &Bytes) -> Result<Answered, Attempted> {
     let response = ask(backend, forward.path, &forward.headers, body).await?;
-    let content_type = response.headers().get(CONTENT_TYPE).cloned();
-    let body = read_bounded(response, ANSWER_BYTES).await;
+    let content_type = content_type(backend, &response);
+    let body = read_bounded(backend, response, ANSWER_BYTES).await;
     let body =
         body.ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, "the backend's answer broke off"))?;
     check(backend, &body)?;
-    Ok(Answered { body, content_type: content_type.unwrap_or(HeaderValue::from_static("application/json")) })
+    Ok(Answered { body, content_type })
+}
+
+/// The media type of an answer; that of JSON if it says none, or too much.
+pub(super) fn content_type(backend: &Backend, response: &Response) -> HeaderValue {
+    let told = response.headers().get(CONTENT_TYPE).cloned();
+    let tells = |value: &HeaderValue| {
+        let said = Bytes::copy_from_slice(value.as_bytes());
+        backend.scrub(&said) != said
+    };
+    told.filter(|value| !tells(value)).unwrap_or(HeaderValue::from_static("application/json"))
 }
 
 /// A page of HTML with status 200 is no answer, and neither is an error.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::telemetry::Access;
 use crate::upstream::attempt::{Attempted, read_bounded, send};
 use crate::upstream::backend::Backend;
 use crate::upstream::body::{Body, FrameStream};
-use crate::upstream::forward::{ANSWER_BYTES, Answered};
+use crate::upstream::forward::{ANSWER_BYTES, Answered, content_type};
 use crate::upstream::pool::{Pool, no_backend};
 use crate::wire::{Code, Framing};
 
@@ -35,17 +34,18 @@ impl Pool {
     ) -> Result<(Arc<Backend>, Box<FrameStream>), Attempted> {
         let (backend, response) = self.send(errand, access).await?;
         let body = Body::Http(response.into());
-        Ok((backend, Box::new(FrameStream::new(body, Framing::Ndjson, LINE_BYTES, self.metrics().clone()))))
+        let frames = FrameStream::new(body, Framing::Ndjson, LINE_BYTES, self.metrics().clone());
+        let frames = frames.redacting(backend.redactor());
+        Ok((backend, Box::new(frames)))
     }
 
     /// Does an errand whose answer is whole. Dropping the future closes the connection.
     pub async fn done(&self, errand: &Errand, access: &Access) -> Result<Answered, Attempted> {
-        let (_, response) = self.send(errand, access).await?;
-        let content_type = response.headers().get(CONTENT_TYPE).cloned();
-        let body = read_bounded(response, ANSWER_BYTES)
+        let (backend, response) = self.send(errand, access).await?;
+        let content_type = content_type(&backend, &response);
+        let body = read_bounded(&backend, response, ANSWER_BYTES)
             .await
             .ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, "the backend's answer broke off"))?;
-        let content_type = content_type.unwrap_or(HeaderValue::from_static("application/json"));
         Ok(Answered { body, content_type })
     }
 

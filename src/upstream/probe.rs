@@ -56,7 +56,7 @@ async fn probe(backend: &Backend, patience: Duration) -> Option<bool> {
     let asked = async {
         let response = backend.get(path).send().await.ok()?;
         let well = !response.status().is_server_error();
-        read_bounded(response, ANSWER_BYTES).await; // a longer one is closed on
+        read_bounded(backend, response, ANSWER_BYTES).await; // a longer one is closed on
         Some(well)
     };
     Some(timeout(patience, asked).await.ok().flatten().unwrap_or_default())

@@ -1,6 +1,10 @@
 //! Keys: who may call, what of it goes up, and that no key is ever shown.
 
-use crate::support::{Gateway, Heard, Request, Setup, Upstream, chat, gateway_over, openai, prompt, run};
+use serde_json::json;
+
+use crate::support::{
+    Client, Gateway, Heard, Request, Setup, Upstream, chat, gateway_over, openai, prompt, run,
+};
 
 const CHAT: &str = "/v1/chat/completions";
 const SECRET: &str = "sk-it-canary-3f9a1c7e5b2d8406";
@@ -177,4 +181,126 @@ async fn with_a_key_a_public_listener_is_accepted() {
     std::fs::write(folder.path().join("proxy.toml"), config).unwrap();
     let run = run(folder.path(), &["check", "--config", "proxy.toml"]).await;
     assert_eq!(run.code, Some(0), "{}", run.all);
+}
+
+/// A key with letters that are escaped, and the ways in which servers write it.
+const ESCAPED: &str = "abc/def+ghi0123456789=";
+
+fn written() -> Vec<(&'static str, String)> {
+    let html = ESCAPED.replace('/', "&#x2F;").replace('+', "&#43;");
+    vec![
+        ("as it is", ESCAPED.to_owned()),
+        ("PHP", ESCAPED.replace('/', "\\/")),
+        (".NET", ESCAPED.replace('+', "\\u002B").replace('=', "\\u003D")),
+        (
+            "letters too",
+            ESCAPED.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat(),
+        ),
+        ("JSON within JSON", ESCAPED.replace('/', "\\\\\\/").replace('+', "\\\\u002b")),
+        ("in an address", ESCAPED.replace('/', "%2F").replace('+', "%2b").replace('=', "%3D")),
+        ("HTML", html),
+    ]
+}
+
+/// Is it told, by somebody who undoes all escapes?
+fn tells(said: &str) -> bool {
+    let plain = said.replace('\\', "").replace("u002B", "+").replace("u002b", "+").replace("u003D", "=");
+    let plain = plain.replace("&#43;", "+").replace("&#x2F;", "/").replace("%2F", "/").replace("%2b", "+");
+    let letters = ESCAPED.chars().map(|c| format!("u{:04x}", u32::from(c))).collect::<Vec<_>>().concat();
+    plain.contains("abc/def+ghi0123456789") || plain.contains("0123456789") || plain.contains(&letters)
+}
+
+/// The body of the answer, which may be broken off.
+async fn said(asked: Client) -> String {
+    String::from_utf8(asked.answer().await.rest().await.0.to_vec()).unwrap()
+}
+
+/// A gateway before a backend of this API that has the key.
+async fn escaped(api: &str) -> (Gateway, Upstream) {
+    let upstream = Upstream::start().await;
+    let more = "api_key = { env = \"IT_UPWARD\" }";
+    let setup = Setup::new().environment("IT_UPWARD", ESCAPED);
+    (setup.backend_with("one", api, &upstream.url(), more).start().await, upstream)
+}
+
+#[tokio::test]
+async fn a_backends_key_is_told_in_no_writing_of_a_refusal() {
+    let (gateway, mut upstream) = escaped("openai").await;
+    for (how, key) in written() {
+        let body =
+            format!(r#"{{"error":{{"message":"unknown project for key {key}, sorry","type":"x{key}"}}}}"#);
+        for door in [CHAT, "/v1/messages", "/api/chat", "/v1/responses"] {
+            let mut question = prompt("m", false);
+            match door {
+                "/v1/responses" => question = json!({"model": "m", "input": "Hello", "stream": false}),
+                _ => question["max_tokens"] = json!(8),
+            }
+            let asked = gateway.ask_post(door, &question).await;
+            upstream.call().await.answer_as(400, "application/json", &body).await;
+            let mut answer = asked.answer().await;
+            assert_eq!(answer.status, 400, "{how} {door}");
+            let told = answer.text().await;
+            assert!(told.contains("unknown project for key [redacted], sorry"), "{how} {door} {told}");
+            assert!(!tells(&told), "{how} {door} {told}");
+        }
+    }
+    assert!(!tells(&gateway.log()), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_backends_key_is_told_in_no_writing_of_a_frame() {
+    for (how, key) in written() {
+        let (gateway, mut upstream) = escaped("openai").await;
+        for (door, stream) in [(CHAT, true), ("/v1/messages", true), ("/v1/messages", false)] {
+            let mut body = prompt("m", stream);
+            body["max_tokens"] = json!(8);
+            let asked = gateway.ask_post(door, &body).await;
+            let mut call = upstream.call().await;
+            call.say(&["one"]).await;
+            // As text of the model, in a member that nobody knows, and in an error.
+            let passes = how != "letters too";
+            if passes {
+                let frame = |text: &str| {
+                    format!(
+                        "data: {{\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\
+                    \"delta\":{{\"content\":\"{text}\"}}}}],\"debug\":\"{text}\"}}\n\n"
+                    )
+                };
+                call.chunk(frame(&format!("key {key}."))).await;
+            }
+            call.chunk(format!(
+                "data: {{\"error\":{{\"message\":\"bad key {key}\",\"code\":\"{key}\"}}}}\n\n"
+            ))
+            .await;
+            call.finish().await;
+            let told = said(asked).await;
+            assert!(told.contains("bad key [redacted]"), "{how} {door} {told}");
+            assert!(!passes || !stream || told.contains("key [redacted]."), "{how} {door} {told}");
+            assert!(!tells(&told), "{how} {door} {told}");
+        }
+        assert!(!tells(&gateway.log()), "{}", gateway.log());
+    }
+}
+
+#[tokio::test]
+async fn a_backends_key_is_told_in_no_whole_answer_header_or_line() {
+    let (gateway, mut upstream) = escaped("ollama").await;
+    for (how, key) in written().into_iter().filter(|(how, _)| *how != "letters too") {
+        let body = format!(r#"{{"embeddings":[[0.5]],"debug":"{key}"}}"#);
+        let asked = gateway.ask_post("/api/embed", &json!({"model": "m", "input": "a"})).await;
+        let kind = format!("application/json; key={ESCAPED}");
+        upstream.call().await.answer_as(200, &kind, &body).await;
+        let mut answer = asked.answer().await;
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let told = answer.text().await;
+        assert!(told.contains("0.5") && told.contains("[redacted]") && !tells(&told), "{how} {told}");
+        let asked = gateway.ask_post("/api/pull", &json!({"model": format!("pulled-{}", how.len())})).await;
+        let mut call = upstream.call().await;
+        call.lines().await;
+        call.chunk(format!("{{\"status\":\"pulling with {key}\"}}\n")).await;
+        call.chunk(format!("{{\"error\":\"no access with {key}\"}}\n")).await;
+        call.finish().await;
+        let told = said(asked).await;
+        assert!(told.contains("pulling with [redacted]") && !tells(&told), "{how} {told}");
+    }
 }
