@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::Shared;
 use crate::app::worker::Worker;
-use crate::config::{Config, Source};
+use crate::config::{Config, Reloaded, Source};
 use crate::edge::{Keys, Limits, Share};
 use crate::telemetry::{Board, Metrics};
 use crate::upstream::Standings;
@@ -55,16 +55,27 @@ pub(super) struct Reload<'a> {
 impl Reload<'_> {
     pub(super) async fn run(&self, mut source: Source, mut asked: impl AsyncFnMut()) {
         loop {
-            tokio::select! {
+            let changed = tokio::select! {
                 biased;
-                () = asked() => {}
-                () = source.changed() => {}
-            }
-            let result = source.load().map_err(|problems| problems.to_string());
-            let result = result.and_then(|config| self.take(config));
+                () = asked() => {
+                    tracing::info!("the configuration is read");
+                    None
+                }
+                text = source.changed() => Some(text),
+            };
+            let text = match changed {
+                Some(text) => text,
+                None => source.settled().await,
+            };
+            let in_force = Arc::clone(&self.shared.generations.borrow().config);
+            let result = source.reload(text, &in_force).map_err(|problems| problems.to_string());
+            let result = result.and_then(|reloaded| self.take(reloaded));
             self.shared.metrics.reloaded(result.is_ok());
             match result {
-                Ok(()) => tracing::info!("the configuration was taken anew"),
+                Ok(()) => {
+                    source.taken();
+                    tracing::info!("the configuration was taken anew");
+                }
                 Err(problems) => {
                     tracing::error!(
                         "the configuration stays as it was, for the new one is wrong:\n{problems}"
@@ -74,13 +85,10 @@ impl Reload<'_> {
         }
     }
 
-    fn take(&self, config: Config) -> Result<(), String> {
+    fn take(&self, Reloaded { config, kept }: Reloaded) -> Result<(), String> {
         let before = self.shared.generations.borrow().clone();
-        let fixed = before.config.fixed().into_iter().zip(config.fixed());
-        for ((key, was), (_, is)) in fixed {
-            if was != is {
-                tracing::warn!(key, "this has changed, but is only taken when the gateway starts");
-            }
+        for key in kept {
+            tracing::warn!(key, "this has changed, but is only taken when the gateway starts");
         }
         let generation = Arc::new(before.next(config));
         self.operators.renew(&generation).map_err(|error| error.to_string())?;

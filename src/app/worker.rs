@@ -17,7 +17,9 @@ use crate::api::{Api, Bounds, Parts, Serving, Transcripts};
 use crate::app::Shared;
 use crate::app::generation::Generation;
 use crate::downstream::{self, Body};
-use crate::edge::{AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, RouteLayer, Routes, TraceLayer};
+use crate::edge::{
+    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, OperatorLayer, RouteLayer, Routes, TraceLayer,
+};
 use crate::server::{Proxies, Server, Shutdown, Tasks, Terms, Unstarted};
 use crate::upstream::{self, Backend, Catalog, ClientError, Pool, build_client};
 
@@ -174,6 +176,7 @@ fn stack(
         .layer(GuardLayer { names, header_bytes: bytes(config.server.max_header_bytes) })
         .layer(CorsLayer(origins.into()))
         .layer(RouteLayer(routes))
+        .layer(OperatorLayer(config.admin.digest()))
         .layer(AuthLayer { keys: generation.keys.clone(), signer: shared.signer.clone() })
         // behind the key, whose streams it counts
         .layer(AdmitLayer(generation.limits.clone()))

@@ -1,6 +1,7 @@
 //! `streamgate check`.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::config::{Config, Overrides};
@@ -12,5 +13,11 @@ pub(super) fn run(file: &Path) -> anyhow::Result<()> {
     let backends = count(config.backends.len(), "backend");
     let (routes, keys) = (count(config.routes.len(), "route"), count(config.keys.len(), "key"));
     writeln!(anstream::stdout(), "{}: {backends}, {routes}, {keys}, no problems", file.display())?;
+    let is_public = std::fs::metadata(file)?.permissions().mode() & 0o004 != 0;
+    if is_public && config.holds_password() {
+        let words = "everybody on this machine can read the file, and with it the password of the store";
+        let hint = "chmod 640, or url = { env = \"NAME\" }";
+        writeln!(anstream::stderr(), "{}: {words}\n  hint: {hint}", file.display())?;
+    }
     Ok(())
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::Uri;
 use secrecy::SecretString;
 
+use crate::config::access;
 use crate::config::sections::Lines;
 use crate::config::{Config, Problem};
 use crate::edge::KeyConfig;
+use crate::journal::StoreUrl;
 use crate::server::{Certificate, Config as Server, Listen};
 use crate::telemetry::{Secret, SecretSource};
 use crate::upstream::{Api, Balance, Config as Backend, PoolConfig};
@@ -19,6 +21,7 @@ pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems
     let mut report = |(section, at, key): Place<'_>, message: String, hint: Option<&str>| {
         problems.push(Problem { line: lines.of(section, at, key), message, hint: hint.map(String::from) });
     };
+    access::check(config, &mut report);
     check_server(config, &mut report);
     check_journal(config, &mut report);
     check_pool(&config.pool, &mut report);
@@ -50,15 +53,9 @@ pub(super) fn check(config: &mut Config, lines: &Lines, complete: bool, problems
 
 /// A section, which of them, and a key in it.
 type Place<'p> = (&'p str, usize, &'p str);
-type Report<'r> = dyn FnMut(Place<'_>, String, Option<&str>) + 'r;
+pub(super) type Report<'r> = dyn FnMut(Place<'_>, String, Option<&str>) + 'r;
 
 fn check_server(config: &Config, report: &mut Report<'_>) {
-    if config.server.listen.is_public() && config.keys.is_empty() && !config.server.allow_anonymous {
-        let message = format!("`listen = \"{}\"` is beyond loopback, without API keys", config.server.listen);
-        let hint = "add a [[key]], listen on 127.0.0.1 behind a proxy that checks who calls, or let anybody in: \
-            allow_anonymous = true";
-        report(("server", 0, "listen"), message, Some(hint));
-    }
     if config.server.listen == Listen::Tcp(config.admin.listen) && config.admin.listen.port() != 0 {
         report(("admin", 0, "listen"), "`listen` is the address of [server] too".into(), None);
     }
@@ -158,8 +155,15 @@ fn check_door(server: &Server, report: &mut Report<'_>) {
 
 fn check_journal(config: &mut Config, report: &mut Report<'_>) {
     let journal = &mut config.journal;
-    if let Some(why) = journal.url_problem() {
-        report(("journal", 0, "url"), why.into(), Some("url = \"redis://127.0.0.1:6379\""));
+    let mut unread = None;
+    if let Some(StoreUrl::Named(secret)) = &mut journal.url {
+        match read(secret) {
+            Ok(value) => secret.value = Some(value),
+            Err(why) => unread = Some(format!("the `url` of the store cannot be read: {why}")),
+        }
+    }
+    if let Some(problem) = unread.or_else(|| journal.url_problem().map(String::from)) {
+        report(("journal", 0, "url"), problem, Some("url = \"redis://127.0.0.1:6379\""));
     }
     if journal.lease < Duration::from_millis(500) {
         report(("journal", 0, "lease"), "`lease` must be 500ms or more".into(), None);
@@ -214,21 +218,24 @@ fn check_backend(backend: &mut Backend) -> Vec<Wrong> {
     let url: Option<Uri> = backend.url.parse().ok();
     let scheme = url.as_ref().and_then(|url| url.scheme_str());
     let host = url.as_ref().and_then(|url| url.host()).unwrap_or_default();
-    let credentials =
-        url.as_ref().and_then(|url| url.authority()).is_some_and(|all| all.as_str().contains('@'));
+    let authority = url.as_ref().map(|url| url.authority().map_or("", |authority| authority.as_str()));
+    let credentials = authority.unwrap_or(&backend.url).contains('@');
+    let query = backend.url.contains('?');
     match backend.api {
         Api::Demo if !backend.url.is_empty() => {
             problems.push(("url", format!("backend `{name}` is built in and has no `url`"), None));
+        }
+        // Before it is repeated: it may hold what must not be told.
+        Api::Ollama | Api::OpenAi | Api::Anthropic if credentials || query => {
+            let what = if query { "a query" } else { "credentials" };
+            let message = format!("the `url` of backend `{name}` holds {what}");
+            problems.push(("url", message, Some("api_key = { env = \"NAME\" }")));
         }
         Api::Ollama | Api::OpenAi | Api::Anthropic
             if !matches!(scheme, Some("http" | "https")) || host.is_empty() =>
         {
             let message = format!("the `url` of backend `{name}` is not one: \"{}\"", backend.url);
             problems.push(("url", message, Some("url = \"http://127.0.0.1:11434\"")));
-        }
-        Api::Ollama | Api::OpenAi | Api::Anthropic if credentials => {
-            let message = format!("the `url` of backend `{name}` holds credentials");
-            problems.push(("url", message, Some("api_key = { env = \"NAME\" }")));
         }
         Api::Demo | Api::Ollama | Api::OpenAi | Api::Anthropic => {}
     }

@@ -1,7 +1,9 @@
 //! The configuration: one file, read once, checked whole. Every part has its own `Config`; here they are put together, with
 //! every problem named at once.
 
+mod access;
 mod check;
+mod reload;
 mod sections;
 mod source;
 
@@ -13,14 +15,15 @@ use serde::Deserialize;
 
 use crate::api::{RouteConfig, StreamConfig};
 use crate::config::sections::Sections;
-use crate::edge::KeyConfig;
+use crate::edge::{KeyConfig, digest};
 use crate::journal;
 use crate::server;
 use crate::telemetry;
 use crate::upstream;
 
 pub use crate::server::Listen;
-pub use source::Source;
+pub use reload::Reloaded;
+pub use source::{Source, Text};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +44,22 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     pub listen: SocketAddr,
+    /// The SHA-256 of the key that opens the metrics, 64 hexadecimal digits. Unset: they need none.
+    pub sha256: Option<String>,
+    /// Listen beyond loopback without such a key.
+    pub allow_anonymous: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), sha256: None, allow_anonymous: false }
+    }
+}
+
+impl Admin {
+    /// The digest of the key that opens the metrics, if they need one.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.sha256.as_deref().and_then(digest)
     }
 }
 
@@ -94,36 +108,14 @@ impl Config {
     /// Reads and checks a file.
     pub fn load(file: &Path, overrides: Overrides) -> Result<Self, Problems> {
         let problems = |list| Problems { file: file.to_owned(), list };
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            let hint =
-                "name a file with `--config FILE`; the repository has a `proxy.toml` with every key".into();
-            problems(vec![Problem { line: 0, message: format!("cannot be read: {error}"), hint: Some(hint) }])
-        })?;
+        let text =
+            std::fs::read_to_string(file).map_err(|error| problems(vec![unreadable(&error.to_string())]))?;
         Self::parse(&text, overrides).map_err(problems)
     }
 
-    /// What is taken only when the gateway starts, key by key.
-    pub fn fixed(&self) -> [(&'static str, String); 17] {
-        let Self { server, admin, log, journal, .. } = self;
-        [
-            ("server.listen", server.listen.to_string()),
-            ("server.listen_mode", server.listen_mode.to_string()),
-            ("server.workers", server.workers.to_string()),
-            ("server.max_connections", server.max_connections.to_string()),
-            ("server.max_connections_per_address", format!("{:?}", server.max_connections_per_address)),
-            ("server.max_connection_age", format!("{:?}", server.max_connection_age)),
-            ("server.header_timeout", format!("{:?}", server.header_timeout)),
-            ("server.write_timeout", format!("{:?}", server.write_timeout)),
-            ("server.max_header_bytes", server.max_header_bytes.to_string()),
-            ("server.tls", format!("{:?}", server.tls)),
-            ("server.h2c", server.h2c.to_string()),
-            ("server.proxy_protocol", server.proxy_protocol.to_string()),
-            ("server.trusted_proxies", format!("{:?}", server.trusted_proxies)),
-            ("server.forwarded_header", format!("{:?}", server.forwarded_header)),
-            ("admin", format!("{admin:?}")),
-            ("log", format!("{log:?}")),
-            ("journal", format!("{journal:?}")),
-        ]
+    /// Does the file itself hold a password?
+    pub fn holds_password(&self) -> bool {
+        self.journal.url.as_ref().is_some_and(journal::StoreUrl::is_plain_password)
     }
 
     /// Does a request for the model `demo` lead to the built-in one?
@@ -158,6 +150,11 @@ impl Config {
         problems.sort_by_key(|problem| problem.line);
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
+}
+
+fn unreadable(error: &str) -> Problem {
+    let hint = "name a file with `--config FILE`; the repository has a `proxy.toml` with every key";
+    Problem { line: 0, message: format!("cannot be read: {error}"), hint: Some(hint.into()) }
 }
 
 #[cfg(test)]

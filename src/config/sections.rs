@@ -129,6 +129,11 @@ impl<'t> Sections<'t> {
     }
 }
 
+/// Is there nothing but comments in this text?
+pub(super) fn is_empty(text: &str) -> bool {
+    DeTable::parse(text).is_ok_and(|root| root.get_ref().is_empty())
+}
+
 /// An error of the parser in our words.
 fn problem(text: &str, error: &Error, section: Option<(&str, &Range<usize>)>) -> Problem {
     let message = error.message();

@@ -190,7 +190,8 @@ impl Keys {
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-fn key(headers: &HeaderMap) -> Option<&[u8]> {
+/// The key that a request carries in its headers.
+pub(super) fn key(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| {
         let (scheme, key) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())

@@ -75,13 +75,18 @@ fn every_scope() -> Vec<Scope> {
 impl KeyConfig {
     /// The digest, if it is one.
     pub fn digest(&self) -> Option<[u8; 32]> {
-        let mut digest = [0; 32];
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(self.sha256.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(digest)
+        digest(&self.sha256)
     }
+}
+
+/// The digest of a key that is written in hexadecimal digits, if it is one.
+pub fn digest(sha256: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if sha256.len() != 64 || !sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(sha256.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
 }

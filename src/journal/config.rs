@@ -14,8 +14,8 @@ use crate::telemetry::Secret;
 pub struct Config {
     /// Where the streams are kept.
     pub store: StoreKind,
-    /// Of the store. It may hold a password.
-    pub url: Option<SecretString>,
+    /// Of the store.
+    pub url: Option<StoreUrl>,
     /// What is stored is sealed with this key.
     pub seal_key: Option<Secret>,
     /// How long a replica may be silent before the others take it for dead.
@@ -33,6 +33,14 @@ pub struct Config {
     /// How long a signed address is good for.
     #[serde(with = "humantime_serde")]
     pub url_lifetime: Duration,
+}
+
+/// The address of a store. It may hold a password, so it may be named as other secrets are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected an address, { env = \"NAME\" } or { file = \"path\" }")]
+pub enum StoreUrl {
+    Plain(SecretString),
+    Named(Secret),
 }
 
 /// Where the streams are kept.
@@ -61,11 +69,30 @@ impl Default for Config {
     }
 }
 
+impl StoreUrl {
+    /// What it is, if it has been read.
+    pub fn value(&self) -> Option<&SecretString> {
+        match self {
+            Self::Plain(url) => Some(url),
+            Self::Named(secret) => secret.value.as_ref(),
+        }
+    }
+
+    /// Does the configuration itself hold a password?
+    pub fn is_plain_password(&self) -> bool {
+        use secrecy::ExposeSecret as _;
+        match self {
+            Self::Plain(url) => url.expose_secret().contains('@'),
+            Self::Named(_) => false,
+        }
+    }
+}
+
 impl Config {
     /// What is wrong with the store's `url`, if anything is; never what it says.
     pub fn url_problem(&self) -> Option<&'static str> {
         use secrecy::ExposeSecret as _;
-        match (self.store, &self.url) {
+        match (self.store, self.url.as_ref().and_then(StoreUrl::value)) {
             (StoreKind::Redis, _) if !cfg!(feature = "redis") => {
                 Some("`store = \"redis\"` is not built in: build with `--features redis`")
             }

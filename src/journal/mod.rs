@@ -28,7 +28,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 pub use channels::Published;
-pub use config::{Config, StoreKind};
+pub use config::{Config, StoreKind, StoreUrl};
 pub use library::Journal;
 pub use list::{Entry, Listed, Page};
 pub use new::{Busy, ChannelError, Created, Key, New, OpenError};

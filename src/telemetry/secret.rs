@@ -7,8 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Env(String),
     File(PathBuf),
@@ -16,15 +15,28 @@ pub enum Source {
 
 /// A key and where it came from.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Source")]
+#[serde(from = "Written")]
 pub struct Secret {
     pub source: Source,
     /// Filled by the configuration: nothing else reads the environment.
     pub value: Option<SecretString>,
 }
 
-impl From<Source> for Secret {
-    fn from(source: Source) -> Self {
+/// How it stands in the configuration. Untagged: an error says what is expected, and not what is there, which may be the secret
+/// itself.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "expected { env = \"NAME\" } or { file = \"path\" }")]
+enum Written {
+    Env { env: String },
+    File { file: PathBuf },
+}
+
+impl From<Written> for Secret {
+    fn from(written: Written) -> Self {
+        let source = match written {
+            Written::Env { env } => Source::Env(env),
+            Written::File { file } => Source::File(file),
+        };
         Self { source, value: None }
     }
 }

@@ -271,3 +271,88 @@ async fn a_backend_by_https_without_certificates_is_told_with_what_to_install() 
         assert!(run.all.contains(words), "{words}: {}", run.all);
     }
 }
+
+#[tokio::test]
+async fn an_operators_listener_beyond_loopback_needs_a_key_or_the_word_for_none() {
+    let config = |more: &str| format!("[admin]\nlisten = \"0.0.0.0:9090\"\n{more}\n{GOOD}");
+    let run = check(&config("")).await;
+    assert_eq!(run.code, Some(2), "{}", run.all);
+    assert!(run.all.contains("proxy.toml:2") && run.all.contains("allow_anonymous"), "{}", run.all);
+    let digest = "0".repeat(64);
+    for more in [format!("sha256 = \"{digest}\""), "allow_anonymous = true".to_owned()] {
+        let run = check(&config(&more)).await;
+        assert_eq!(run.code, Some(0), "{}", run.all);
+    }
+    let run = check(&config("sha256 = \"abc\"")).await;
+    assert_eq!(run.code, Some(2), "{}", run.all);
+    assert!(run.all.contains("proxy.toml:3"), "{}", run.all);
+}
+
+#[tokio::test]
+async fn the_address_of_the_store_may_be_named_as_secrets_are_and_is_never_told() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("store"), "redis://:canary@127.0.0.1:6379\n").unwrap();
+    let environment = [("IT_STORE", "redis://:canary@127.0.0.1:6379"), ("IT_WRONG", "http://:canary@there")];
+    let check = async |url: &str| {
+        let config = format!("[journal]\nstore = \"redis\"\nurl = {url}\n{GOOD}");
+        let file = folder.path().join("proxy.toml");
+        std::fs::write(&file, config).unwrap();
+        let run = run_with(folder.path(), &["check"], &environment).await;
+        assert!(!run.all.contains("canary"), "{}", run.all);
+        (run.code, run.all)
+    };
+    for url in ["{ env = \"IT_STORE\" }", "{ file = \"store\" }"] {
+        let (code, said) = check(url).await;
+        assert!(code == Some(0) && !said.contains("password"), "{said}");
+    }
+    let wrong = [
+        ("{ env = \"IT_WRONG\" }", "is not one"),
+        ("{ env = \"IT_NONE\" }", "IT_NONE"),
+        ("{ file = \"nowhere\" }", "nowhere"),
+        ("{ text = \"redis://:canary@127.0.0.1\" }", "an address, { env"),
+        ("5", "an address, { env"),
+    ];
+    for (url, words) in wrong {
+        let (code, said) = check(url).await;
+        assert!(code == Some(2) && said.contains("proxy.toml:3") && said.contains(words), "{said}");
+    }
+    let (code, said) = check("\"redis://:canary@127.0.0.1:6379\"").await;
+    assert!(code == Some(0) && said.contains("everybody on this machine can read"), "{said}");
+}
+
+#[tokio::test]
+async fn what_stands_in_a_backends_address_is_not_repeated() {
+    for url in [
+        "http://user:canary@127.0.0.1:9",
+        "htp://:canary@there",
+        "http://127.0.0.1:9/v1?key=canary",
+        "user:canary@",
+    ] {
+        let run = check(&GOOD.replace("http://127.0.0.1:9", url)).await;
+        assert_eq!(run.code, Some(2), "{}", run.all);
+        assert!(run.all.contains("proxy.toml:4") && !run.all.contains("canary"), "{}", run.all);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_was_written_where_it_is_to_be_named_is_not_repeated() {
+    let lines = [
+        ("[journal]\n", "seal_key = \"canary\""),
+        ("[journal]\n", "seal_key = { text = \"canary\" }"),
+        ("[journal]\n", "seal_key = { env = \"A\", file = \"canary\" }"),
+        (
+            "[[backend]]\nname = \"two\"\napi = \"openai\"\nurl = \"http://127.0.0.1:9\"\n",
+            "api_key = \"sk-canary\"",
+        ),
+        ("[[key]]\nname = \"a\"\n", "sha256 = \"sk-canary\""),
+        ("[admin]\n", "sha256 = \"sk-canary\""),
+    ];
+    for (section, line) in lines {
+        let config = format!("{GOOD}\n{section}{line}\n");
+        let run = check(&config).await;
+        assert_eq!(run.code, Some(2), "{}", run.all);
+        assert!(run.all.contains(&place(&config, line)) && !run.all.contains("canary"), "{}", run.all);
+        let named = run.all.contains("expected { env = \"NAME\" }") || line.starts_with("sha256");
+        assert!(named, "{}", run.all);
+    }
+}

@@ -100,7 +100,7 @@ impl Store {
     /// `None` where streams are kept in memory alone. The configuration has been checked. `secret`: what this process signs
     /// addresses with until it hears of another.
     pub(super) fn new(config: &Config, metrics: Metrics, secret: Bytes) -> Option<Self> {
-        let url = config.url.as_ref().filter(|_| config.store == StoreKind::Redis)?;
+        let url = config.url.as_ref().filter(|_| config.store == StoreKind::Redis)?.value()?;
         let client = Client::open(url.expose_secret()).ok()?;
         let seal = config.seal().ok().flatten();
         Some(Self(Arc::new(Inner {

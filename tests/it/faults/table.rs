@@ -716,6 +716,10 @@ pub(super) const ROWS: &[Row] = &[
             "reload::a_changed_file_is_taken_by_every_worker_and_no_stream_is_cut",
             "reload::a_wrong_file_changes_nothing_and_says_why",
             "reload::a_signal_has_the_file_read",
+            "reload::a_signal_in_the_middle_of_writing_waits_for_the_end",
+            "reload::a_file_that_is_empty_or_cut_off_changes_nothing_and_is_named",
+            "reload::a_key_that_is_taken_back_lets_nobody_in_unless_the_file_says_so",
+            "reload::an_address_is_judged_by_where_the_gateway_listens_not_by_what_the_file_says_now",
         ]),
     ),
     row(

@@ -143,6 +143,9 @@ pub(super) const ROWS: &[Row] = &[
             "faults::upstream::bytes_behind_an_answer_are_nobodys",
             "faults::upstream::heads_that_break_the_rules_are_a_502",
             "keys::no_key_is_ever_logged_told_or_counted",
+            "keys::a_backends_key_is_told_in_no_writing_of_a_refusal",
+            "keys::a_backends_key_is_told_in_no_writing_of_a_frame",
+            "keys::a_backends_key_is_told_in_no_whole_answer_header_or_line",
             "ends::nothing_behind_done_is_passed_on",
         ]),
     ),
@@ -201,6 +204,8 @@ pub(super) const ROWS: &[Row] = &[
         Tests(&[
             "edge::metrics_are_for_the_admin_listener_only",
             "edge::a_public_listener_without_keys_is_refused",
+            "cli::an_operators_listener_beyond_loopback_needs_a_key_or_the_word_for_none",
+            "reload::the_metrics_have_a_key_of_their_own_and_probes_have_none",
             "pull::changing_models_needs_its_scope",
         ]),
     ),

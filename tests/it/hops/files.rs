@@ -147,7 +147,8 @@ async fn a_health_check_tells_whether_the_gateway_lives() {
     let gateway = Setup::new().demo().start().await;
     let temporary = TempDir::new().unwrap();
     let config = |admin: &str| {
-        let config = Setup::new().admin(&format!("listen = \"{admin}\"")).demo().toml();
+        let lines = format!("listen = \"{admin}\"\nallow_anonymous = true");
+        let config = Setup::new().admin(&lines).demo().toml();
         std::fs::write(temporary.path().join("proxy.toml"), config).unwrap();
     };
     config(&gateway.admin.to_string());

@@ -173,6 +173,11 @@ impl Gateway {
         std::fs::rename(next, file).unwrap();
     }
 
+    /// Writes its configuration as a program does that is at it still, or has ended before it was through.
+    pub(crate) fn write_in_place(&self, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.folder.path().join("proxy.toml"), bytes).unwrap();
+    }
+
     /// What it wrote to standard output.
     pub(crate) fn said(&self) -> String {
         self.said.text()
