@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::api::conversation::prefix;
 use crate::api::generate::{passed_on, refused, reserved};
+use crate::api::memory::Account;
 use crate::api::serving::{Destination, Served};
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
@@ -27,20 +29,27 @@ pub(super) async fn count_tokens(
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request, .. } = traced;
     let headers = passed_on(Dialect::Anthropic, request.headers());
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let envelope = Envelope::parse(&body, ModelKey::Model, false, parts.bounds.json_depth)
-        .map_err(|error| plan::refusal(&error))?;
-    access.model(&envelope.model);
-    let served = parts.serving.find_for(&caller, &envelope.model)?;
-    let _slot = reserved(slot, &caller, None, &access).await?;
-    let forward = Forward {
-        candidates: counting(served, &envelope, &body),
-        choice: served.choice(|| prefix(&body)),
-        path: PATH,
-        headers,
-        timeout: served.settings.limits().max_duration,
-        ticket: None, // it generates nothing
+    let account = parts.memory.account(&caller);
+    let body = body::read(&parts, &account, request).await?;
+    let asked = (Arc::clone(&parts), caller.clone(), access.clone(), body.clone());
+    let read = move || {
+        let (parts, caller, access, body) = asked;
+        let envelope = Envelope::parse(&body, ModelKey::Model, false, parts.bounds.json_depth)
+            .map_err(|error| plan::refusal(&error))?;
+        access.model(&envelope.model);
+        let served = parts.serving.find_for(&caller, &envelope.model)?;
+        Ok::<_, Refusal>(Forward {
+            candidates: counting(served, &envelope, &body, &account)?,
+            choice: served.choice(|| prefix(&body)),
+            path: PATH,
+            headers,
+            timeout: served.settings.limits().max_duration,
+            ticket: None, // it generates nothing
+        })
     };
+    let bytes = body.len();
+    let forward = parts.pool.offload().run(bytes, read).await?;
+    let _slot = reserved(slot, &caller, None, &access).await?;
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));
         match whole::until_stopped(&parts, &caller, &access, asking).await {
@@ -49,21 +58,30 @@ pub(super) async fn count_tokens(
             Err(_) => {}
         }
     }
-    let request = parse_request(Dialect::Anthropic, &body).map_err(|error| plan::refusal(&error))?;
-    let estimate = json!({ "input_tokens": anthropic::estimate_tokens(&request) });
+    let estimate = move || {
+        let request = parse_request(Dialect::Anthropic, &body).map_err(|error| plan::refusal(&error))?;
+        Ok::<_, Refusal>(anthropic::estimate_tokens(&request))
+    };
+    let estimate = parts.pool.offload().run(bytes, estimate).await?;
+    let estimate = json!({ "input_tokens": estimate });
     let mut response = json_answer(StatusCode::OK, estimate.to_string().into());
     response.headers_mut().insert(X_ESTIMATED, HeaderValue::from_static("input_tokens"));
     Ok(response)
 }
 
 /// The backends that can count, each with the body for it.
-fn counting(served: &Served, envelope: &Envelope, body: &bytes::Bytes) -> Vec<Addressed> {
+fn counting(
+    served: &Served,
+    envelope: &Envelope,
+    body: &Bytes,
+    account: &Account,
+) -> Result<Vec<Addressed>, Refusal> {
     let fitting = served.fitting(&envelope.model).into_iter();
     let can_count = fitting.filter(|(target, _)| target.backend.api == Api::Anthropic);
     let asked = can_count.map(|(Destination { backend, alias, .. }, share)| {
         let (edits, _) = own_history(Dialect::Anthropic, body);
-        let body = envelope.rewrite(body, alias.as_deref(), false, edits);
-        Addressed { backend: Arc::clone(backend), share, body }
+        let body = account.rewritten(body, envelope.rewrite(body, alias.as_deref(), false, edits))?;
+        Ok(Addressed { backend: Arc::clone(backend), share, body })
     });
     asked.collect()
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::api::conversation::prefix;
 use crate::api::generate::{refused, reserved};
+use crate::api::memory::Account;
 use crate::api::serving::Destination;
 use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json};
 use crate::edge::{Caller, Forwarded, Refusal, Slot, Traced};
+use crate::telemetry::Access;
 use crate::upstream::{Addressed, Api, Forward};
 use crate::wire::{Code, Demand, Edits, Envelope, Failure, ModelKey};
 
@@ -22,47 +25,60 @@ pub(super) async fn forward(
     (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request, .. } = traced;
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    // Ollama's older clients name a model to be shown by `name`.
-    let key = if forwarded == Forwarded::Show { ModelKey::ModelOrName } else { ModelKey::Model };
-    let envelope =
-        Envelope::parse(&body, key, false, parts.bounds.json_depth).map_err(|error| plan::refusal(&error))?;
-    access.model(&envelope.model);
-    let served = parts.serving.find_for(&caller, &envelope.model)?;
-    let candidates: Vec<_> = served
-        .fitting(&envelope.model)
-        .into_iter()
-        .filter(|(target, _)| speaks(target.backend.api, forwarded))
-        .map(|(Destination { backend, alias, .. }, share)| Addressed {
-            backend: Arc::clone(backend),
-            share,
-            body: envelope.rewrite(&body, alias.as_deref(), false, Edits::default()),
-        })
-        .collect();
-    if candidates.is_empty() {
-        let words = format!("no backend of this model speaks {}", forwarded.path());
-        return Err(Failure::new(Code::InvalidRequest, words).param("model").into());
-    }
+    let account = parts.memory.account(&caller);
+    let body = body::read(&parts, &account, request).await?;
+    let bytes = body.len();
+    let asked = (Arc::clone(&parts), caller.clone(), access.clone());
+    let read = move || {
+        let (parts, caller, access) = asked;
+        addressed(&parts, forwarded, (&caller, &account), &body, &access)
+    };
+    let (forward, demand) = parts.pool.offload().run(bytes, read).await?;
     // To look at a model costs nothing, and is not waited for.
-    let generates = forwarded != Forwarded::Show;
-    let _slot = if generates {
-        reserved(slot, &caller, Some(Demand::of(&body).read_only()), &access).await?
-    } else {
-        slot
-    };
-    let forward = Forward {
-        candidates,
-        choice: served.choice(|| prefix(&body)),
-        path: forwarded.path(),
-        headers: HeaderMap::new(),
-        timeout: served.settings.limits().max_duration,
-        ticket: generates.then(|| served.settings.ticket(&caller)),
-    };
+    let _slot =
+        if demand.is_some() { reserved(slot, &caller, demand, &access).await? } else { slot };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_stopped(&parts, &caller, &access, asking).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);
     response.headers_mut().insert(CONTENT_TYPE, answered.content_type);
     Ok(response)
+}
+
+/// The backends that are asked, each with the body for it; and what is asked of them, unless it is nothing that they generate.
+fn addressed(
+    parts: &Parts,
+    forwarded: Forwarded,
+    (caller, account): (&Caller, &Account),
+    body: &Bytes,
+    access: &Access,
+) -> Result<(Forward, Option<Demand>), Refusal> {
+    // Ollama's older clients name a model to be shown by `name`.
+    let key = if forwarded == Forwarded::Show { ModelKey::ModelOrName } else { ModelKey::Model };
+    let envelope =
+        Envelope::parse(body, key, false, parts.bounds.json_depth).map_err(|error| plan::refusal(&error))?;
+    access.model(&envelope.model);
+    let served = parts.serving.find_for(caller, &envelope.model)?;
+    let fitting = served.fitting(&envelope.model).into_iter();
+    let fitting = fitting.filter(|(target, _)| speaks(target.backend.api, forwarded));
+    let candidates = fitting.map(|(Destination { backend, alias, .. }, share)| {
+        let written = envelope.rewrite(body, alias.as_deref(), false, Edits::default());
+        Ok(Addressed { backend: Arc::clone(backend), share, body: account.rewritten(body, written)? })
+    });
+    let candidates = candidates.collect::<Result<Vec<_>, Refusal>>()?;
+    if candidates.is_empty() {
+        let words = format!("no backend of this model speaks {}", forwarded.path());
+        return Err(Failure::new(Code::InvalidRequest, words).param("model").into());
+    }
+    let generates = forwarded != Forwarded::Show;
+    let forward = Forward {
+        candidates,
+        choice: served.choice(|| prefix(body)),
+        path: forwarded.path(),
+        headers: HeaderMap::new(),
+        timeout: served.settings.limits().max_duration,
+        ticket: generates.then(|| served.settings.ticket(caller)),
+    };
+    Ok((forward, generates.then(|| Demand::of(body).read_only())))
 }
 
 fn speaks(api: Api, forwarded: Forwarded) -> bool {

@@ -9,12 +9,14 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::api::conversation::{named, prefix};
-use crate::api::plan::{self, Planned, plan};
+use crate::api::conversation::named;
+use crate::api::memory::Charge;
+use crate::api::plan::{self, Planned};
 use crate::api::recorded::{Recording, Visitor};
+use crate::api::request::{Asking, Before, Parsed, Prepared, Terms};
 use crate::api::serving::{Record, Settings};
 use crate::api::stopped::stopped;
-use crate::api::wishes::{Wishes, fingerprint};
+use crate::api::wishes::Wishes;
 use crate::api::{ANTHROPIC_BETA, Parts, body, reading, recorded, responses, whole};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json, stream};
 use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
@@ -22,10 +24,9 @@ use crate::journal::{self, Reader, Writer};
 use crate::relay::{self, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Choice, Plan, Ticket};
-use crate::wire::openai_responses::State;
 use crate::wire::{
-    self, Answer, Code, Demand, Dialect, Dropped, Echo, Encode as _, Encoder, Envelope, Event, Failure,
-    Finish, Frames, Identity, ModelKey, Style, streaming,
+    self, Answer, Code, Demand, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Finish, Frames,
+    Identity, Style,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -44,6 +45,8 @@ pub(super) struct Asked {
     pub(super) ticket: Ticket,
     pub(super) caller: Caller,
     pub(super) access: Access,
+    /// What is held of the request until its answer is over.
+    pub(super) held: Charge,
 }
 
 /// Serves one of the generating routes.
@@ -60,30 +63,39 @@ pub(super) async fn generate(
     };
     let visitor = Visitor::new(caller, &request, access.clone());
     let headers = passed_on(dialect, request.headers());
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let envelope = read_envelope(&parts, dialect, &body)?;
-    access.model(&envelope.model);
-    let served = parts.serving.find_for(&visitor.caller, &envelope.model)?;
-    wishes.fingerprint = fingerprint(dialect, &body);
+    let account = parts.memory.account(&visitor.caller);
+    let body = body::read(&parts, &account, request).await?;
+    let asking = Asking {
+        parts: Arc::clone(&parts),
+        dialect,
+        caller: visitor.caller.clone(),
+        account,
+        access: access.clone(),
+    };
+    let parsed = asking.parse(body).await?;
+    let served = parts.serving.find_for(&visitor.caller, &parsed.envelope.model)?;
+    wishes.fingerprint = parsed.fingerprint;
     if let Some(cursor) = wishes.cursor.take()
         && let Some(response) = recorded::resume(&parts, dialect, &cursor, &wishes, &visitor).await?
     {
         return Ok(response);
     }
-    let streams = envelope.stream;
+    let streams = parsed.envelope.stream;
     // Only OpenAI's clients must ask for usage, and only in a stream.
-    let usage = !streams || envelope.usage || !dialect.has_stream_options();
-    let (body, envelope, echo) = made_whole(&parts, dialect, (body, envelope), &visitor, &mut wishes).await?;
-    let choice = served.choice(|| wishes.conversation.as_deref().map_or_else(|| prefix(&body), named));
-    let planned = plan(served, dialect, &envelope, &body, &headers)?;
-    let slot = reserved(slot, &visitor.caller, Some(Demand::of(&body)), &access).await?;
-    let identity = Identity { id: random_id(), model: envelope.model, started: now(), echo };
+    let usage = !streams || parsed.envelope.usage || !dialect.has_stream_options();
+    let before = before(&parts, &parsed, &visitor, &mut wishes).await?;
+    let runs_on = wishes.runs_on();
+    let terms = Terms { before, headers, conversation: wishes.conversation.as_deref().map(named), runs_on };
+    let Prepared { planned, choice, demand, model, echo, input, held } =
+        Box::pin(asking.prepare(parsed, terms)).await?;
+    wishes.input = input;
+    let slot = reserved(slot, &visitor.caller, Some(demand), &access).await?;
+    let identity = Identity { id: random_id(), model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
     let (settings, ticket) = (served.settings, served.settings.ticket(&visitor.caller));
     let caller = visitor.caller.clone();
-    let asked = Asked { client, stream: streams, settings, choice, ticket, caller, access };
-    drop(body); // the candidates hold what they need of it
+    let asked = Asked { client, stream: streams, settings, choice, ticket, caller, access, held };
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
         Planned::Ask(candidates) if wishes.records() || asked.settings.record == Record::Always => {
@@ -114,34 +126,21 @@ pub(super) async fn reserved(
     Ok(slot.map(|slot| slot.with(reservation)))
 }
 
-/// The request as one that stands for itself, in the words that its backend needs, and what its answer repeats.
-async fn made_whole(
-    parts: &Parts,
-    dialect: Dialect,
-    (mut body, mut envelope): (Bytes, Envelope),
+/// What a request of Responses goes on from.
+async fn before(
+    parts: &Arc<Parts>,
+    parsed: &Parsed,
     visitor: &Visitor,
     wishes: &mut Wishes,
-) -> Result<(Bytes, Envelope, Echo), Refusal> {
-    let mut echo = Echo::default();
-    if dialect == Dialect::OpenAiResponses {
-        let state = State::of(&body).map_err(|error| plan::refusal(&error))?;
-        echo = Echo::of(&body, state.store);
-        if let Some(whole) = responses::prepare(parts, visitor, &body, &state, wishes).await? {
-            body = whole;
-            envelope = read_envelope(parts, dialect, &body)?;
-        }
-    }
-    // What runs by itself is always a stream: it can be read while it grows.
-    if wishes.runs_on() && !envelope.stream {
-        body = streaming(&body).map_err(|error| plan::refusal(&error))?.into();
-        envelope = read_envelope(parts, dialect, &body)?;
-    }
-    Ok((body, envelope, echo))
-}
-
-fn read_envelope(parts: &Parts, dialect: Dialect, body: &Bytes) -> Result<Envelope, Refusal> {
-    Envelope::parse(body, ModelKey::Model, dialect.streams_by_default(), parts.bounds.json_depth)
-        .map_err(|error| plan::refusal(&error))
+) -> Result<Before, Refusal> {
+    let Some(state) = &parsed.state else { return Ok(Before::Nothing) };
+    let state = state.as_ref().map_err(plan::refusal)?;
+    let before = match &state.previous {
+        Some(id) => responses::previous(parts, visitor, id).await?.map_or(Before::Elsewhere, Before::Known),
+        None => Before::Nothing,
+    };
+    wishes.background = state.background && !matches!(before, Before::Elsewhere);
+    Ok(before)
 }
 
 /// Headers that belong to a dialect: a backend that speaks it is told them too.
@@ -194,11 +193,12 @@ pub(super) fn relay(
         access: asked.access,
         stopped: stopped(parts, &asked.caller),
     };
+    let held = asked.held;
     parts.tasks.spawn(async move {
         // A limit that were freed at the head would not limit streams, and one that were freed after the rest would hold up
         // the next client of the same key.
         let rest = relay::run(job).await;
-        drop(slot);
+        drop((slot, held));
         if let Some(frames) = rest {
             frames.rest().await;
         }

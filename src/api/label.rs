@@ -58,6 +58,8 @@ impl Label {
     /// The label with what stands behind it: the response before it has begun, and the items that it is made from.
     pub(super) fn bytes(&self, queued: Option<&str>, input: Option<&str>) -> Bytes {
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        let parts = [queued, input].map(|part| part.map_or(4, str::len) + 1);
+        bytes.reserve_exact(parts.iter().sum());
         for part in [queued, input] {
             bytes.push(b'\n');
             bytes.extend_from_slice(part.unwrap_or("null").as_bytes());

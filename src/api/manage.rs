@@ -34,13 +34,18 @@ pub(super) async fn manage(
     if managed == Managed::Pull {
         return pull::pull(parts, request, visitor).await;
     }
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let (errand, lines) = match managed {
-        Managed::Copy => (copy(parts, &body)?, false),
-        Managed::Pull | Managed::Push | Managed::Create | Managed::Delete => {
-            change(parts, managed, &body, &visitor)?
+    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let (bytes, asked) = (body.len(), (Arc::clone(parts), visitor.clone()));
+    let read = move || {
+        let (parts, visitor) = asked;
+        match managed {
+            Managed::Copy => Ok((copy(&parts, &body)?, false)),
+            Managed::Pull | Managed::Push | Managed::Create | Managed::Delete => {
+                change(&parts, managed, &body, &visitor)
+            }
         }
     };
+    let (errand, lines) = parts.pool.offload().run(bytes, read).await?;
     let Visitor { caller, access, .. } = visitor;
     if !lines {
         let asking = Box::pin(parts.pool.done(&errand, &access));

@@ -14,12 +14,14 @@ mod label;
 mod line;
 mod look;
 mod manage;
+mod memory;
 mod models;
 mod plan;
 mod publish;
 mod pull;
 mod reading;
 mod recorded;
+mod request;
 mod responses;
 mod retry;
 mod serving;
@@ -49,6 +51,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
 
 pub use downloads::follow as follow_downloads;
+pub use memory::{BodyMemory, MemoryLimits};
 pub use pull::Pulls;
 pub use serving::{ReasoningField, RouteConfig, Serving, StreamConfig, Target};
 pub use transcript::Transcripts;
@@ -60,6 +63,8 @@ pub struct Parts {
     pub catalog: Catalog,
     pub serving: Serving,
     pub bounds: Bounds,
+    /// For the bodies of requests.
+    pub memory: BodyMemory,
     pub tasks: Tasks,
     pub shutdown: Shutdown,
     pub metrics: Metrics,
@@ -68,7 +73,7 @@ pub struct Parts {
     pub signer: Signer,
     /// How long a reader of a record may see nothing.
     pub keep_alive: Duration,
-    pub transcripts: Transcripts,
+    pub transcripts: Arc<Transcripts>,
 }
 
 /// How large and slow a request may be.

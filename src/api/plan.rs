@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::api::memory::Account;
 use crate::api::serving::{Destination, Served};
 use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
 use crate::wire::openai_responses::flatten;
 use crate::wire::{
-    Code, Dialect, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written, own_history,
+    Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written, own_history,
     parse_request, write_request,
 };
 
@@ -24,40 +25,89 @@ pub(super) enum Planned {
 }
 
 /// Why a backend is not among the candidates.
+#[derive(Clone)]
 enum Unfit {
     /// The request cannot be put to it.
     Refused(Failure),
     Load(Finish),
 }
 
+/// How the request is to be written: backends for which it is the same share one copy.
+#[derive(PartialEq)]
+enum Form<'p> {
+    /// In the client's own dialect, with the backend's name for the model; perhaps with a wish for usage.
+    Own { alias: Option<&'p str>, usage: bool },
+    Translated { dialect: Dialect, model: &'p str, style: Style },
+}
+
+/// The request in every form that was asked for.
+struct Forms<'p> {
+    client: Dialect,
+    envelope: &'p Envelope,
+    body: &'p Bytes,
+    account: &'p Account,
+    /// The body with the tools of namespaces beside the others.
+    flat: &'p [u8],
+    request: Option<Result<Request<'p>, ParseError>>,
+    own: Option<(Edits, Dropped)>,
+    written: Vec<(Form<'p>, Result<Written, Unfit>)>,
+}
+
+impl<'p> Forms<'p> {
+    /// The request in this form, as often as one likes. An error if there is no memory for it.
+    fn write(&mut self, form: Form<'p>) -> Result<Result<Written, Unfit>, Refusal> {
+        if let Some((_, written)) = self.written.iter().find(|(known, _)| *known == form) {
+            return Ok(written.clone());
+        }
+        let written = match &form {
+            Form::Own { alias, usage } => {
+                let own = self.own.get_or_insert_with(|| own_history(self.client, self.body));
+                let (edits, dropped) = own.clone();
+                let body = self.envelope.rewrite(self.body, *alias, *usage, edits);
+                Ok(Written { body, dropped, names: Names::default() })
+            }
+            Form::Translated { dialect, model, style } => {
+                let request = self.request.get_or_insert_with(|| parse_request(self.client, self.flat));
+                translate(request, self.client, *dialect, model, *style)
+            }
+        };
+        let written = match written {
+            Ok(written) => {
+                Ok(Written { body: self.account.rewritten(self.body, written.body)?, ..written })
+            }
+            Err(why) => Err(why),
+        };
+        self.written.push((form, written.clone()));
+        Ok(written)
+    }
+}
+
 /// Writes the request for every backend of the route that can serve it. One that cannot is left out; if there is no other, it
-/// says why.
+/// says why. What is written counts as held by the request's account.
 pub(super) fn plan(
     served: &Served,
     client: Dialect,
     envelope: &Envelope,
-    body: &Bytes,
+    (body, account): (&Bytes, &Account),
     headers: &HeaderMap,
 ) -> Result<Planned, Refusal> {
     let fitting = served.fitting(&envelope.model);
     let mut candidates = Vec::with_capacity(fitting.len());
     let mut unfit = None;
-    let (mut request, mut own) = (None, None);
     let flat = if client == Dialect::OpenAiResponses { flatten(body) } else { Cow::Borrowed(body.as_ref()) };
+    let (request, own, written) = (None, None, Vec::new());
+    let mut forms = Forms { client, envelope, body, account, flat: &flat, request, own, written };
     for (Destination { backend, alias, .. }, share) in fitting {
         let Some(dialect) = backend.dialect_for(client) else { continue };
-        let written = if dialect == client {
+        let form = if dialect == client {
             let usage =
                 backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            let (edits, dropped) = own.get_or_insert_with(|| own_history(client, body)).clone();
-            let body = envelope.rewrite(body, alias.as_deref(), usage, edits);
-            Ok(Written { body, dropped, names: Names::default() })
+            Form::Own { alias: alias.as_deref(), usage }
         } else {
-            let request = request.get_or_insert_with(|| parse_request(client, &flat));
             let model = alias.as_deref().unwrap_or(&envelope.model);
-            translate(request, client, dialect, model, backend.style())
+            Form::Translated { dialect, model, style: backend.style() }
         };
-        match written {
+        match forms.write(form)? {
             Ok(Written { body, dropped, names }) => candidates.push(Candidate {
                 backend: Arc::clone(backend),
                 share,

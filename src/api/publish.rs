@@ -70,13 +70,17 @@ async fn publish(
         let words = "an event is published as JSON or as a form";
         return Err(Refusal::new(Code::InvalidRequest, words).with_status(415).unread(request));
     }
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let published = if media == "application/x-www-form-urlencoded" {
-        wire::Published::of_form(form_urlencoded::parse(&body))
-    } else {
-        wire::Published::of_json(&body)
+    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let bytes = body.len();
+    let frame = move || {
+        let published = if media == "application/x-www-form-urlencoded" {
+            wire::Published::of_form(form_urlencoded::parse(&body))
+        } else {
+            wire::Published::of_json(&body)
+        };
+        published.map(|published| published.frame())
     };
-    let frame = published.map_err(|error| plan::refusal(&error))?.frame();
+    let frame = parts.pool.offload().run(bytes, frame).await.map_err(|error| plan::refusal(&error))?;
     if frame.len() > parts.bounds.event_bytes {
         let words = format!("the event is larger than {} bytes", parts.bounds.event_bytes);
         return Err(Refusal::new(Code::PayloadTooLarge, words));

@@ -52,9 +52,10 @@ pub(super) async fn pull(
     request: Request<Incoming>,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
-    let envelope = Envelope::parse(&body, ModelKey::ModelOrName, true, parts.bounds.json_depth)
-        .map_err(|error| plan::refusal(&error))?;
+    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let (bytes, depth, read) = (body.len(), parts.bounds.json_depth, body.clone());
+    let read = move || Envelope::parse(&read, ModelKey::ModelOrName, true, depth);
+    let envelope = parts.pool.offload().run(bytes, read).await.map_err(|error| plan::refusal(&error))?;
     visitor.access.model(&envelope.model);
     let pull = join(parts, &envelope.model, &body, &visitor).await?;
     if !envelope.stream {
@@ -89,7 +90,7 @@ pub(super) async fn task(
         task: Option<String>,
     }
     let stop = request.method() == Method::DELETE;
-    let body = body::read(request, parts.bounds, &parts.tasks).await?;
+    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new(Code::InvalidRequest, format!("the body is not what it should be: {error}"))
     })?;

@@ -169,7 +169,7 @@ async fn join(
     let mut response = match (mine.told, label.told) {
         (Told::Addresses, _) => accepted(parts, record),
         (Told::Whole, Told::Whole) => whole_of(record).await?,
-        (Told::Response, _) => responses::told(record, &label),
+        (Told::Response, _) => responses::told(parts, Arc::clone(record), label).await,
         (Told::Stream, Told::Stream | Told::Addresses | Told::Response) => {
             read_along(parts, record, &label, Seen::NOTHING, visitor).await?
         }

@@ -11,52 +11,24 @@ use crate::api::cursor::Seen;
 use crate::api::label::Label;
 use crate::api::reading::{Reading, find, follow, refused};
 use crate::api::recorded::Visitor;
-use crate::api::wishes::Wishes;
-use crate::api::{Parts, plan, transcript};
+use crate::api::{Parts, transcript};
 use crate::downstream::{Body, json as whole};
 use crate::edge::Refusal;
 use crate::journal::{End, Entry, Gone, Page, Record};
 use crate::wire::openai_responses::{
-    State, input_items, joined_items, outline, response_in, sequence_number, stand_alone, with_status,
+    joined_items, outline, response_in, sequence_number, with_status,
 };
 use crate::wire::{Code, Failure, Frame};
-
-/// Notes in `wishes` what is to be kept, and gives the request as one that stands for itself, if it does not yet.
-pub(super) async fn prepare(
-    parts: &Parts,
-    visitor: &Visitor,
-    body: &[u8],
-    state: &State,
-    wishes: &mut Wishes,
-) -> Result<Option<bytes::Bytes>, Refusal> {
-    let own = input_items(body);
-    let before = match &state.previous {
-        Some(id) => match previous(parts, visitor, id).await? {
-            Some(items) => Some(items),
-            // The backend may know it, and says so itself if it does not.
-            None => return Ok(None),
-        },
-        None => None,
-    };
-    let input = before.as_ref().map_or_else(|| own.clone(), |before| joined_items(&[before, &own]));
-    wishes.background = state.background;
-    let rewritten = if before.is_some() || state.background {
-        let body = stand_alone(body, &input).map_err(|error| plan::refusal(&error))?;
-        Some(bytes::Bytes::from(body))
-    } else {
-        None
-    };
-    if state.store {
-        wishes.input = Some(input);
-    }
-    Ok(rewritten)
-}
 
 /// How long the end of a response that another replica has told its client may be on its way to this one.
 const BEHIND: Duration = Duration::from_millis(300);
 
-/// The items of a response that is kept here: what it was made from, and what it said.
-async fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>, Refusal> {
+/// The items of a response that is kept here: what it was made from, and what it said. `None`: it is not.
+pub(super) async fn previous(
+    parts: &Parts,
+    visitor: &Visitor,
+    id: &str,
+) -> Result<Option<String>, Refusal> {
     let (record, label) = match lookup(parts, visitor, id).await {
         Ok(found) => found,
         Err(refusal) if refusal.failure.status() == 503 => return Err(refusal),
@@ -67,11 +39,13 @@ async fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<S
     if record.is_running() && timeout(BEHIND, record.ended()).await.is_err() {
         return Err(refused("the response that this one goes on from still runs").with_status(409));
     }
-    let (Some(input), Some(response)) = (Label::input(&record), response(&record, &label)) else {
-        return Err(refused("the response that this one goes on from is not kept whole"));
-    };
-    let output = outline(&response).map(|outline| outline.output.get().to_owned()).unwrap_or_default();
-    Ok(Some(joined_items(&[&input, &output])))
+    let items = off_worker(parts, (record, label), |record, label| {
+        let (input, response) = (Label::input(record)?, response(record, label)?);
+        let output = outline(&response).map(|outline| outline.output.get()).unwrap_or_default();
+        Some(joined_items(&[&input, output]))
+    });
+    let whole = || refused("the response that this one goes on from is not kept whole");
+    items.await.map(Some).ok_or_else(whole)
 }
 
 /// Finds a response by the id that its client knows: ours, or the backend's own, which is looked for in what the backend said.
@@ -109,6 +83,16 @@ fn goes_by(record: &Record, label: &Label, id: &str) -> bool {
     [transcript::first_event, transcript::last_event].into_iter().any(|event| {
         event(record, label).and_then(|event| response_in(&event.data)).is_some_and(|told| is(told.get()))
     })
+}
+
+/// Reads a record where it does not hold up the worker if it is large.
+async fn off_worker<T: Send + 'static>(
+    parts: &Parts,
+    (record, label): (Arc<Record>, Label),
+    read: impl FnOnce(&Arc<Record>, &Label) -> T + Send + 'static,
+) -> T {
+    let bytes = record.meta().label.len() + record.status().bytes;
+    parts.pool.offload().run(bytes, move || read(&record, &label)).await
 }
 
 /// The response as it stands.
@@ -165,7 +149,14 @@ pub(super) async fn one(
         return Err(Failure::new(Code::InvalidRequest, words).param("stream").into());
     }
     if stream {
-        let seen = starting_after.map_or(Seen::NOTHING, |number| Seen::Frame(position(&record, number)));
+        let seen = match starting_after {
+            Some(number) => {
+                let bytes = record.status().bytes;
+                let its = Arc::clone(&record);
+                Seen::Frame(parts.pool.offload().run(bytes, move || position(&its, number)).await)
+            }
+            None => Seen::NOTHING,
+        };
         let reading = Reading {
             seen,
             viewer: None,
@@ -177,7 +168,7 @@ pub(super) async fn one(
         return follow(parts, &record, &label, reading, visitor).await;
     }
     record.touch();
-    Ok(told(&record, &label))
+    Ok(told(parts, record, label).await)
 }
 
 /// The last frame that a reader has seen who has seen the event of a number. The number stands in the event, and where a
@@ -203,9 +194,11 @@ pub(super) async fn cancel(parts: &Parts, id: &str, visitor: &Visitor) -> Result
     let (record, label) = lookup(parts, visitor, id).await?;
     parts.journal.cancel(&record, Gone::Cancelled).await.map_err(refused)?;
     drop(timeout(CANCEL, record.ended()).await); // it ends in its own time, and the answer says how it stands
-    Ok(told(&record, &label))
+    Ok(told(parts, record, label).await)
 }
 
-pub(super) fn told(record: &Record, label: &Label) -> Response<Body> {
-    whole(StatusCode::OK, response(record, label).unwrap_or_else(|| "{}".into()).into())
+/// The answer that tells how a response stands.
+pub(super) async fn told(parts: &Parts, record: Arc<Record>, label: Label) -> Response<Body> {
+    let response = off_worker(parts, (record, label), |record, label| response(record, label));
+    whole(StatusCode::OK, response.await.unwrap_or_else(|| "{}".into()).into())
 }

@@ -35,7 +35,7 @@ pub(super) async fn one(
     if look.method == Method::DELETE {
         return cancel(parts, &record, &label).await;
     }
-    read(parts, &record, &label, look, visitor).await
+    read(parts, &record, label, look, visitor).await
 }
 
 /// `GET /v1/conversations/{name}/stream`: the newest of the conversation, or the one that the cursor names.
@@ -50,7 +50,7 @@ pub(super) async fn of_conversation(
         return Ok(retry_later(spread(RETRY_LATER)));
     }
     let (record, label) = found?;
-    read(parts, &record, &label, look, visitor).await
+    read(parts, &record, label, look, visitor).await
 }
 
 /// llama.cpp's `GET|DELETE /v1/stream/{conversation}`: `?from=N` counts bytes.
@@ -111,7 +111,7 @@ async fn newest(
 async fn read(
     parts: &Parts,
     record: &Arc<Record>,
-    label: &Label,
+    label: Label,
     look: Look,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
@@ -126,7 +126,7 @@ async fn read(
             drop(timeout(look.wait, record.changed(seen.frame())).await); // what there is by then is told
         }
         record.touch();
-        let mut response = whole(StatusCode::OK, described(parts, record, label).to_string().into());
+        let mut response = whole(StatusCode::OK, described(parts, record, label).await);
         named(&mut response, record);
         return Ok(response);
     }
@@ -138,7 +138,7 @@ async fn read(
         seen,
         viewer: look.viewer.clone(),
         numbering: (!lines).then(|| {
-            let mut numbering = numbering(record, label);
+            let mut numbering = numbering(record, &label);
             if label.whole() {
                 numbering.framing = Framing::Ndjson; // one text, to be put into one event
             }
@@ -148,7 +148,7 @@ async fn read(
         filler: if lines { b" " } else { b": keep-alive\n" },
         skip: 0,
     };
-    match follow(parts, record, label, reading, visitor).await {
+    match follow(parts, record, &label, reading, visitor).await {
         Ok(mut response) => {
             named(&mut response, record);
             Ok(response)

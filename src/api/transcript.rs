@@ -34,12 +34,13 @@ struct Transcript {
 }
 
 impl Transcripts {
-    /// Shows the answer so far. Of a record whose oldest frames are gone, what the others say.
+    /// Shows the answer so far. Of a record whose oldest frames are gone, what the others say. It is read without the lock, for
+    /// that may take long: who asks meanwhile reads it too.
     pub(super) fn read<T>(&self, record: &Record, label: &Label, show: impl FnOnce(&Answer) -> T) -> T {
         let id = &record.meta().id;
         let runs = record.is_running();
-        let mut known = self.0.lock();
-        let mut transcript = known.remove(id).unwrap_or_else(|| Transcript::new(record, label));
+        let known = self.0.lock().remove(id);
+        let mut transcript = known.unwrap_or_else(|| Transcript::new(record, label));
         transcript.go_on(record);
         if !runs {
             transcript.end();
@@ -47,6 +48,7 @@ impl Transcripts {
         let shown = show(&transcript.answer);
         if runs && transcript.answer.size <= REMEMBERED_BYTES {
             transcript.asked = Instant::now();
+            let mut known = self.0.lock();
             known.retain(|_, other| other.asked.elapsed() < REMEMBERED_FOR);
             if known.len() >= REMEMBERED {
                 known.clear(); // whoever still polls has it read once more

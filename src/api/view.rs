@@ -1,11 +1,13 @@
 //! The JSON view of a recorded stream: how it stands, and what it says so far.
 
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::api::Parts;
 use crate::api::label::Label;
+use crate::api::{Parts, Transcripts};
 use crate::journal::{End, Meta, Record, Status};
 use crate::wire::{Answer, AnswerBlock, Text};
 
@@ -34,8 +36,15 @@ pub(super) fn summary(meta: &Meta, status: Status, label: &Label) -> Value {
     })
 }
 
-/// How a stream stands and what it says so far.
-pub(super) fn described(parts: &Parts, record: &Record, label: &Label) -> Value {
+/// How a stream stands and what it says so far, as JSON.
+pub(super) async fn described(parts: &Parts, record: &Arc<Record>, label: Label) -> Bytes {
+    let (bytes, transcripts, record) =
+        (record.status().bytes, Arc::clone(&parts.transcripts), Arc::clone(record));
+    let describe = move || Bytes::from(value(&transcripts, &record, &label).to_string());
+    parts.pool.offload().run(bytes, describe).await
+}
+
+fn value(transcripts: &Transcripts, record: &Record, label: &Label) -> Value {
     let mut value = summary(record.meta(), record.status(), label);
     let Some(members) = value.as_object_mut() else { return value };
     if label.whole() {
@@ -44,7 +53,7 @@ pub(super) fn described(parts: &Parts, record: &Record, label: &Label) -> Value 
         members.insert("response".into(), response);
         return value;
     }
-    parts.transcripts.read(record, label, |answer| describe(answer, record, members));
+    transcripts.read(record, label, |answer| describe(answer, record, members));
     value
 }
 

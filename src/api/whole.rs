@@ -82,7 +82,9 @@ async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<B
         ticket: None,
     };
     let answered = parts.pool.forward(&forward, &asked.access).await?;
-    if let Some(usage) = wire::read_usage(dialect, &answered.body) {
+    let body = answered.body.clone();
+    let usage = parts.pool.offload().run(body.len(), move || wire::read_usage(dialect, &body));
+    if let Some(usage) = usage.await {
         asked.access.tokens(usage.input, usage.output);
     }
     Ok(answered.body)

@@ -15,15 +15,15 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Pulls, follow_downloads};
+use crate::api::{BodyMemory, Pulls, follow_downloads};
 use crate::app::generation::{Generation, Reload};
 use crate::app::signals::Signals;
-use crate::app::worker::{Door, Worker};
+use crate::app::worker::{Door, Worker, memory_limits};
 use crate::config::{Config, Source};
 use crate::edge::Signer;
 use crate::journal::Journal;
@@ -66,6 +66,9 @@ struct Shared {
     generations: watch::Sender<Arc<Generation>>,
     journal: Journal,
     pulls: Pulls,
+    memory: BodyMemory,
+    /// Permits for long work, as many as there are cores.
+    cores: Arc<Semaphore>,
     /// How many requests the backends work on.
     slots: Slots,
     board: Board,
@@ -83,8 +86,9 @@ impl App {
     /// once it runs.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let log = telemetry::start(&config.log);
+        let cores = thread::available_parallelism()?.get();
         let workers = match config.server.workers {
-            0 => thread::available_parallelism()?.get(),
+            0 => cores,
             workers => workers,
         };
         let room = room()?;
@@ -109,6 +113,8 @@ impl App {
             slots: Slots::new(&config.backends, metrics.clone()),
             journal: journal.clone(),
             pulls: Pulls::default(),
+            memory: BodyMemory::new(memory_limits(&config), metrics.clone()),
+            cores: Arc::new(Semaphore::new(cores)),
             board: board.clone(),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),

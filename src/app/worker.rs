@@ -13,15 +13,16 @@ use tokio::runtime::Runtime;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder};
 
-use crate::api::{Api, Bounds, Parts, Serving, Transcripts};
+use crate::api::{Api, Bounds, MemoryLimits, Parts, Serving};
 use crate::app::Shared;
 use crate::app::generation::Generation;
+use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
     AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, OperatorLayer, RouteLayer, Routes, TraceLayer,
 };
 use crate::server::{Proxies, Server, Shutdown, Tasks, Terms, Unstarted};
-use crate::upstream::{self, Backend, Catalog, ClientError, Pool, build_client};
+use crate::upstream::{self, Backend, Catalog, ClientError, Offload, Pool, build_client};
 
 /// Connections of operators at a time.
 const OPERATORS: usize = 32;
@@ -57,7 +58,7 @@ impl Worker {
         runtime: &Runtime,
     ) -> Result<Self, ClientError> {
         let _on = runtime.enter();
-        let tasks = Tasks::default();
+        let tasks = Tasks::new(Arc::clone(&shared.cores));
         let generation = shared.generations.borrow().clone();
         let newest = stack(shared, &generation, door, &tasks)?;
         let newest = Newest(Arc::new(ArcSwap::from_pointee(newest)));
@@ -142,7 +143,7 @@ fn stack(
     tasks: &Tasks,
 ) -> Result<(Stack, Pool), ClientError> {
     let config = &generation.config;
-    let pool = pool(generation, shared)?;
+    let pool = pool(generation, shared, tasks)?;
     let parts = Parts {
         catalog: Catalog::new(pool.clone()),
         serving: Serving::new(&config.routes, &config.stream, &pool),
@@ -154,6 +155,7 @@ fn stack(
             json_depth: config.server.max_json_depth,
             event_bytes: bytes(config.stream.max_event_bytes),
         },
+        memory: shared.memory.renewed(memory_limits(config)),
         tasks: tasks.clone(),
         shutdown: shared.shutdown.clone(),
         metrics: shared.metrics.clone(),
@@ -161,7 +163,7 @@ fn stack(
         pulls: shared.pulls.clone(),
         signer: shared.signer.clone(),
         keep_alive: config.stream.keep_alive,
-        transcripts: Transcripts::default(),
+        transcripts: Arc::default(),
     };
     let (listen, routes, origins) = match door {
         Door::Public => (config.server.listen.ip(), Routes::public(), config.server.allowed_origins.clone()),
@@ -184,19 +186,32 @@ fn stack(
     Ok((BoxCloneSyncService::new(service), pool))
 }
 
-fn pool(generation: &Generation, shared: &Shared) -> Result<Pool, ClientError> {
+fn pool(generation: &Generation, shared: &Shared, tasks: &Tasks) -> Result<Pool, ClientError> {
     let Generation { config, standings, .. } = generation;
     let backend = |backend: &upstream::Config| {
         let client = build_client(backend, config.stream.connect_timeout)?;
         Ok(Arc::new(Backend::new(backend, client, standings.of(&backend.name))))
     };
     let backends = config.backends.iter().map(backend).collect::<Result<_, ClientError>>()?;
+    let tasks = tasks.clone();
+    let offload = Offload::new(move |work| {
+        let tasks = tasks.clone();
+        Box::pin(async move { tasks.run_blocking(work).await })
+    });
     Ok(Pool::new(
         backends,
         (standings.clone(), shared.slots.clone()),
         shared.metrics.clone(),
         shared.board.clone(),
+        offload,
     ))
+}
+
+/// How much memory there is for bodies. Where there are no keys, everybody is one.
+pub(super) fn memory_limits(config: &Config) -> MemoryLimits {
+    let (server, all) = (&config.server, bytes(config.server.max_body_memory));
+    let share = server.max_body_memory_per_key.map_or((all / 4).max(bytes(server.max_body_bytes)), bytes);
+    MemoryLimits { all, per_key: if config.keys.is_empty() { all } else { share } }
 }
 
 /// A size of the configuration as one of memory.

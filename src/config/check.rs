@@ -149,8 +149,23 @@ fn check_door(server: &Server, report: &mut Report<'_>) {
     if server.min_body_rate.as_u64() == 0 {
         report(("server", 0, "min_body_rate"), "`min_body_rate` must be more than 0".into(), None);
     }
+    check_memory(server, report);
     let age = [("max_connection_age", server.max_connection_age)];
     check_times(("server", 0), age, report);
+}
+
+/// A body as large as a body may be must have room, also where others take their shares.
+fn check_memory(server: &Server, report: &mut Report<'_>) {
+    let rooms = [
+        ("max_body_memory", Some(server.max_body_memory)),
+        ("max_body_memory_per_key", server.max_body_memory_per_key),
+    ];
+    for (name, room) in rooms {
+        if room.is_some_and(|room| room < server.max_body_bytes) {
+            let words = format!("`{name}` has no room for one body of {} (`max_body_bytes`)", server.max_body_bytes);
+            report(("server", 0, name), words, Some("four times as much lets others in beside it"));
+        }
+    }
 }
 
 fn check_journal(config: &mut Config, report: &mut Report<'_>) {

@@ -54,7 +54,9 @@ pub async fn collect(
     if let Some(Err(failure)) = &state {
         frames.failed(failure.code);
     }
-    let body = gathering.end(state.unwrap_or_else(|| Err(truncated())), client)?;
+    let (size, client) = (gathering.answer.size, client.clone());
+    let end = move || gathering.end(state.unwrap_or_else(|| Err(truncated())), &client);
+    let body = pool.offload().run(size, end).await?;
     Ok(Collected { body, dropped, rest: frames })
 }
 

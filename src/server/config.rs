@@ -55,6 +55,10 @@ pub struct Config {
     pub write_timeout: Duration,
     pub max_header_bytes: ByteSize,
     pub max_body_bytes: ByteSize,
+    /// Of the bodies of all requests together, in every form that they are held in.
+    pub max_body_memory: ByteSize,
+    /// Of those of one key; unset: a quarter of that, or one body where that is more. Where there are no keys: all of it.
+    pub max_body_memory_per_key: Option<ByteSize>,
     pub max_json_depth: usize,
     /// How long running streams may go on after the first SIGTERM.
     #[serde(with = "humantime_serde")]
@@ -93,6 +97,8 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             max_header_bytes: ByteSize::kib(64),
             max_body_bytes: ByteSize::mib(20),
+            max_body_memory: ByteSize::mib(256),
+            max_body_memory_per_key: None,
             max_json_depth: 128,
             drain: Duration::from_secs(30),
         }

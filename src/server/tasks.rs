@@ -1,23 +1,94 @@
 //! The tasks of a worker: the only place that spawns, so that the end can wait for all of them.
 
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Spawns and keeps count; a clone is a handle.
-#[derive(Clone, Debug, Default)]
-pub struct Tasks(TaskTracker);
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    cores: Arc<Semaphore>,
+}
 
 impl Tasks {
+    /// `cores`: a permit for each piece of blocking work that may run at a time. All workers share them.
+    pub fn new(cores: Arc<Semaphore>) -> Self {
+        Self { tracker: TaskTracker::new(), cores }
+    }
+
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(task);
+        self.tracker.spawn(task);
+    }
+
+    /// Runs work that takes long on a thread of the runtime's pool for such work, and resolves when it is done; a panic goes on
+    /// in the caller. Cancel safe: dropped while it waits for a core, it gives its place up, and the work never begins.
+    pub async fn run_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        let Ok(permit) = Arc::clone(&self.cores).acquire_owned().await else { return };
+        let work = move || {
+            let _permit = permit; // the core is taken until the work is over, whoever still waits for it
+            work();
+        };
+        if let Err(error) = self.tracker.spawn_blocking(work).await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            resume_unwind(panic);
+        }
     }
 
     /// No more tasks are to come.
     pub fn close(&self) {
-        self.0.close();
+        self.tracker.close();
     }
 
     /// Waits for all tasks, once closed. Cancel safe.
     pub async fn wait(&self) {
-        self.0.wait().await;
+        self.tracker.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn blocking_work_leaves_the_thread_to_other_tasks() {
+        let tasks = Tasks::new(Arc::new(Semaphore::new(1)));
+        let (go, begin) = mpsc::channel();
+        // The work waits for what only this thread does behind it.
+        tokio::join!(biased; tasks.run_blocking(move || begin.recv().unwrap()), async { go.send(()).unwrap() });
+    }
+
+    #[tokio::test]
+    async fn who_leaves_while_waiting_for_a_core_gives_its_place_up() {
+        let tasks = Tasks::new(Arc::new(Semaphore::new(1)));
+        let (go, begin) = mpsc::channel::<()>();
+        let mut first = Box::pin(tasks.run_blocking(move || begin.recv().unwrap()));
+        assert!(first.as_mut().now_or_never().is_none());
+        let began = Arc::new(AtomicBool::new(false));
+        let note = Arc::clone(&began);
+        let mut second = Box::pin(tasks.run_blocking(move || note.store(true, Ordering::SeqCst)));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(second);
+        go.send(()).unwrap();
+        first.await;
+        tasks.run_blocking(|| {}).await;
+        assert!(!began.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_blocking_work_gives_the_core_back_and_goes_on_in_its_caller() {
+        let tasks = Tasks::new(Arc::new(Semaphore::new(1)));
+        let failing = tasks.run_blocking(|| assert!(std::hint::black_box(false), "the subject"));
+        assert!(AssertUnwindSafe(failing).catch_unwind().await.is_err());
+        tasks.run_blocking(|| {}).await;
     }
 }

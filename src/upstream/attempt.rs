@@ -9,11 +9,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use reqwest::{RequestBuilder, Response};
 
-use crate::telemetry::Metrics;
 use crate::upstream::backend::{Api, Backend};
 use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
+use crate::upstream::offload::Offload;
 use crate::upstream::plan::Candidate;
+use crate::upstream::pool::Pool;
 use crate::upstream::slots::Slot;
 use crate::wire::{
     Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names, read_failure,
@@ -93,19 +94,23 @@ pub(super) async fn open(
     mut candidate: Candidate,
     slot: Option<Slot>,
     limit: usize,
-    metrics: &Metrics,
+    pool: &Pool,
 ) -> Result<Opened, Attempted> {
     let framing = candidate.dialect.framing();
     let body = match candidate.backend.api {
-        Api::Demo => Body::Demo(Box::new(demo::ask(&candidate.body)?)),
+        Api::Demo => {
+            let body = candidate.body.clone();
+            let answer = pool.offload().run(body.len(), move || demo::ask(&body)).await?;
+            Body::Demo(Box::new(answer))
+        }
         Api::Ollama | Api::OpenAi | Api::Anthropic => {
-            let response = ask_simply(&mut candidate).await?;
+            let response = ask_simply(&mut candidate, pool.offload()).await?;
             check_media_type(&response, framing)?;
             Body::Http(response.into())
         }
     };
     let mut frames = Box::new(
-        FrameStream::new(body, framing, limit, metrics.clone())
+        FrameStream::new(body, framing, limit, pool.metrics().clone())
             .holding(slot)
             .redacting(candidate.backend.redactor()),
     );
@@ -115,7 +120,7 @@ pub(super) async fn open(
 }
 
 /// Sends the request, and again without a wish to think if the backend refuses it for that.
-async fn ask_simply(candidate: &mut Candidate) -> Result<Response, Attempted> {
+async fn ask_simply(candidate: &mut Candidate, offload: &Offload) -> Result<Response, Attempted> {
     let path = candidate.dialect.path();
     let attempted = match ask(&candidate.backend, path, &candidate.headers, &candidate.body).await {
         Err(attempted) if candidate.translated && matches!(attempted.failure.status(), 400 | 422) => {
@@ -123,9 +128,9 @@ async fn ask_simply(candidate: &mut Candidate) -> Result<Response, Attempted> {
         }
         result => return result,
     };
-    let Some(body) = without_thinking(candidate.dialect, &candidate.body, &attempted.failure) else {
-        return Err(attempted);
-    };
+    let (dialect, body, failure) = (candidate.dialect, candidate.body.clone(), attempted.failure.clone());
+    let simpler = move || without_thinking(dialect, &body, &failure);
+    let Some(body) = offload.run(candidate.body.len(), simpler).await else { return Err(attempted) };
     candidate.body = body;
     candidate.dropped.add("reasoning_effort");
     ask(&candidate.backend, path, &candidate.headers, &candidate.body).await

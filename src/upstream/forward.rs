@@ -14,6 +14,7 @@ use crate::telemetry::Access;
 use crate::upstream::attempt::{Attempted, ask, read_bounded};
 use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Share};
+use crate::upstream::offload::Offload;
 use crate::upstream::pool::{InLine, Pool, no_backend};
 use crate::upstream::slots::Ticket;
 use crate::upstream::turns::Further;
@@ -67,7 +68,8 @@ impl Pool {
             let (mut turn, _slot) = (next.turn.whole(), next.slot);
             let Some(Addressed { backend, body, .. }) = forward.candidates.get(next.at) else { break };
             access.attempt(&backend.name);
-            let result = timeout_at(deadline, answer(backend, forward, body)).await.unwrap_or_else(|_| {
+            let result = timeout_at(deadline, answer(backend, forward, body, self.offload()));
+            let result = result.await.unwrap_or_else(|_| {
                 let words = format!("the backend `{}` did not answer in time", backend.name);
                 Err(Attempted::refusal(Failure::new(Code::MaxDuration, words)))
             });
@@ -89,13 +91,19 @@ fn too_long() -> Attempted {
     Attempted::refusal(Failure::new(Code::MaxDuration, "all backends of this model were busy for too long"))
 }
 
-async fn answer(backend: &Backend, forward: &Forward, body: &Bytes) -> Result<Answered, Attempted> {
+async fn answer(
+    backend: &Arc<Backend>,
+    forward: &Forward,
+    body: &Bytes,
+    offload: &Offload,
+) -> Result<Answered, Attempted> {
     let response = ask(backend, forward.path, &forward.headers, body).await?;
     let content_type = content_type(backend, &response);
     let body = read_bounded(backend, response, ANSWER_BYTES).await;
     let body =
         body.ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, "the backend's answer broke off"))?;
-    check(backend, &body)?;
+    let (asked, answer) = (Arc::clone(backend), body.clone());
+    offload.run(body.len(), move || check(&asked, &answer)).await?;
     Ok(Answered { body, content_type })
 }
 

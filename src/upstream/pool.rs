@@ -7,6 +7,7 @@ use crate::telemetry::{Access, Board, Metrics};
 use crate::upstream::attempt::{Attempted, Opened};
 use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Dice, Share};
+use crate::upstream::offload::Offload;
 use crate::upstream::plan::Plan;
 use crate::upstream::race::Race;
 use crate::upstream::slots::{Slot, Slots, Ticket};
@@ -39,17 +40,20 @@ pub struct Pool {
     metrics: Metrics,
     board: Board,
     slots: Slots,
+    offload: Offload,
 }
 
 impl Pool {
-    /// `standings` and `slots` are those of all workers.
+    /// `standings` and `slots` are those of all workers. `offload` takes what would hold this one up.
     pub fn new(
         backends: Vec<Arc<Backend>>,
         (standings, slots): (Standings, Slots),
         metrics: Metrics,
         board: Board,
+        offload: Offload,
     ) -> Self {
-        Self { backends: backends.into(), standings, dice: Arc::new(Dice::new()), metrics, board, slots }
+        let dice = Arc::new(Dice::new());
+        Self { backends: backends.into(), standings, dice, metrics, board, slots, offload }
     }
 
     pub fn backends(&self) -> &[Arc<Backend>] {
@@ -70,6 +74,11 @@ impl Pool {
 
     pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
         self.backends.iter().find(|backend| backend.name == name)
+    }
+
+    /// Where long work is done.
+    pub fn offload(&self) -> &Offload {
+        &self.offload
     }
 
     /// How busy the backends are that have a limit.

@@ -120,7 +120,7 @@ async fn attempt(
     candidate: &Candidate,
     slot: Option<Slot>,
 ) -> Result<Opened, Attempted> {
-    let attempt = attempt::open(candidate.clone(), slot, plan.max_event_bytes, pool.metrics());
+    let attempt = attempt::open(candidate.clone(), slot, plan.max_event_bytes, pool);
     timeout(plan.first_token_timeout, attempt).await.unwrap_or_else(|_| {
         let words = format!("the backend `{}` sent no token in time", candidate.backend.name);
         Err(Attempted::retryable(Code::FirstTokenTimeout, &words))

@@ -129,7 +129,7 @@ impl Envelope {
 }
 
 /// The same request, for a stream.
-pub fn streaming(body: &[u8]) -> Result<Vec<u8>, ParseError> {
+pub fn streaming(body: &[u8]) -> Result<Bytes, ParseError> {
     let mut out = BytesMut::with_capacity(body.len() + 16);
     let mut object = Object::new(&mut out);
     for (key, field) in members(body)? {
@@ -139,7 +139,7 @@ pub fn streaming(body: &[u8]) -> Result<Vec<u8>, ParseError> {
     }
     object.raw("stream", "true");
     object.end();
-    Ok(out.to_vec())
+    Ok(out.freeze())
 }
 
 fn asks_usage(options: &RawValue) -> bool {

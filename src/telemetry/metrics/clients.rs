@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::telemetry::metrics::labels::{OutcomeLabels, ReasonLabels, RequestLabels};
-use crate::telemetry::metrics::{Live, Metrics, shown};
+use crate::telemetry::metrics::{Live, Metrics, set, shown};
 
 pub(super) struct Clients {
     requests: Family<RequestLabels, Counter>,
@@ -14,6 +14,7 @@ pub(super) struct Clients {
     refused: Family<ReasonLabels, Counter>,
     refusals: Family<ReasonLabels, Counter>,
     reloads: Family<OutcomeLabels, Counter>,
+    body_bytes: Gauge,
     panics: Counter,
 }
 
@@ -29,6 +30,7 @@ impl Clients {
             ),
             refusals: shown(registry, "refusals", "Requests refused because of a limit, by reason"),
             reloads: shown(registry, "config_reloads", "Configurations read anew, by outcome"),
+            body_bytes: shown(registry, "request_body_bytes", "Bytes held of request bodies, in every form"),
             panics: shown(registry, "panics", "What the gateway itself has failed at"),
         }
     }
@@ -52,6 +54,11 @@ impl Metrics {
     /// A request was refused because of a limit.
     pub fn refused(&self, reason: &'static str) {
         self.0.clients.refusals.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// How many bytes of request bodies are held.
+    pub fn body_bytes(&self, bytes: usize) {
+        set(&self.0.clients.body_bytes, bytes);
     }
 
     /// The configuration was read anew, and taken or refused.

@@ -15,7 +15,7 @@ use crate::wire::openai_responses::namespace::{OwnName, joined, names_in};
 #[derive(Clone, Debug, Default)]
 pub struct Echo {
     /// JSON members, separated by commas.
-    members: String,
+    members: Arc<str>,
     tools: Arc<Tools>,
 }
 
@@ -63,12 +63,18 @@ impl Echo {
         object.boolean("store", stored);
         let tools = given.iter().find(|(key, _)| key == "tools").map(|(_, field)| *field);
         // what was written begins with a comma, as behind other members
-        let members = String::from_utf8_lossy(&out).trim_start_matches(',').to_owned();
+        let members = String::from_utf8_lossy(&out).trim_start_matches(',').into();
         let mut known = Tools::default();
         for tool in tools.unwrap_or_default().read::<Vec<&RawValue>>().unwrap_or_default() {
             known.add(tool);
         }
         Self { members, tools: Arc::new(known) }
+    }
+
+    /// How many bytes the repeated members take.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether it is empty")]
+    pub fn len(&self) -> usize {
+        self.members.len()
     }
 
     /// Writes the repeated members.

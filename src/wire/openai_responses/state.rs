@@ -1,6 +1,6 @@
 //! What a Responses request says of responses that are kept, and how one that goes on from another is made whole.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -69,7 +69,7 @@ pub fn joined_items(arrays: &[&str]) -> String {
 }
 
 /// The request as one that stands for itself: with all of its `input`, and in the foreground.
-pub fn stand_alone(body: &[u8], input: &str) -> Result<Vec<u8>, ParseError> {
+pub fn stand_alone(body: &[u8], input: &str) -> Result<Bytes, ParseError> {
     let mut out = BytesMut::with_capacity(body.len() + input.len());
     let mut object = Object::new(&mut out);
     for (key, field) in members(body)? {
@@ -82,7 +82,7 @@ pub fn stand_alone(body: &[u8], input: &str) -> Result<Vec<u8>, ParseError> {
     }
     object.raw("input", input);
     object.end();
-    Ok(out.to_vec())
+    Ok(out.freeze())
 }
 
 /// A response that has not begun.
@@ -155,7 +155,7 @@ mod tests {
         let input = joined_items(&[r#"[{"a":1}]"#, "[ ]", &own]);
         let whole = stand_alone(body, &input).unwrap();
         assert_eq!(
-            String::from_utf8(whole).unwrap(),
+            String::from_utf8(whole.to_vec()).unwrap(),
             r#"{"model":"m","x":[1e400],"input":[{"a":1},{"role":"user","content":"more"}]}"#
         );
     }
