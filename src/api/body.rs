@@ -139,9 +139,8 @@ async fn read_all(
         let frame = timeout_at(start + bounds.body_timeout + bought, body.frame());
         let Ok(frame) = frame.await else { return Err(Unread::Broken(slow(bounds.body_timeout))) };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_| {
-            Unread::Broken(Refusal::new(Code::InvalidRequest, "the body broke off"))
-        })?;
+        let frame =
+            frame.map_err(|_| Unread::Broken(Refusal::new(Code::InvalidRequest, "the body broke off")))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers mean nothing here
         if bytes.len() + data.len() > bound {
             return Err(Unread::NoRoom(too_large(bound)));

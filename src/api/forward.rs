@@ -35,8 +35,7 @@ pub(super) async fn forward(
     };
     let (forward, demand) = parts.pool.offload().run(bytes, read).await?;
     // To look at a model costs nothing, and is not waited for.
-    let _slot =
-        if demand.is_some() { reserved(slot, &caller, demand, &access).await? } else { slot };
+    let _slot = if demand.is_some() { reserved(slot, &caller, demand, &access).await? } else { slot };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_stopped(&parts, &caller, &access, asking).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);

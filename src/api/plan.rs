@@ -12,8 +12,8 @@ use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
 use crate::wire::openai_responses::flatten;
 use crate::wire::{
-    Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written, own_history,
-    parse_request, write_request,
+    Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written,
+    own_history, parse_request, write_request,
 };
 
 /// What is to be asked, or that there is nothing to ask.
@@ -36,8 +36,15 @@ enum Unfit {
 #[derive(PartialEq)]
 enum Form<'p> {
     /// In the client's own dialect, with the backend's name for the model; perhaps with a wish for usage.
-    Own { alias: Option<&'p str>, usage: bool },
-    Translated { dialect: Dialect, model: &'p str, style: Style },
+    Own {
+        alias: Option<&'p str>,
+        usage: bool,
+    },
+    Translated {
+        dialect: Dialect,
+        model: &'p str,
+        style: Style,
+    },
 }
 
 /// The request in every form that was asked for.
@@ -72,9 +79,7 @@ impl<'p> Forms<'p> {
             }
         };
         let written = match written {
-            Ok(written) => {
-                Ok(Written { body: self.account.rewritten(self.body, written.body)?, ..written })
-            }
+            Ok(written) => Ok(Written { body: self.account.rewritten(self.body, written.body)?, ..written }),
             Err(why) => Err(why),
         };
         self.written.push((form, written.clone()));

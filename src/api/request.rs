@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::api::Parts;
 use crate::api::conversation::prefix;
 use crate::api::memory::{Account, Charge};
 use crate::api::plan::{self, Planned};
 use crate::api::wishes::fingerprint;
-use crate::api::Parts;
 use crate::edge::{Caller, Refusal};
 use crate::telemetry::Access;
 use crate::upstream::Choice;

@@ -15,20 +15,14 @@ use crate::api::{Parts, transcript};
 use crate::downstream::{Body, json as whole};
 use crate::edge::Refusal;
 use crate::journal::{End, Entry, Gone, Page, Record};
-use crate::wire::openai_responses::{
-    joined_items, outline, response_in, sequence_number, with_status,
-};
+use crate::wire::openai_responses::{joined_items, outline, response_in, sequence_number, with_status};
 use crate::wire::{Code, Failure, Frame};
 
 /// How long the end of a response that another replica has told its client may be on its way to this one.
 const BEHIND: Duration = Duration::from_millis(300);
 
 /// The items of a response that is kept here: what it was made from, and what it said. `None`: it is not.
-pub(super) async fn previous(
-    parts: &Parts,
-    visitor: &Visitor,
-    id: &str,
-) -> Result<Option<String>, Refusal> {
+pub(super) async fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Result<Option<String>, Refusal> {
     let (record, label) = match lookup(parts, visitor, id).await {
         Ok(found) => found,
         Err(refusal) if refusal.failure.status() == 503 => return Err(refusal),

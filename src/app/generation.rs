@@ -16,23 +16,30 @@ pub(super) struct Generation {
     pub(super) config: Arc<Config>,
     pub(super) keys: Keys,
     pub(super) limits: Limits,
+    /// How many streams the limit of open files has room for.
+    room: usize,
     /// What is known of the backends.
     pub(super) standings: Standings,
 }
 
 impl Generation {
-    /// `share`: where replicas count together what keys use.
-    pub(super) fn first(config: Config, share: Option<Share>, metrics: &Metrics, board: &Board) -> Self {
+    /// `share`: where replicas count together what keys use. `room`: for how many streams there are files.
+    pub(super) fn first(
+        config: Config,
+        (share, room): (Option<Share>, usize),
+        metrics: &Metrics,
+        board: &Board,
+    ) -> Self {
         let keys = Keys::new(&config.keys, share);
-        let limits = Limits::new(config.server.max_streams);
+        let limits = Limits::new(config.server.max_streams.min(room));
         let standings = Standings::new(&config.pool, metrics, board);
-        Self { config: Arc::new(config), keys, limits, standings }
+        Self { config: Arc::new(config), keys, limits, room, standings }
     }
 
     /// The next one. What was counted under this one stays counted.
     fn next(&self, config: Config) -> Self {
         let keys = self.keys.renewed(&config.keys);
-        let limits = self.limits.renewed(config.server.max_streams);
+        let limits = self.limits.renewed(config.server.max_streams.min(self.room));
         let address = |config: &Config, name: &str| {
             config.backends.iter().find(|backend| backend.name == name).map(|backend| backend.url.clone())
         };
@@ -41,7 +48,7 @@ impl Generation {
             let before = address(&self.config, name);
             before.is_some() && before == address(&config, name)
         });
-        Self { config: Arc::new(config), keys, limits, standings }
+        Self { config: Arc::new(config), keys, limits, room: self.room, standings }
     }
 }
 

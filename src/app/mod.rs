@@ -27,7 +27,7 @@ use crate::app::worker::{Door, Worker, memory_limits};
 use crate::config::{Config, Source};
 use crate::edge::Signer;
 use crate::journal::Journal;
-use crate::server::{Addresses, Bound, Certificate, CertificateError, Listen, Shutdown, room};
+use crate::server::{Addresses, Bound, Certificate, CertificateError, Listen, Room, Shutdown, Spare, room};
 use crate::telemetry::{self, Board, Log, Metrics, random_id};
 use crate::upstream::{ClientError, Slots};
 
@@ -67,15 +67,17 @@ struct Shared {
     journal: Journal,
     pulls: Pulls,
     memory: BodyMemory,
-    /// Permits for long work, as many as there are cores.
+    /// Permits for long work, one for each core that it may take.
     cores: Arc<Semaphore>,
     /// How many requests the backends work on.
     slots: Slots,
     board: Board,
     signer: Signer,
     connections: Arc<AtomicUsize>,
-    /// How many there may be before there are no files left for them.
-    room: usize,
+    /// What there may be before there are no files left.
+    room: Room,
+    spare: Spare,
+    workers: usize,
     addresses: Addresses,
     certificate: Option<Certificate>,
     tls: Option<Arc<ServerConfig>>,
@@ -91,9 +93,10 @@ impl App {
             0 => cores,
             workers => workers,
         };
-        let room = room()?;
-        if room < config.server.max_connections {
-            tracing::info!(max_connections = room, "the limit of open files leaves no room for more");
+        let room = room(workers)?;
+        if room.connections < config.server.max_connections || room.streams < config.server.max_streams {
+            let Room { connections, streams, .. } = room;
+            tracing::info!(connections, streams, "the limit of open files leaves no room for more");
         }
         let listen = |address: &Listen, count| {
             let bound = address.bind(count, config.server.listen_mode);
@@ -114,17 +117,20 @@ impl App {
             journal: journal.clone(),
             pulls: Pulls::default(),
             memory: BodyMemory::new(memory_limits(&config), metrics.clone()),
-            cores: Arc::new(Semaphore::new(cores)),
+            // one is left to the workers, whose streams must go on meanwhile
+            cores: Arc::new(Semaphore::new((cores - 1).max(1))),
             board: board.clone(),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),
             room,
+            spare: Spare::new(),
+            workers,
             addresses: Addresses::default(),
             tls: certificate.as_ref().map(Certificate::server_config).transpose()?,
             certificate,
             generations: watch::Sender::new(Arc::new(Generation::first(
                 config,
-                usage::share(&journal),
+                (usage::share(&journal), room.streams),
                 &metrics,
                 &board,
             ))),

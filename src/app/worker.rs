@@ -94,7 +94,12 @@ impl Worker {
             metrics: shared.metrics.clone(),
             // operators have room of their own, for they want to see why there is none
             connections: if public { Arc::clone(&shared.connections) } else { Arc::default() },
-            max_connections: if public { server.max_connections.min(shared.room) } else { OPERATORS },
+            max_connections: if public {
+                server.max_connections.min(shared.room.connections)
+            } else {
+                OPERATORS
+            },
+            spare: (!public).then(|| shared.spare.clone()),
             addresses: shared.addresses.clone(),
             max_per_address: server.max_connections_per_address.filter(|_| public),
             max_age: server.max_connection_age.filter(|_| public),
@@ -188,8 +193,10 @@ fn stack(
 
 fn pool(generation: &Generation, shared: &Shared, tasks: &Tasks) -> Result<Pool, ClientError> {
     let Generation { config, standings, .. } = generation;
+    // The operators' runtime has clients too.
+    let idle = (shared.room.idle / (shared.workers + 1) / config.backends.len().max(1)).max(1);
     let backend = |backend: &upstream::Config| {
-        let client = build_client(backend, config.stream.connect_timeout)?;
+        let client = build_client(backend, config.stream.connect_timeout, idle)?;
         Ok(Arc::new(Backend::new(backend, client, standings.of(&backend.name))))
     };
     let backends = config.backends.iter().map(backend).collect::<Result<_, ClientError>>()?;

@@ -162,7 +162,8 @@ fn check_memory(server: &Server, report: &mut Report<'_>) {
     ];
     for (name, room) in rooms {
         if room.is_some_and(|room| room < server.max_body_bytes) {
-            let words = format!("`{name}` has no room for one body of {} (`max_body_bytes`)", server.max_body_bytes);
+            let words =
+                format!("`{name}` has no room for one body of {} (`max_body_bytes`)", server.max_body_bytes);
             report(("server", 0, name), words, Some("four times as much lets others in beside it"));
         }
     }

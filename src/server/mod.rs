@@ -35,7 +35,7 @@ use crate::telemetry::{Live, Metrics};
 pub use addresses::Addresses;
 pub use config::{Config, TlsFiles};
 pub use connection::Hangup;
-pub use files::room;
+pub use files::{Room, Spare, room};
 pub use listen::{Bound, Listen, Unstarted};
 pub use peer::{Forwarding, Proxies};
 pub use service::RequestService;
@@ -52,6 +52,8 @@ pub struct Terms {
     /// Shared by all listeners of one address.
     pub connections: Arc<AtomicUsize>,
     pub max_connections: usize,
+    /// Descriptors for those who come when there are no others.
+    pub spare: Option<Spare>,
     /// Shared by all listeners.
     pub addresses: Addresses,
     pub max_per_address: Option<NonZeroUsize>,
@@ -98,6 +100,8 @@ impl Drop for Counted {
 
 /// After an error of `accept` (no file descriptors, most likely), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is tried to take back descriptors that somebody else has taken.
+const REFILL: Duration = Duration::from_secs(1);
 /// How often such errors are logged.
 const ACCEPT_LOG: Duration = Duration::from_secs(10);
 
@@ -108,10 +112,15 @@ impl Server {
         let terms = &self.0;
         let mut logged: Option<Instant> = None;
         loop {
+            let short = terms.spare.as_ref().filter(|spare| spare.is_short());
             let accepted = tokio::select! {
                 biased;
                 () = terms.shutdown.draining() => break,
                 accepted = listener.accept() => accepted,
+                () = sleep(REFILL), if short.is_some() => {
+                    short.inspect(|spare| spare.refill());
+                    continue;
+                }
             };
             match accepted {
                 Ok((transport, peer)) => {
@@ -120,6 +129,7 @@ impl Server {
                     let accepted = Accepted { transport, peer, counted };
                     self.connect(accepted, before >= terms.max_connections, service.clone());
                 }
+                Err(error) if files::is_lack(&error) && terms.spare.as_ref().is_some_and(Spare::release) => {}
                 Err(error) => {
                     if logged.is_none_or(|logged| logged.elapsed() > ACCEPT_LOG) {
                         tracing::warn!(%error, "cannot accept connections");
@@ -145,6 +155,14 @@ impl Server {
         if let Err(error) = accepted.transport.prepare(terms.write_timeout) {
             tracing::debug!(%error, "a socket's options are not set");
         }
-        terms.tasks.spawn(connection::run(accepted, service, Arc::clone(terms)));
+        let serving = connection::run(accepted, service, Arc::clone(terms));
+        match terms.spare.clone() {
+            None => terms.tasks.spawn(serving),
+            // The descriptor that it leaves behind is kept for the next one before anybody else takes it.
+            Some(spare) => terms.tasks.spawn(async move {
+                serving.await;
+                spare.refill();
+            }),
+        }
     }
 }

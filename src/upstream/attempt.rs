@@ -1,6 +1,8 @@
 //! One attempt at one backend: the request out, its head and its first frames judged. Nothing of it has been shown to the
 //! client when it fails, so another backend may be tried.
 
+use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +55,8 @@ const HELD_BYTES: usize = 1 << 20;
 /// How much of an error body is read.
 const ERROR_BYTES: usize = 64 << 10;
 const EARLY: &str = "the backend ended its answer before its first token";
+/// How long a client is asked to stay away where descriptors are lacking, in seconds.
+const LACKING: u32 = 5;
 /// The longest `Retry-After` that is passed on, in seconds.
 const RETRY_AFTER_CAP: u32 = 300;
 
@@ -160,7 +164,20 @@ pub(super) async fn send(
     Err(refused(backend, response).await)
 }
 
+/// Has the gateway no file descriptor left for the connection (`EMFILE`, `ENFILE`)? The backend may be well.
+pub(super) fn lacks_descriptors(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    let codes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    codes.into_iter().any(|code| matches!(code, 23 | 24))
+}
+
 fn unreachable(backend: &Backend, error: reqwest::Error) -> Attempted {
+    if lacks_descriptors(&error) {
+        tracing::debug!("no file descriptor is left for a connection to a backend");
+        let words = "the gateway has no file descriptor left for a connection to a backend";
+        let failure = Failure::new(Code::Internal, words).with_status(503);
+        return Attempted { retry_after: Some(LACKING), ..Attempted::new(failure, true) };
+    }
     let error = error.without_url();
     tracing::debug!(backend = backend.name, error = ?error, "unreachable");
     let why = if error.is_timeout() {

@@ -21,8 +21,9 @@ pub struct ClientError {
 }
 
 /// Builds the client of one backend. Redirects would carry keys to other hosts, proxies of the environment would see local
-/// backends, retries would generate twice, and compression would buffer: all are off.
-pub fn build(config: &Config, connect_timeout: Duration) -> Result<Client, ClientError> {
+/// backends, retries would generate twice, and compression would buffer: all are off. `idle` connections are kept for later, each
+/// of which is an open file.
+pub fn build(config: &Config, connect_timeout: Duration, idle: usize) -> Result<Client, ClientError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let client = Client::builder()
@@ -33,6 +34,7 @@ pub fn build(config: &Config, connect_timeout: Duration) -> Result<Client, Clien
         .retry(retry::never())
         .no_proxy()
         .tcp_nodelay(true)
+        .pool_max_idle_per_host(idle)
         .pool_idle_timeout(Duration::from_secs(30));
     let secure = config.url.parse::<Uri>().is_ok_and(|url| url.scheme() == Some(&Scheme::HTTPS));
     // Slim containers have no CA certificates. A backend by plain http does without: it is told that there are none to look for.

@@ -26,11 +26,7 @@ impl Offload {
     }
 
     /// The result of `work`, which reads or writes about so many bytes. Cancel safe: work that has not begun is given up.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        bytes: usize,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
+    pub async fn run<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
         if bytes < INLINE_BYTES {
             return work();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::upstream::attempt::read_bounded;
+use crate::upstream::attempt::{lacks_descriptors, read_bounded};
 use crate::upstream::backend::{Api, Backend};
 use crate::upstream::catalog;
 use crate::upstream::config::PoolConfig;
@@ -43,7 +43,8 @@ async fn watch(backend: &Backend, config: &PoolConfig) {
     }
 }
 
-/// Does the backend answer? A status that blames the request is an answer too. `None`: it is not to be probed.
+/// Does the backend answer? A status that blames the request is an answer too. `None`: it is not to be probed, or it cannot be
+/// now, for a reason of ours.
 async fn probe(backend: &Backend, patience: Duration) -> Option<bool> {
     let path = match (backend.probe.as_deref(), backend.api) {
         (Some("none"), _) => return None,
@@ -54,10 +55,14 @@ async fn probe(backend: &Backend, patience: Duration) -> Option<bool> {
         (None, Api::Anthropic) => "/v1/models?limit=1",
     };
     let asked = async {
-        let response = backend.get(path).send().await.ok()?;
+        let response = match backend.get(path).send().await {
+            Ok(response) => response,
+            Err(error) if lacks_descriptors(&error) => return None,
+            Err(_) => return Some(false),
+        };
         let well = !response.status().is_server_error();
         read_bounded(backend, response, ANSWER_BYTES).await; // a longer one is closed on
         Some(well)
     };
-    Some(timeout(patience, asked).await.ok().flatten().unwrap_or_default())
+    timeout(patience, asked).await.unwrap_or(Some(false))
 }

@@ -104,6 +104,17 @@ async fn a_value_of_the_wrong_kind_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn memory_for_bodies_that_has_no_room_for_one_is_a_problem() {
+    for line in ["max_body_memory = \"19MiB\"", "max_body_memory_per_key = \"19MiB\""] {
+        let run = check(&format!("[server]\n{line}\n{GOOD}")).await;
+        assert_eq!(run.code, Some(2), "{line}: {}", run.all);
+        assert!(run.all.contains("proxy.toml:2") && run.all.contains("20.0 MiB"), "{line}: {}", run.all);
+    }
+    let run = check(&format!("[server]\nmax_body_bytes = \"200MiB\"\n{GOOD}")).await;
+    assert_eq!(run.code, Some(0), "the share of a key follows: {}", run.all);
+}
+
+#[tokio::test]
 async fn a_keep_alive_of_nothing_is_a_problem_of_a_route_too() {
     let config = format!("{GOOD}keep_alive = \"0s\"\n");
     let run = check(&config).await;

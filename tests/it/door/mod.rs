@@ -1,6 +1,7 @@
 //! The front door: what the gateway lets in from a public address, and how.
 
 mod certificates;
+mod files;
 mod floods;
 mod hops;
 mod http2;

@@ -760,17 +760,20 @@ pub(super) const ROWS: &[Row] = &[
         Tests(&[
             "door::limits::a_gateway_without_file_descriptors_waits_and_comes_back",
             "door::limits::connections_leave_file_descriptors_for_backends_and_operators",
+            "door::files::streams_that_run_by_themselves_leave_files_for_everybody_else",
+            "door::files::a_full_table_lets_operators_in_and_is_no_failure_of_a_backend",
         ]),
     ),
     row(
         "R2",
-        "memory",
-        "a cgroup",
-        "stays below the cap, sheds at 85 %",
-        NotRun(
-            "a cgroup needs root, and the gateway does not watch its memory: each part that holds something has its own bound, \
-                which C7, C13, C16, U20 and U25 measure, and max_streams bounds their sum",
-        ),
+        "memory: large bodies that wait",
+        "prlimit --as",
+        "503 beyond max_body_memory, 429 beyond a key's share; other keys' streams go on",
+        Tests(&[
+            "limits::bodies::large_bodies_of_one_key_that_wait_end_neither_the_gateway_nor_anothers_stream",
+            "limits::bodies::a_body_that_has_no_room_is_neither_read_nor_asked_for",
+            "limits::bodies::bodies_without_a_declared_length_have_no_more_room_than_others",
+        ]),
     ),
     row(
         "R3",

@@ -1,10 +1,13 @@
-//! Limits of a key: requests and tokens a minute, tokens a day, and the models that it may use.
+//! Limits of a key: requests and tokens a minute, tokens a day, the models that it may use; and what one request may take of
+//! memory and of its worker's time.
 
+mod bodies;
 mod budgets;
 mod headers;
 mod models;
 #[cfg(feature = "redis")]
 mod shared;
+mod work;
 
 use serde_json::{Value, json};
 
