@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::api::memory::{Account, Charge};
 use crate::api::{Bounds, Parts};
 use crate::edge::{Refusal, read_over};
+use crate::upstream::INLINE_BYTES;
 use crate::wire::Code;
 
 /// Reads the body; it counts as held by `account` until its last copy is dropped. Cancel safe in that nothing is kept of a
@@ -44,10 +45,12 @@ pub(super) async fn read(
     match coding {
         Coding::Identity => Ok(charge.keep(buffer)),
         Coding::Zstd => {
-            let (account, bound) = (account.clone(), parts.bounds.body_bytes);
-            // A few bytes may unfold to the most that a body may have.
-            let unfold = move || unfold(&charge.keep(buffer), bound, &account);
-            parts.pool.offload().run(bound, unfold).await
+            let bound = parts.bounds.body_bytes;
+            // A few bytes may unfold to many: it is never short work.
+            let bytes = buffer.len().max(INLINE_BYTES);
+            let own = account.clone();
+            let unfold = move || unfold(&charge.keep(buffer), bound, &own);
+            account.run(parts.pool.offload(), bytes, unfold).await
         }
     }
 }

@@ -31,9 +31,9 @@ pub(super) async fn count_tokens(
     let headers = passed_on(Dialect::Anthropic, request.headers());
     let account = parts.memory.account(&caller);
     let body = body::read(&parts, &account, request).await?;
-    let asked = (Arc::clone(&parts), caller.clone(), access.clone(), body.clone());
+    let asked = (Arc::clone(&parts), caller.clone(), access.clone(), body.clone(), account.clone());
     let read = move || {
-        let (parts, caller, access, body) = asked;
+        let (parts, caller, access, body, account) = asked;
         let envelope = Envelope::parse(&body, ModelKey::Model, false, parts.bounds.json_depth)
             .map_err(|error| plan::refusal(&error))?;
         access.model(&envelope.model);
@@ -48,7 +48,7 @@ pub(super) async fn count_tokens(
         })
     };
     let bytes = body.len();
-    let forward = parts.pool.offload().run(bytes, read).await?;
+    let forward = account.run(parts.pool.offload(), bytes, read).await?;
     let _slot = reserved(slot, &caller, None, &access).await?;
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));
@@ -62,7 +62,7 @@ pub(super) async fn count_tokens(
         let request = parse_request(Dialect::Anthropic, &body).map_err(|error| plan::refusal(&error))?;
         Ok::<_, Refusal>(anthropic::estimate_tokens(&request))
     };
-    let estimate = parts.pool.offload().run(bytes, estimate).await?;
+    let estimate = account.run(parts.pool.offload(), bytes, estimate).await?;
     let estimate = json!({ "input_tokens": estimate });
     let mut response = json_answer(StatusCode::OK, estimate.to_string().into());
     response.headers_mut().insert(X_ESTIMATED, HeaderValue::from_static("input_tokens"));

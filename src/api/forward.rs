@@ -28,12 +28,12 @@ pub(super) async fn forward(
     let account = parts.memory.account(&caller);
     let body = body::read(&parts, &account, request).await?;
     let bytes = body.len();
-    let asked = (Arc::clone(&parts), caller.clone(), access.clone());
+    let asked = (Arc::clone(&parts), caller.clone(), access.clone(), account.clone());
     let read = move || {
-        let (parts, caller, access) = asked;
+        let (parts, caller, access, account) = asked;
         addressed(&parts, forwarded, (&caller, &account), &body, &access)
     };
-    let (forward, demand) = parts.pool.offload().run(bytes, read).await?;
+    let (forward, demand) = account.run(parts.pool.offload(), bytes, read).await?;
     // To look at a model costs nothing, and is not waited for.
     let _slot = if demand.is_some() { reserved(slot, &caller, demand, &access).await? } else { slot };
     let asking = Box::pin(parts.pool.forward(&forward, &access));

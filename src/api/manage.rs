@@ -34,7 +34,8 @@ pub(super) async fn manage(
     if managed == Managed::Pull {
         return pull::pull(parts, request, visitor).await;
     }
-    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let account = parts.memory.account(&visitor.caller);
+    let body = body::read(parts, &account, request).await?;
     let (bytes, asked) = (body.len(), (Arc::clone(parts), visitor.clone()));
     let read = move || {
         let (parts, visitor) = asked;
@@ -45,7 +46,7 @@ pub(super) async fn manage(
             }
         }
     };
-    let (errand, lines) = parts.pool.offload().run(bytes, read).await?;
+    let (errand, lines) = account.run(parts.pool.offload(), bytes, read).await?;
     let Visitor { caller, access, .. } = visitor;
     if !lines {
         let asking = Box::pin(parts.pool.done(&errand, &access));

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use bytesize::ByteSize;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::edge::{Caller, Refusal};
 use crate::telemetry::Metrics;
+use crate::upstream::{INLINE_BYTES, Offload};
 use crate::wire::Code;
 
 /// The budget of all workers; a clone is a handle.
@@ -18,6 +20,7 @@ use crate::wire::Code;
 pub struct BodyMemory {
     held: Arc<Mutex<Held>>,
     limits: MemoryLimits,
+    turns: usize,
     metrics: Metrics,
 }
 
@@ -32,7 +35,14 @@ pub struct MemoryLimits {
 struct Held {
     all: usize,
     /// By the name of the key; those that hold nothing are not among them.
-    by_key: HashMap<Option<Arc<str>>, usize>,
+    by_key: HashMap<Option<Arc<str>>, OfKey>,
+}
+
+#[derive(Debug)]
+struct OfKey {
+    bytes: usize,
+    /// Its long work is done in turn.
+    turns: Arc<Semaphore>,
 }
 
 /// What one request holds; a clone is a handle.
@@ -67,8 +77,9 @@ const RETRY_AFTER: u32 = 5;
 const SHRUNK: usize = 64 << 10;
 
 impl BodyMemory {
-    pub fn new(limits: MemoryLimits, metrics: Metrics) -> Self {
-        Self { held: Arc::default(), limits, metrics }
+    /// `turns`: on how many bodies of one key there is long work at a time.
+    pub fn new(limits: MemoryLimits, turns: usize, metrics: Metrics) -> Self {
+        Self { held: Arc::default(), limits, turns, metrics }
     }
 
     /// Other limits, for what is held already too.
@@ -101,6 +112,30 @@ impl Account {
         Ok(charge.keep(buffer))
     }
 
+    /// The result of work on so many bytes of the request. Long work of one key waits for its turn, so that another's has not to
+    /// wait behind all of it; where there are no keys there are no turns. Cancel safe: work that has not begun is given up.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        offload: &Offload,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let turns = if bytes < INLINE_BYTES { None } else { self.turns() };
+        let Some(turns) = turns else { return offload.run(bytes, work).await };
+        let turn = turns.acquire_owned().await;
+        let work = move || {
+            let _turn = turn; // until the work is over, whoever still waits for it
+            work()
+        };
+        offload.run(bytes, work).await
+    }
+
+    fn turns(&self) -> Option<Arc<Semaphore>> {
+        let Holder { memory, key, .. } = &*self.0;
+        key.as_ref()?;
+        memory.held.lock().by_key.get(key).map(|of_key| Arc::clone(&of_key.turns))
+    }
+
     /// A body that was made from another, unless it is that one, which counts already.
     pub(super) fn rewritten(&self, from: &Bytes, body: Bytes) -> Result<Bytes, Refusal> {
         if body.as_ptr() == from.as_ptr() { Ok(body) } else { self.hold(body) }
@@ -109,14 +144,14 @@ impl Account {
     /// A request that is alone in its key's share may take more than that: what it needs is known only when it is understood, and
     /// one that were refused then would be refused for ever.
     fn take(&self, more: usize) -> Result<(), Refusal> {
-        let Holder { memory: BodyMemory { held, limits, metrics }, key, own } = &*self.0;
+        let Holder { memory: BodyMemory { held, limits, turns, metrics }, key, own } = &*self.0;
         let refused = |code, words: String| {
             metrics.refused("body_memory");
             Err(Refusal::new(code, words).retry_after(RETRY_AFTER))
         };
         let mut held = held.lock();
         let alone = own.load(Ordering::Relaxed);
-        let before = held.by_key.get(key).copied().unwrap_or_default();
+        let before = held.by_key.get(key).map_or(0, |of_key| of_key.bytes);
         if held.all.saturating_add(more) > limits.all {
             drop(held);
             return refused(Code::QueueFull, "the gateway has no memory for another body".into());
@@ -128,7 +163,8 @@ impl Account {
             return refused(Code::RateLimited, words);
         }
         held.all += more;
-        *held.by_key.entry(key.clone()).or_default() += more;
+        let new = || OfKey { bytes: 0, turns: Arc::new(Semaphore::new(*turns)) };
+        held.by_key.entry(key.clone()).or_insert_with(new).bytes += more;
         own.store(alone + more, Ordering::Relaxed);
         metrics.body_bytes(held.all);
         Ok(())
@@ -139,8 +175,8 @@ impl Account {
         let mut held = held.lock();
         held.all = held.all.saturating_sub(bytes);
         if let Some(of_key) = held.by_key.get_mut(key) {
-            *of_key = of_key.saturating_sub(bytes);
-            if *of_key == 0 {
+            of_key.bytes = of_key.bytes.saturating_sub(bytes);
+            if of_key.bytes == 0 {
                 held.by_key.remove(key);
             }
         }
@@ -187,10 +223,12 @@ impl AsRef<[u8]> for Charged {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn memory(all: usize, per_key: usize) -> BodyMemory {
-        BodyMemory::new(MemoryLimits { all, per_key }, Metrics::new())
+        BodyMemory::new(MemoryLimits { all, per_key }, 1, Metrics::new())
     }
 
     fn account(memory: &BodyMemory, key: &str) -> Account {
@@ -238,5 +276,27 @@ mod tests {
         let _other = account(&memory, "alice").charge(20).unwrap();
         assert!(body.resize(21).is_err());
         assert_eq!(body.bytes(), 20);
+    }
+
+    #[tokio::test]
+    async fn long_work_of_one_key_is_done_in_turn_and_anothers_does_not_wait_for_it() {
+        let memory = memory(100, 40);
+        let hanging = Offload::new(|_, work| {
+            Box::pin(async move {
+                std::future::pending::<()>().await;
+                work();
+            })
+        });
+        let direct = Offload::new(|_, work| Box::pin(async move { work() }));
+        let [first, second, other] = ["alice", "alice", "bob"].map(|key| account(&memory, key));
+        let _held = [&first, &second, &other].map(|account| account.charge(1).unwrap());
+        let mut running = Box::pin(first.run(&hanging, INLINE_BYTES, || {}));
+        assert!(running.as_mut().now_or_never().is_none());
+        let mut waiting = Box::pin(second.run(&direct, INLINE_BYTES, || {}));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        other.run(&direct, INLINE_BYTES, || {}).await;
+        second.run(&direct, INLINE_BYTES - 1, || {}).await; // small work has no turns
+        drop(running);
+        waiting.await;
     }
 }

@@ -70,7 +70,8 @@ async fn publish(
         let words = "an event is published as JSON or as a form";
         return Err(Refusal::new(Code::InvalidRequest, words).with_status(415).unread(request));
     }
-    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let account = parts.memory.account(&visitor.caller);
+    let body = body::read(parts, &account, request).await?;
     let bytes = body.len();
     let frame = move || {
         let published = if media == "application/x-www-form-urlencoded" {
@@ -80,7 +81,8 @@ async fn publish(
         };
         published.map(|published| published.frame())
     };
-    let frame = parts.pool.offload().run(bytes, frame).await.map_err(|error| plan::refusal(&error))?;
+    let frame =
+        account.run(parts.pool.offload(), bytes, frame).await.map_err(|error| plan::refusal(&error))?;
     if frame.len() > parts.bounds.event_bytes {
         let words = format!("the event is larger than {} bytes", parts.bounds.event_bytes);
         return Err(Refusal::new(Code::PayloadTooLarge, words));

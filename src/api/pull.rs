@@ -52,10 +52,12 @@ pub(super) async fn pull(
     request: Request<Incoming>,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let account = parts.memory.account(&visitor.caller);
+    let body = body::read(parts, &account, request).await?;
     let (bytes, depth, read) = (body.len(), parts.bounds.json_depth, body.clone());
     let read = move || Envelope::parse(&read, ModelKey::ModelOrName, true, depth);
-    let envelope = parts.pool.offload().run(bytes, read).await.map_err(|error| plan::refusal(&error))?;
+    let envelope =
+        account.run(parts.pool.offload(), bytes, read).await.map_err(|error| plan::refusal(&error))?;
     visitor.access.model(&envelope.model);
     let pull = join(parts, &envelope.model, &body, &visitor).await?;
     if !envelope.stream {

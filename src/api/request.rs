@@ -78,7 +78,8 @@ impl Asking {
     /// The first step: what the request is.
     pub(super) async fn parse(&self, body: Bytes) -> Result<Parsed, Refusal> {
         let asking = self.clone();
-        self.parts.pool.offload().run(body.len(), move || asking.parse_now(body)).await
+        let offload = self.parts.pool.offload();
+        self.account.run(offload, body.len(), move || asking.parse_now(body)).await
     }
 
     fn parse_now(&self, body: Bytes) -> Result<Parsed, Refusal> {
@@ -99,7 +100,8 @@ impl Asking {
     /// The second step: what is asked of whom.
     pub(super) async fn prepare(&self, parsed: Parsed, terms: Terms) -> Result<Prepared, Refusal> {
         let (asking, bytes) = (self.clone(), parsed.body.len() + terms.before.len());
-        self.parts.pool.offload().run(bytes, move || asking.prepare_now(parsed, terms)).await
+        let offload = self.parts.pool.offload();
+        self.account.run(offload, bytes, move || asking.prepare_now(parsed, terms)).await
     }
 
     fn prepare_now(&self, parsed: Parsed, terms: Terms) -> Result<Prepared, Refusal> {

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,9 @@ use crate::app::worker::{Door, Worker, memory_limits};
 use crate::config::{Config, Source};
 use crate::edge::Signer;
 use crate::journal::Journal;
-use crate::server::{Addresses, Bound, Certificate, CertificateError, Listen, Room, Shutdown, Spare, room};
+use crate::server::{
+    Addresses, Bound, Certificate, CertificateError, Listen, Room, Shutdown, Spare, WorkLimits, room,
+};
 use crate::telemetry::{self, Board, Log, Metrics, random_id};
 use crate::upstream::{ClientError, Slots};
 
@@ -67,8 +69,8 @@ struct Shared {
     journal: Journal,
     pulls: Pulls,
     memory: BodyMemory,
-    /// Permits for long work, one for each core that it may take.
-    cores: Arc<Semaphore>,
+    /// How much long work is done at a time.
+    work: WorkLimits,
     /// How many requests the backends work on.
     slots: Slots,
     board: Board,
@@ -89,6 +91,8 @@ impl App {
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let log = telemetry::start(&config.log);
         let cores = thread::available_parallelism()?.get();
+        // One is left to the workers, whose streams must go on meanwhile.
+        let work_cores = (cores - 1).max(1);
         let workers = match config.server.workers {
             0 => cores,
             workers => workers,
@@ -116,9 +120,8 @@ impl App {
             slots: Slots::new(&config.backends, metrics.clone()),
             journal: journal.clone(),
             pulls: Pulls::default(),
-            memory: BodyMemory::new(memory_limits(&config), metrics.clone()),
-            // one is left to the workers, whose streams must go on meanwhile
-            cores: Arc::new(Semaphore::new((cores - 1).max(1))),
+            memory: BodyMemory::new(memory_limits(&config), work_cores.div_ceil(2), metrics.clone()),
+            work: WorkLimits::new(work_cores),
             board: board.clone(),
             signer: Signer::new(secret.as_bytes(), config.journal.url_lifetime),
             connections: Arc::default(),

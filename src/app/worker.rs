@@ -58,7 +58,7 @@ impl Worker {
         runtime: &Runtime,
     ) -> Result<Self, ClientError> {
         let _on = runtime.enter();
-        let tasks = Tasks::new(Arc::clone(&shared.cores));
+        let tasks = Tasks::new(shared.work.clone());
         let generation = shared.generations.borrow().clone();
         let newest = stack(shared, &generation, door, &tasks)?;
         let newest = Newest(Arc::new(ArcSwap::from_pointee(newest)));
@@ -201,9 +201,9 @@ fn pool(generation: &Generation, shared: &Shared, tasks: &Tasks) -> Result<Pool,
     };
     let backends = config.backends.iter().map(backend).collect::<Result<_, ClientError>>()?;
     let tasks = tasks.clone();
-    let offload = Offload::new(move |work| {
+    let offload = Offload::new(move |bytes, work| {
         let tasks = tasks.clone();
-        Box::pin(async move { tasks.run_blocking(work).await })
+        Box::pin(async move { tasks.run_blocking(bytes, work).await })
     });
     Ok(Pool::new(
         backends,
@@ -217,7 +217,8 @@ fn pool(generation: &Generation, shared: &Shared, tasks: &Tasks) -> Result<Pool,
 /// How much memory there is for bodies. Where there are no keys, everybody is one.
 pub(super) fn memory_limits(config: &Config) -> MemoryLimits {
     let (server, all) = (&config.server, bytes(config.server.max_body_memory));
-    let share = server.max_body_memory_per_key.map_or((all / 4).max(bytes(server.max_body_bytes)), bytes);
+    let quarter = || (all / 4).max(bytes(server.max_body_bytes));
+    let share = server.max_body_memory_per_key.map_or_else(quarter, bytes);
     MemoryLimits { all, per_key: if config.keys.is_empty() { all } else { share } }
 }
 

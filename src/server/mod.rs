@@ -40,7 +40,7 @@ pub use listen::{Bound, Listen, Unstarted};
 pub use peer::{Forwarding, Proxies};
 pub use service::RequestService;
 pub use shutdown::Shutdown;
-pub use tasks::Tasks;
+pub use tasks::{Tasks, WorkLimits};
 pub use tls::{Certificate, CertificateError};
 
 /// What holds for every connection of a listener.

@@ -33,7 +33,7 @@ pub use client::{ClientError, build as build_client};
 pub use config::PoolConfig;
 pub use forward::{Addressed, Answered, Forward};
 pub use manage::Errand;
-pub use offload::{Offload, Work};
+pub use offload::{INLINE_BYTES, Offload, Work};
 pub use plan::{Candidate, Plan};
 pub use pool::Pool;
 pub use slots::{Slot, Slots, Ticket};

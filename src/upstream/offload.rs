@@ -13,15 +13,16 @@ pub type Work = Box<dyn FnOnce() + Send>;
 
 /// From so many bytes on, work leaves the worker: a MiB takes 10 to 90 ms to read and to write anew, so that what stays takes
 /// about ten.
-const INLINE_BYTES: usize = 128 << 10;
+pub const INLINE_BYTES: usize = 128 << 10;
 
 /// Runs long work somewhere else; a clone is a handle.
 #[derive(Clone)]
-pub struct Offload(Arc<dyn Fn(Work) -> BoxFuture<'static, ()> + Send + Sync>);
+pub struct Offload(Arc<dyn Fn(usize, Work) -> BoxFuture<'static, ()> + Send + Sync>);
 
 impl Offload {
-    /// `spawn` runs work on another thread and resolves when it is done. Dropped before the work has begun, it must not begin.
-    pub fn new(spawn: impl Fn(Work) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+    /// `spawn` runs work on so many bytes on another thread, and resolves when it is done. Dropped before the work has begun, it
+    /// must not begin.
+    pub fn new(spawn: impl Fn(usize, Work) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
         Self(Arc::new(spawn))
     }
 
@@ -31,7 +32,7 @@ impl Offload {
             return work();
         }
         let (tell, told) = oneshot::channel();
-        (self.0)(Box::new(move || drop(tell.send(work())))).await; // nobody there: the client has left
+        (self.0)(bytes, Box::new(move || drop(tell.send(work())))).await; // nobody there: the client has left
         match told.await {
             Ok(done) => done,
             Err(_) => pending().await, // the runtime ends, and with it whoever waits

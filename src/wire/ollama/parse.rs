@@ -219,7 +219,7 @@ fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
         };
         return Ok(Message { role, parts: vec![Part::ToolResult(result)] });
     }
-    let mut parts = Vec::new();
+    let mut parts = Vec::with_capacity(1);
     parts.extend(wire.thinking.some_text().map(|text| Part::Reasoning { text, sealed: None }));
     parts.extend(wire.content.some_text().map(Part::Text));
     parts.append(&mut read_images(wire.images)?);

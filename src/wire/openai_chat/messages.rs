@@ -84,7 +84,7 @@ pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Resul
             return Err(ParseError::new(words, Some("messages")));
         }
     };
-    let mut parts = Vec::new();
+    let mut parts = Vec::with_capacity(1); // most messages have one part, and there may be many
     read_reasoning(&wire, &mut parts);
     read_content(wire.content, &mut parts, dropped)?;
     if !wire.function_call.is_absent() || !wire.audio.is_absent() {

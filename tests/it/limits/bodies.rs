@@ -55,11 +55,20 @@ async fn large_bodies_of_one_key_that_wait_end_neither_the_gateway_nor_anothers_
     call.say(&["Rhine"]).await;
     let mut stream = asked.answer().await;
     stream.next_event().await;
-    let large = of("alice", chat_of("slow", 19 << 20)).to_bytes("localhost");
+    let text = "a".repeat(19 << 20);
+    let large = [
+        chat_of("slow", 19 << 20),
+        Request::post(RESPONSES, &json!({"model": "slow", "stream": true, "input": text})),
+        Request::post(
+            "/v1/messages",
+            &json!({"model": "slow", "stream": true, "max_tokens": 9, "messages": [{"role": "user", "content": text}]}),
+        ),
+    ];
+    let large = large.map(|request| of("alice", request).to_bytes("localhost"));
     let mut waiting = Vec::new();
     for number in 0..60 {
         let mut client = gateway.client().await;
-        client.send(&large).await;
+        client.send(&large[number % 3]).await;
         waiting.push(client);
         if number % 10 == 0 {
             call.sse(&openai::text("on")).await;
@@ -76,7 +85,7 @@ async fn large_bodies_of_one_key_that_wait_end_neither_the_gateway_nor_anothers_
     call.end().await;
     assert!(Heard::of(&mut stream).await.succeeded());
     // Those that were refused are told when to come back; the others are let go.
-    let mut refused = waiting.pop().unwrap().answer().await;
+    let mut refused = waiting.swap_remove(57).answer().await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("5")));
     assert_eq!(refused.json().await["error"]["code"], "rate_limited");
     drop(waiting);
