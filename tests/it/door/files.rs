@@ -56,6 +56,7 @@ async fn streams_that_run_by_themselves_leave_files_for_everybody_else() {
         call.say(&["Rhine"]).await;
         call.end().await;
     }
+    until("the streams to end", async || gateway.metric("streamgate_streams_live", &[]).await < 0.5).await;
     let (mut answer, call) = begin(&gateway, &mut upstream, "openai").await;
     call.end().await;
     assert!(Heard::of(&mut answer).await.succeeded());
