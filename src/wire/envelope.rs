@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::wire::distinct::{distinct, text};
 use crate::wire::edits::{Edits, span};
 use crate::wire::json::{Field, Object, Text};
 use crate::wire::members::{AllMembers, members};
@@ -42,7 +42,7 @@ pub struct Envelope {
     pub stream: bool,
     /// Did the client ask for usage in its stream (`stream_options.include_usage`)?
     pub usage: bool,
-    model_at: Range<usize>,
+    model_at: Vec<Range<usize>>,
     options_at: Option<Range<usize>>,
     /// Behind the opening brace: where a member can be added.
     inside: usize,
@@ -58,28 +58,27 @@ impl Envelope {
         max_depth: usize,
     ) -> Result<Self, ParseError> {
         check_depth(body, max_depth)?;
-        let members: Members<'_> = serde_json::from_slice(body)
-            .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
-        let name = members.name.filter(|_| key == ModelKey::ModelOrName);
-        let model =
-            members.model.or(name).ok_or_else(|| ParseError::new("model is required", Some("model")))?;
-        let name = serde_json::from_str::<String>(model.get())
-            .map_err(|_| ParseError::new("`model` must be a string", Some("model")))?;
-        if name.is_empty() {
-            return Err(ParseError::new("model is required", Some("model")));
-        }
-        let stream = match members.stream.map(RawValue::get) {
+        let known: &[&str] = match key {
+            ModelKey::Model => &KNOWN,
+            ModelKey::ModelOrName => &KNOWN_WITH_NAME,
+        };
+        let members = distinct(body, known)?;
+        let member = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+        let older = member("name").filter(|_| key == ModelKey::ModelOrName);
+        let Naming { model, at: model_at } = Naming::of(body, &[member("model"), older])?;
+        let options = member("stream_options");
+        let stream = match member("stream").map(RawValue::get) {
             None | Some("null") => streams_by_default,
             Some("true") => true,
             Some("false") => false,
             Some(_) => return Err(ParseError::new("`stream` must be true or false", Some("stream"))),
         };
         Ok(Self {
-            model: name,
+            model,
             stream,
-            usage: members.options.is_some_and(asks_usage),
-            model_at: span(body, model.get()),
-            options_at: members.options.map(|options| span(body, options.get())),
+            usage: options.is_some_and(asks_usage),
+            model_at,
+            options_at: options.map(|options| span(body, options.get())),
             inside: body.len() - body.trim_ascii_start().len() + 1,
         })
     }
@@ -90,7 +89,10 @@ impl Envelope {
         if let Some(model) = model {
             let mut name = BytesMut::new();
             Text::Plain(model).write_quoted(&mut name);
-            edits.replace(self.model_at.clone(), name);
+            let name = name.freeze();
+            for at in &self.model_at {
+                edits.replace(at.clone(), name.clone());
+            }
         }
         if ask_usage && !self.usage {
             let (range, options) = self.usage_edit(body);
@@ -183,38 +185,33 @@ fn check_depth(body: &[u8], max: usize) -> Result<(), ParseError> {
     Ok(())
 }
 
-#[derive(Default)]
-struct Members<'a> {
-    model: Option<&'a RawValue>,
-    name: Option<&'a RawValue>,
-    stream: Option<&'a RawValue>,
-    options: Option<&'a RawValue>,
+/// The members that the gateway reads, or that name a model to a backend.
+const KNOWN: [&str; 3] = ["model", "stream", "stream_options"];
+const KNOWN_WITH_NAME: [&str; 5] = ["model", "name", "stream", "stream_options", "from"];
+
+/// Where the model is named: by each of these values.
+struct Naming {
+    model: String,
+    at: Vec<Range<usize>>,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let AllMembers(all) = AllMembers::deserialize(from)?;
-        let mut members = Self::default();
-        for (key, value) in all {
-            let slot = match key.as_ref() {
-                "model" => &mut members.model,
-                "name" => &mut members.name,
-                "stream" => &mut members.stream,
-                "stream_options" => &mut members.options,
-                // Servers in Go take a member in any case for it.
-                other if ["model", "stream"].iter().any(|known| known.eq_ignore_ascii_case(other)) => {
-                    return Err(serde::de::Error::custom(format_args!(
-                        "`{other}` must be written in lower case"
-                    )));
+impl Naming {
+    /// Backends take the older name only where `model` is empty, but not all need do so: two that differ are refused.
+    fn of(body: &[u8], named: &[Option<&RawValue>]) -> Result<Self, ParseError> {
+        let mut naming: Option<Self> = None;
+        for value in named.iter().flatten() {
+            let Some(model) = text(Some(value.get()), "model")? else { continue };
+            let at = span(body, value.get());
+            match &mut naming {
+                None => naming = Some(Self { model, at: vec![at] }),
+                Some(naming) if naming.model == model => naming.at.push(at),
+                Some(_) => {
+                    let words = "`model` and `name` name two models";
+                    return Err(ParseError::new(words, Some("model")));
                 }
-                _ => continue,
-            };
-            // Gateway and backend must not read two different ones.
-            if slot.replace(value).is_some() {
-                return Err(serde::de::Error::custom(format_args!("`{key}` stands there twice")));
             }
         }
-        Ok(members)
+        naming.ok_or_else(|| ParseError::new("model is required", Some("model")))
     }
 }
 
@@ -228,14 +225,14 @@ mod tests {
 
     #[test]
     fn a_body_is_passed_on_byte_for_byte_but_for_what_must_change() {
-        let body = Bytes::from_static(b" {\"b\" : 1.0, \"model\":\"a\\u0062\", \"x\":[1e400], \"b\":2}");
+        let body = Bytes::from_static(b" {\"b\" : 1.0, \"model\":\"a\\u0062\", \"x\":[1e400], \"y\":2}");
         let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert_eq!(envelope.model, "ab");
         assert_eq!(envelope.rewrite(&body, None, false, Edits::default()), body);
         let rewritten = envelope.rewrite(&body, Some("q\"x"), true, Edits::default());
         assert_eq!(
             rewritten,
-            " {\"stream_options\":{\"include_usage\":true},\"b\" : 1.0, \"model\":\"q\\\"x\", \"x\":[1e400], \"b\":2}"
+            " {\"stream_options\":{\"include_usage\":true},\"b\" : 1.0, \"model\":\"q\\\"x\", \"x\":[1e400], \"y\":2}"
         );
     }
 

@@ -16,6 +16,7 @@ mod citation;
 mod codec;
 mod demand;
 mod dialect;
+mod distinct;
 mod edits;
 mod envelope;
 mod event;
@@ -48,6 +49,7 @@ pub use codec::{
 };
 pub use demand::Demand;
 pub use dialect::{Dialect, Framing};
+pub use distinct::{named, texts};
 pub use edits::Edits;
 pub use envelope::{Envelope, ModelKey, ParseError, streaming};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
