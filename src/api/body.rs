@@ -26,9 +26,8 @@ pub(super) async fn read(
     let (head, mut body) = request.into_parts();
     let coding = match coding(&head.headers) {
         Ok(coding) => coding,
-        Err(mut refusal) => {
-            refusal.unread = Some(Box::new(body));
-            return Err(refusal);
+        Err(refusal) => {
+            return Err(refusal.unread_of_caller(Request::from_parts(head, body)));
         }
     };
     let (charge, buffer) = match read_all(&mut body, account, parts.bounds).await {

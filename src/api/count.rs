@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::api::conversation::prefix;
-use crate::api::generate::{passed_on, refused, reserved};
+use crate::api::generate::{passed_on, refused};
 use crate::api::memory::Account;
 use crate::api::serving::{Destination, Served};
 use crate::api::{Parts, body, plan, whole};
@@ -25,7 +25,7 @@ const PATH: &str = "/v1/messages/count_tokens";
 pub(super) async fn count_tokens(
     parts: Arc<Parts>,
     traced: Traced,
-    (slot, caller): (Option<Slot>, Caller),
+    (_slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request, .. } = traced;
     let headers = passed_on(Dialect::Anthropic, request.headers());
@@ -49,7 +49,7 @@ pub(super) async fn count_tokens(
     };
     let bytes = body.len();
     let forward = account.run(parts.pool.offload(), bytes, read).await?;
-    let _slot = reserved(slot, &caller, None, &access).await?;
+    let _slot = slot;
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));
         match whole::until_stopped(&parts, &caller, &access, asking).await {

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
 use crate::api::Parts;
 use crate::api::retry::{RETRY, RETRY_LATER, spread};
 use crate::api::stopped::dismissed;
 use crate::downstream::{Body, Manner, NoHandshake, StreamBody, handshake, retry_later, stream, tell};
-use crate::edge::{Caller, KEY_PROTOCOL, Refusal, Traced};
+use crate::edge::{Caller, KEY_PROTOCOL, Parameter, Query, Refusal, Traced};
 use crate::journal::{self, Backlog, Writer};
 use crate::telemetry::{Access, Interest, Listener};
 use crate::wire::{Code, Framing};
@@ -18,9 +18,14 @@ use crate::wire::{Code, Framing};
 const READER_BYTES: usize = 64 << 10;
 
 /// Tells the caller what goes on, for as long as it listens.
-pub(super) fn events(parts: &Parts, traced: Traced, caller: &Caller) -> Result<Response<Body>, Refusal> {
+pub(super) fn events(
+    parts: &Parts,
+    traced: Traced,
+    query: &Query,
+    caller: &Caller,
+) -> Result<Response<Body>, Refusal> {
     let Traced { access, request, .. } = traced;
-    let interest = interest(request.uri(), caller)?;
+    let interest = interest(query, caller)?;
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let comes_back = accept.is_some_and(|accept| accept.contains("text/event-stream"));
     match handshake(request.headers(), protocol(request.headers())) {
@@ -49,10 +54,9 @@ fn listen(parts: &Parts, interest: Interest) -> Result<Listener, Refusal> {
 }
 
 /// `?only=downloads,backends,streams`.
-fn interest(uri: &Uri, caller: &Caller) -> Result<Interest, Refusal> {
-    let mut interest = Interest::all(caller.name().map(String::from));
-    let mut pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    let Some((_, only)) = pairs.find(|(key, _)| key == "only") else { return Ok(interest) };
+fn interest(query: &Query, caller: &Caller) -> Result<Interest, Refusal> {
+    let mut interest = Interest::all(caller.owner().map(String::from));
+    let Some(only) = query.get(Parameter::Only) else { return Ok(interest) };
     (interest.backends, interest.downloads, interest.streams) = (false, false, false);
     for kind in only.split(',') {
         match kind {

@@ -35,7 +35,10 @@ pub(super) async fn forward(
     };
     let (forward, demand) = account.run(parts.pool.offload(), bytes, read).await?;
     // To look at a model costs nothing, and is not waited for.
-    let _slot = if demand.is_some() { reserved(slot, &caller, demand, &access).await? } else { slot };
+    let _slot = match demand {
+        Some(demand) => reserved(slot, &caller, demand, &access).await?,
+        None => slot,
+    };
     let asking = Box::pin(parts.pool.forward(&forward, &access));
     let answered = whole::until_stopped(&parts, &caller, &access, asking).await.map_err(refused)?;
     let mut response = json(StatusCode::OK, answered.body);

@@ -59,7 +59,7 @@ pub(super) async fn generate(
     let Traced { access, request, .. } = traced;
     let mut wishes = match Wishes::of(request.headers()) {
         Ok(wishes) => wishes,
-        Err(refusal) => return Err(refusal.unread(request)),
+        Err(refusal) => return Err(refusal.unread_of_caller(request)),
     };
     let visitor = Visitor::new(caller, &request, access.clone());
     let headers = passed_on(dialect, request.headers());
@@ -89,7 +89,7 @@ pub(super) async fn generate(
     let Prepared { planned, choice, demand, model, echo, input, held } =
         Box::pin(asking.prepare(parsed, terms)).await?;
     wishes.input = input;
-    let slot = reserved(slot, &visitor.caller, Some(demand), &access).await?;
+    let slot = reserved(slot, &visitor.caller, demand, &access).await?;
     let identity = Identity { id: random_id(), model, started: now(), echo };
     let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
     let client = Client { dialect, identity, style };
@@ -114,11 +114,11 @@ pub(super) async fn generate(
     Ok(with_dropped(response, &dropped))
 }
 
-/// Puts aside what the caller's key may use for a request, until its work is over.
+/// Puts aside the tokens that the caller's key may use for a request, until its work is over.
 pub(super) async fn reserved(
     slot: Option<Slot>,
     caller: &Caller,
-    demand: Option<Demand>,
+    demand: Demand,
     access: &Access,
 ) -> Result<Option<Slot>, Refusal> {
     let Some(allowance) = caller.allowance() else { return Ok(slot) };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::header::ACCEPT;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method};
 
 use crate::api::cursor::{Cursor, Seen};
-use crate::edge::Refusal;
+use crate::edge::{Parameter, Query, Refusal};
 use crate::journal::{Record, Viewer};
 use crate::wire::Code;
 
@@ -37,7 +37,7 @@ pub(super) enum Wants {
 }
 
 impl Look {
-    pub(super) fn new(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+    pub(super) fn new(method: &Method, query: &Query, headers: &HeaderMap) -> Self {
         let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let wants = [
             ("text/event-stream", Wants::Events),
@@ -48,37 +48,19 @@ impl Look {
             .into_iter()
             .find(|(media, _)| accept.contains(media))
             .map_or(Wants::Whatever, |(_, wants)| wants);
-        let mut look = Self {
+        let viewer = query.get(Parameter::Viewer).filter(|viewer| !viewer.is_empty());
+        let exclusive = matches!(query.get(Parameter::Exclusive), Some("1" | "true"));
+        let viewer = viewer.map(|viewer| Viewer::new(viewer.chars().take(128).collect(), exclusive));
+        let cursor = || Cursor::parse(query.get(Parameter::LastEventId)?);
+        Self {
             method: method.clone(),
             wants,
-            cursor: None,
-            starting_after: None,
-            wait: Duration::ZERO,
-            viewer: None,
-            from: 0,
-        };
-        let mut exclusive = false;
-        for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            match key.as_ref() {
-                "last_event_id" => look.cursor = Cursor::parse(&value),
-                "starting_after" => look.starting_after = value.parse().ok(),
-                "wait" => look.wait = wait(&value),
-                "viewer" if !value.is_empty() => {
-                    let id = value.chars().take(128).collect();
-                    look.viewer = Some(Viewer::new(id));
-                }
-                "exclusive" => exclusive = matches!(value.as_ref(), "1" | "true"),
-                "from" => look.from = value.parse().unwrap_or_default(),
-                _ => {}
-            }
+            cursor: Cursor::of_header(headers).or_else(cursor),
+            starting_after: query.number(Parameter::StartingAfter),
+            wait: query.get(Parameter::Wait).map(wait).unwrap_or_default(),
+            viewer,
+            from: query.number(Parameter::From).unwrap_or_default(),
         }
-        if let Some(viewer) = &mut look.viewer {
-            viewer.exclusive = exclusive;
-        }
-        if let Some(cursor) = Cursor::of_header(headers) {
-            look.cursor = Some(cursor);
-        }
-        look
     }
 
     /// What was seen of this stream.

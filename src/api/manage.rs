@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::api::errand::{Run, run};
@@ -16,10 +15,10 @@ use crate::api::recorded::Visitor;
 use crate::api::stopped::stopped;
 use crate::api::{Parts, body, plan, pull, whole};
 use crate::downstream::{Body, Manner, StreamBody, json, stream};
-use crate::edge::{Managed, Refusal};
+use crate::edge::{Caller, Managed, Refusal};
 use crate::journal;
 use crate::upstream::Errand;
-use crate::wire::{Code, Edits, Envelope, Failure, Framing, ModelKey};
+use crate::wire::{Code, Edits, Envelope, Failure, Framing, ModelKey, named, texts};
 
 /// How many bytes may wait for the client before its backend is held up.
 const READER_BYTES: usize = 64 << 10;
@@ -40,7 +39,7 @@ pub(super) async fn manage(
     let read = move || {
         let (parts, visitor) = asked;
         match managed {
-            Managed::Copy => Ok((copy(&parts, &body)?, false)),
+            Managed::Copy => Ok((copy(&parts, &body, &visitor)?, false)),
             Managed::Pull | Managed::Push | Managed::Create | Managed::Delete => {
                 change(&parts, managed, &body, &visitor)
             }
@@ -81,7 +80,10 @@ fn change(
     let envelope = Envelope::parse(body, ModelKey::ModelOrName, streams, parts.bounds.json_depth)
         .map_err(|error| plan::refusal(&error))?;
     visitor.access.model(&envelope.model);
-    let served = parts.serving.find(&envelope.model).ok_or_else(|| unknown_model(&envelope.model))?;
+    let served = parts.serving.find_for(&visitor.caller, &envelope.model)?;
+    if managed == Managed::Create {
+        check_origin(body, &visitor.caller)?;
+    }
     let targets = ollamas(served).ok_or_else(|| no_ollama(&envelope.model))?;
     let candidates = targets.into_iter().map(|(backend, alias)| {
         let body = envelope.rewrite(body, alias.as_deref(), false, Edits::default());
@@ -91,23 +93,42 @@ fn change(
     Ok((errand, streams && envelope.stream))
 }
 
-/// What names two models: the one that is there says where.
-fn copy(parts: &Parts, body: &Bytes) -> Result<Errand, Refusal> {
-    #[derive(Deserialize)]
-    struct Copy {
-        source: String,
-        destination: String,
+/// Ways to say what a model is made from that the gateway cannot tell the models of.
+const OPAQUE: [&str; 4] = ["modelfile", "path", "files", "adapters"];
+
+/// What a model is made from must be one that its maker may use: whoever has the new one has the old one.
+fn check_origin(body: &Bytes, caller: &Caller) -> Result<(), Refusal> {
+    let [from] = texts(body, ["from"]).map_err(|error| plan::refusal(&error))?;
+    if let Some(from) = from.filter(|from| !caller.may_use(from)) {
+        return Err(unknown_model(&from));
     }
-    let copy: Copy = serde_json::from_slice(body).map_err(|_| {
-        Failure::new(Code::InvalidRequest, "`source` and `destination` are required").param("source")
-    })?;
-    let served = parts.serving.find(&copy.source).ok_or_else(|| unknown_model(&copy.source))?;
-    let targets = ollamas(served).ok_or_else(|| no_ollama(&copy.source))?;
+    if caller.is_confined() {
+        let found = named(body, &OPAQUE).map_err(|error| plan::refusal(&error))?;
+        if let Some(name) = found {
+            let words = format!("this API key may make models `from` others alone, not from `{name}`");
+            return Err(Failure::new(Code::Forbidden, words).param(name).into());
+        }
+    }
+    Ok(())
+}
+
+/// What names two models: the one that is there says where.
+fn copy(parts: &Parts, body: &Bytes, visitor: &Visitor) -> Result<Errand, Refusal> {
+    let [source, destination] =
+        texts(body, ["source", "destination"]).map_err(|error| plan::refusal(&error))?;
+    let missing =
+        || Failure::new(Code::InvalidRequest, "`source` and `destination` are required").param("source");
+    let (source, destination) = source.zip(destination).ok_or_else(missing)?;
+    let served = parts.serving.find_for(&visitor.caller, &source)?;
+    // What is made there may have no route of its own; but who may not ask for it may not make it either.
+    if !visitor.caller.may_use(&destination) {
+        return Err(unknown_model(&destination));
+    }
+    let targets = ollamas(served).ok_or_else(|| no_ollama(&source))?;
     let candidates = targets.into_iter().map(|(backend, alias)| {
-        let source = alias.unwrap_or_else(|| copy.source.clone());
         let wish = Map::from_iter([
-            ("source".to_owned(), Value::from(source)),
-            ("destination".to_owned(), Value::from(copy.destination.as_str())),
+            ("source".to_owned(), Value::from(alias.unwrap_or_else(|| source.clone()))),
+            ("destination".to_owned(), Value::from(destination.as_str())),
         ]);
         (backend, Value::Object(wish).to_string().into())
     });

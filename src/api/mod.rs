@@ -107,15 +107,15 @@ impl Service<Admitted> for Api {
     fn call(&mut self, admitted: Admitted) -> Self::Future {
         let parts = Arc::clone(&self.0);
         let Admitted { slot, caller, routed } = admitted;
-        let Routed { endpoint, traced } = routed;
+        let Routed { endpoint, query, traced, .. } = routed;
         let request = &traced.request;
         let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
         let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
         let admitted = (slot, caller.clone());
-        let look = || Look::new(request.method(), request.uri(), request.headers());
+        let look = || Look::new(request.method(), &query, request.headers());
         match endpoint {
             Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, admitted)),
-            Endpoint::Streams => Box::pin(async move { streams::list(&parts, &traced, &visitor).await }),
+            Endpoint::Streams => Box::pin(async move { streams::list(&parts, &query, &visitor).await }),
             Endpoint::Stream(id) => {
                 let look = look();
                 Box::pin(async move { streams::one(&parts, &id, look, visitor).await })
@@ -135,8 +135,7 @@ impl Service<Admitted> for Api {
             }
             Endpoint::SignStream(id) => Box::pin(async move { streams::sign(&parts, &id, &visitor).await }),
             Endpoint::Response(id) => Box::pin(async move {
-                let asked = (traced.request.method(), traced.request.uri());
-                responses::one(&parts, &id, asked, visitor).await
+                responses::one(&parts, &id, (traced.request.method(), &query), visitor).await
             }),
             Endpoint::CancelResponse(id) => {
                 Box::pin(async move { responses::cancel(&parts, &id, &visitor).await })
@@ -149,12 +148,14 @@ impl Service<Admitted> for Api {
             Endpoint::Running => Box::pin(async move { Ok(models::running(&parts, &caller).await) }),
             Endpoint::Version => Box::pin(async move { Ok(models::version(&parts).await) }),
             Endpoint::Channel(name) => {
-                Box::pin(async move { publish::channel(&parts, &name, traced.request, visitor).await })
+                Box::pin(
+                    async move { publish::channel(&parts, &name, (traced.request, &query), visitor).await },
+                )
             }
             Endpoint::SignChannel(name) => {
                 Box::pin(async move { publish::sign(&parts, &name, &visitor).await })
             }
-            Endpoint::Events => Box::pin(async move { events::events(&parts, traced, &caller) }),
+            Endpoint::Events => Box::pin(async move { events::events(&parts, traced, &query, &caller) }),
             Endpoint::PullTask => Box::pin(async move { pull::task(&parts, traced.request, visitor).await }),
             Endpoint::Manage(managed) => {
                 Box::pin(async move { manage::manage(&parts, managed, traced.request, visitor).await })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
@@ -12,11 +12,11 @@ use crate::api::cursor::Cursor;
 use crate::api::reading::{self, AWAY, nothing, resumed_after};
 use crate::api::recorded::Visitor;
 use crate::api::retry::{RETRY, RETRY_LATER, spread};
-use crate::api::stopped::revoked;
+use crate::api::stopped::why;
 use crate::api::{Parts, body, plan};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json as whole, retry_later, stream};
-use crate::edge::{Grant, Refusal};
-use crate::journal::{ChannelError, End, OpenError, Published, Record, Trimmed};
+use crate::edge::{Caller, Grant, Lapse, Parameter, Query, Refusal, Resource};
+use crate::journal::{ChannelError, End, OpenError, Published, Record, Trimmed, Viewer};
 use crate::wire::{self, Code, Failure, Framing};
 
 /// The longest name.
@@ -26,11 +26,11 @@ const NAME_BYTES: usize = 200;
 pub(super) async fn channel(
     parts: &Parts,
     name: &str,
-    request: Request<Incoming>,
+    (request, query): (Request<Incoming>, &Query),
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     if let Err(refusal) = check(name) {
-        return Err(refusal.unread(request));
+        return Err(refusal.unread_of_caller(request));
     }
     match *request.method() {
         Method::POST => publish(parts, name, request, visitor).await,
@@ -42,9 +42,9 @@ pub(super) async fn channel(
             }
         }
         _ => {
-            let ask = Ask::new(request.uri(), request.headers());
+            let ask = Ask::new(query, request.headers());
             if request.method() == Method::HEAD {
-                return exists(parts, name, &ask, &visitor).await;
+                return exists(parts, name, &visitor).await;
             }
             subscribe(parts, name, ask, visitor).await
         }
@@ -68,7 +68,7 @@ async fn publish(
     let media = media_type(request.headers());
     if !matches!(media.as_str(), "" | "application/json" | "application/x-www-form-urlencoded") {
         let words = "an event is published as JSON or as a form";
-        return Err(Refusal::new(Code::InvalidRequest, words).with_status(415).unread(request));
+        return Err(Refusal::new(Code::InvalidRequest, words).with_status(415).unread_of_caller(request));
     }
     let account = parts.memory.account(&visitor.caller);
     let body = body::read(parts, &account, request).await?;
@@ -116,12 +116,13 @@ fn refused(why: ChannelError) -> Refusal {
 }
 
 /// `HEAD`: 200 or 404.
-async fn exists(parts: &Parts, name: &str, ask: &Ask, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
-    let found = if visitor.caller.is_signed() {
-        let found = parts.journal.find_signed(&ask.id).await.ok();
-        found.filter(|record| is_of(record, name) && record.is_running())
-    } else {
-        parts.journal.channel(visitor.owner(), name).await.map_err(refused)?
+async fn exists(parts: &Parts, name: &str, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
+    let found = match visitor.caller.signed() {
+        Some(signed) => {
+            let found = reading::signed_for(parts, signed).await.ok();
+            found.filter(|record| is_of(record, name) && record.is_running())
+        }
+        None => parts.journal.channel(visitor.owner(), name).await.map_err(refused)?,
     };
     found.map(|_| nothing(StatusCode::OK)).ok_or_else(unknown)
 }
@@ -147,33 +148,20 @@ struct Ask {
     number: Option<u64>,
     /// Only what is still to come.
     from_now: bool,
-    /// The record that a signed address names.
-    id: String,
     /// It comes back until it is told 204, unless an error ends it for ever.
     comes_back: bool,
 }
 
 impl Ask {
-    fn new(uri: &Uri, headers: &HeaderMap) -> Self {
+    fn new(query: &Query, headers: &HeaderMap) -> Self {
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let mut ask = Self {
-            cursor: None,
-            number: None,
-            from_now: false,
-            id: String::new(),
+        let cursor = || Cursor::parse(query.get(Parameter::LastEventId)?);
+        Self {
+            cursor: Cursor::of_header(headers).or_else(cursor),
+            number: query.number(Parameter::StartingAfter),
+            from_now: query.get(Parameter::From) == Some("now"),
             comes_back: accept.contains("text/event-stream"),
-        };
-        for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            match key.as_ref() {
-                "last_event_id" => ask.cursor = Cursor::parse(&value),
-                "starting_after" => ask.number = value.parse().ok(),
-                "from" => ask.from_now = value == "now",
-                "id" => ask.id = value.into_owned(),
-                _ => {}
-            }
         }
-        ask.cursor = Cursor::of_header(headers).or(ask.cursor);
-        ask
     }
 }
 
@@ -205,7 +193,8 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
         Some(_) | None => {}
     }
     let Visitor { hangup, access, caller } = visitor;
-    let reader = match record.read(after, None, hangup) {
+    let viewer = caller.signed().map(|_| Viewer::guest(None));
+    let reader = match record.read(after, viewer, hangup) {
         Ok(reader) => reader,
         Err(Trimmed::Full) if ask.comes_back => return Ok(retry_later(spread(RETRY_LATER))),
         Err(why) => return Err(reading::trimmed(&record, why)),
@@ -219,12 +208,8 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     let numbering = Numbering { stream: record.meta().id.clone(), framing: Framing::Sse };
     let plain = Manner::plain(b": keep-alive\n", parts.keep_alive);
     let manner = Manner { numbering: Some(Box::new(numbering)), lost: lost(name), ..plain };
-    let channel = name.to_owned();
-    let body = StreamBody::new(reader, access, manner).greeting(greeting.into()).until(async move {
-        let Failure { code, message, .. } = revoked(&caller).await;
-        let data = json!({ "channel": channel, "error": { "code": code.name(), "message": message } });
-        format!("event: revoked\ndata: {data}\n\n").into()
-    });
+    let until = farewell(name.to_owned(), caller);
+    let body = StreamBody::new(reader, access, manner).greeting(greeting.into()).until(until);
     let mut response = stream(Framing::Sse, body);
     if after > 0 {
         resumed_after(&mut response, &cursor);
@@ -233,6 +218,18 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
         reading::durability(&mut response);
     }
     Ok(response)
+}
+
+/// Resolves when a subscriber may go on no longer, with what it is told.
+async fn farewell(channel: String, caller: Caller) -> Bytes {
+    let lapse = caller.lapsed().await;
+    let event = match lapse {
+        Lapse::Revoked => "revoked",
+        Lapse::Expired => "expired",
+    };
+    let Failure { code, message, .. } = why(lapse);
+    let data = json!({ "channel": channel, "error": { "code": code.name(), "message": message } });
+    format!("event: {event}\ndata: {data}\n\n").into()
 }
 
 /// What a subscriber is told whose channel went away with the store. The empty `id` has an `EventSource` come back without its
@@ -248,7 +245,7 @@ fn lost(name: &str) -> Bytes {
 async fn gone(parts: &Parts, name: &str, visitor: &Visitor) -> Refusal {
     let words = "the events behind this cursor are no longer kept";
     let refusal = Refusal::new(Code::InvalidRequest, words).with_status(410);
-    if visitor.caller.is_signed() {
+    if visitor.caller.signed().is_some() {
         return refusal;
     }
     match parts.journal.channel(visitor.owner(), name).await {
@@ -260,15 +257,16 @@ async fn gone(parts: &Parts, name: &str, visitor: &Visitor) -> Refusal {
 /// The record that is to be read: the one that an address or a cursor names, if it is or was this channel's, or the one that the
 /// name stands for now.
 async fn find(parts: &Parts, name: &str, ask: &Ask, visitor: &Visitor) -> Result<Arc<Record>, Refusal> {
-    let signed = visitor.caller.is_signed();
-    if let Some(cursor) = ask.cursor.as_ref().filter(|cursor| signed && cursor.stream != ask.id) {
+    let signed = visitor.caller.signed();
+    let other = |cursor: &&Cursor| signed.is_some_and(|signed| cursor.stream != signed.id());
+    if let Some(cursor) = ask.cursor.as_ref().filter(other) {
         let words = format!("the cursor `{cursor}` belongs to another channel");
         return Err(Refusal::new(Code::InvalidRequest, words));
     }
-    let found = match &ask.cursor {
-        _ if signed => parts.journal.find_signed(&ask.id).await,
-        Some(cursor) => parts.journal.find(visitor.owner(), &cursor.stream).await,
-        None => return parts.journal.open_channel(visitor.owner(), name).await.map_err(refused),
+    let found = match (signed, &ask.cursor) {
+        (Some(signed), _) => reading::signed_for(parts, signed).await,
+        (None, Some(cursor)) => parts.journal.find(visitor.owner(), &cursor.stream).await,
+        (None, None) => return parts.journal.open_channel(visitor.owner(), name).await.map_err(refused),
     };
     match found {
         Ok(record) if is_of(&record, name) => Ok(record),
@@ -282,7 +280,7 @@ pub(super) async fn sign(parts: &Parts, name: &str, visitor: &Visitor) -> Result
     check(name)?;
     let record = parts.journal.open_channel(visitor.owner(), name).await.map_err(refused)?;
     let id = &record.meta().id;
-    let (query, expires) = parts.signer.query(id, Grant::Read);
+    let (query, expires) = parts.signer.query(Resource::Channel { id, name }, Grant::Read, visitor.owner());
     let path: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
     let path = path.replace('+', "%20");
     let said = json!({

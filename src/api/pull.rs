@@ -10,16 +10,15 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync;
 use tokio::time::timeout;
 
 use crate::api::errand::{Run, run};
-use crate::api::generate::{refused, unknown_model};
+use crate::api::generate::refused;
 use crate::api::recorded::Visitor;
 use crate::api::serving::Served;
-use crate::api::stopped::{revoked, stopped};
+use crate::api::stopped::{lapsed, stopped, until_lapsed};
 use crate::api::{Parts, body, plan, reading};
 use crate::downstream::{Body, Manner, StreamBody, json as whole, stream};
 use crate::edge::{Caller, Refusal};
@@ -27,7 +26,7 @@ use crate::journal::{Busy, Created, End, Gone, Meta, New, OpenError, Record};
 use crate::relay::PRODUCER_LOST;
 use crate::telemetry::random_id;
 use crate::upstream::{Api, Attempted, Backend, Errand};
-use crate::wire::{Code, Dialect, Envelope, Failure, Framing, ModelKey, read_failure};
+use crate::wire::{Code, Dialect, Envelope, Failure, Framing, ModelKey, read_failure, texts};
 
 /// All pulls that run here; a clone is a handle.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +60,7 @@ pub(super) async fn pull(
     visitor.access.model(&envelope.model);
     let pull = join(parts, &envelope.model, &body, &visitor).await?;
     if !envelope.stream {
-        pull.record.ended().await;
+        until_lapsed(&visitor.caller, pull.record.ended()).await?;
         pull.check()?;
         let last = pull.record.frames().pop().unwrap_or_default();
         return Ok(whole(StatusCode::OK, last.slice_ref(last.trim_ascii())));
@@ -75,7 +74,7 @@ pub(super) async fn pull(
     let lost = Failure::new(Code::ProducerLost, PRODUCER_LOST).frame(Dialect::OllamaChat);
     let manner = Manner { early: status.last == 0, lost, ..Manner::plain(b" ", parts.keep_alive) };
     let body = StreamBody::new(reader, access, manner)
-        .until(async move { revoked(&caller).await.frame(Dialect::OllamaChat) });
+        .until(async move { lapsed(&caller).await.frame(Dialect::OllamaChat) });
     Ok(stream(Framing::Ndjson, body))
 }
 
@@ -85,24 +84,16 @@ pub(super) async fn task(
     request: Request<Incoming>,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    #[derive(Deserialize)]
-    struct Asked {
-        model: Option<String>,
-        #[serde(rename = "taskId")]
-        task: Option<String>,
-    }
     let stop = request.method() == Method::DELETE;
     let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
-    let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
-        Refusal::new(Code::InvalidRequest, format!("the body is not what it should be: {error}"))
-    })?;
-    let (field, name) = if stop { ("taskId", asked.task) } else { ("model", asked.model) };
-    let name = name
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| Failure::new(Code::InvalidRequest, format!("{field} is required")).param(field))?;
+    let field = if stop { "taskId" } else { "model" };
+    let [name] = texts(&body, [field]).map_err(|error| plan::refusal(&error))?;
+    let missing = || Failure::new(Code::InvalidRequest, format!("{field} is required")).param(field);
+    let name = name.ok_or_else(missing)?;
     visitor.access.model(&name);
     if stop {
-        let stopped = parts.pulls.stop(&name).await || stop_elsewhere(parts, &name).await?;
+        let may = visitor.caller.may_use(&name);
+        let stopped = may && (parts.pulls.stop(&name).await || stop_elsewhere(parts, &name).await?);
         let said = json!({ "message": "Download stopped successfully", "taskId": name });
         let unknown = || Refusal::new(Code::InvalidRequest, "there is no such download").with_status(404);
         return stopped.then(|| whole(StatusCode::OK, said.to_string().into())).ok_or_else(unknown);
@@ -202,7 +193,7 @@ fn tagged(model: &str) -> String {
 
 /// The pull of a model that runs already, or a new one.
 async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) -> Result<Pull, Refusal> {
-    let served = parts.serving.find(model).ok_or_else(|| unknown_model(model))?;
+    let served = parts.serving.find_for(&visitor.caller, model)?;
     let targets = ollamas(served).ok_or_else(|| no_ollama(model))?;
     let key = key_of(served, model).ok_or_else(|| no_ollama(model))?;
     let mut pulls = parts.pulls.0.lock().await;

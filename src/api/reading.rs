@@ -10,9 +10,9 @@ use crate::api::Parts;
 use crate::api::cursor::{Cursor, Seen};
 use crate::api::label::Label;
 use crate::api::recorded::Visitor;
-use crate::api::stopped::revoked;
+use crate::api::stopped::lapsed;
 use crate::downstream::{Body, Manner, Numbering, StreamBody, stream};
-use crate::edge::Refusal;
+use crate::edge::{Refusal, Signed};
 use crate::journal::{OpenError, Record, Trimmed, Viewer};
 use crate::relay::{Client, PRODUCER_LOST};
 use crate::wire::{Code, Failure, Framing, Identity, Style, failed};
@@ -46,14 +46,19 @@ pub(super) async fn find(
     visitor: &Visitor,
     id: &str,
 ) -> Result<(Arc<Record>, Label), Refusal> {
-    let found = if visitor.caller.is_signed() {
-        parts.journal.find_signed(id).await
-    } else {
-        parts.journal.find(visitor.owner(), id).await
+    let found = match visitor.caller.signed() {
+        Some(signed) if signed.id() == id => signed_for(parts, signed).await,
+        Some(_) => Err(OpenError::Unknown),
+        None => parts.journal.find(visitor.owner(), id).await,
     };
     let record = found.map_err(refused)?;
     let label = Label::of(&record).ok_or_else(unknown)?;
     Ok((record, label))
+}
+
+/// The record that a signed address opens, and no other: the id and the owner are those that stand under the signature.
+pub(super) async fn signed_for(parts: &Parts, signed: &Signed) -> Result<Arc<Record>, OpenError> {
+    parts.journal.find(signed.owner(), signed.id()).await
 }
 
 /// Follows a record to its end. Where nothing is left to read, there is nothing to answer: that is what stops an `EventSource`.
@@ -80,6 +85,7 @@ pub(super) async fn follow(
     }
     let after = seen.frame();
     let Visitor { hangup, access, caller } = visitor;
+    let viewer = if caller.signed().is_some() { Some(Viewer::guest(viewer)) } else { viewer };
     let viewer = parts.journal.admit(record, viewer).await.map_err(|why| trimmed(record, why))?;
     let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
     access.model(&label.model);
@@ -98,7 +104,7 @@ pub(super) async fn follow(
         skip,
     };
     let body = StreamBody::new(reader, access, manner).until(async move {
-        let failure = revoked(&caller).await;
+        let failure = lapsed(&caller).await;
         failed(client.dialect, &client.identity, client.style, &failure)
     });
     let mut response = stream(framing, body);

@@ -14,10 +14,11 @@ use crate::api::generate::{Asked, Channel, relay, streamed};
 use crate::api::label::{Label, Told};
 use crate::api::line::{ahead, interrupt, turn};
 use crate::api::reading::{self, Reading};
+use crate::api::stopped::until_lapsed;
 use crate::api::wishes::{OnConflict, Wishes};
 use crate::api::{Parts, responses, whole};
 use crate::downstream::{self, Body, Numbering};
-use crate::edge::{Caller, Grant, Refusal, Slot};
+use crate::edge::{Caller, Grant, Refusal, Resource, Slot};
 use crate::journal::{self, Busy, Created, Key, Meta, New, Reader, Record, Writer};
 use crate::relay::abandoned;
 use crate::server::{Hangup, Tasks};
@@ -44,8 +45,9 @@ impl Visitor {
         Self { caller, hangup: hangup.unwrap_or_default(), access }
     }
 
+    /// To whom belongs what it makes and finds.
     pub(super) fn owner(&self) -> Option<&str> {
-        self.caller.name()
+        self.caller.owner()
     }
 }
 
@@ -145,7 +147,7 @@ pub(super) async fn resume(
         return Ok(None);
     }
     let mut response = if label.whole() {
-        whole_of(&record).await?
+        until_lapsed(&visitor.caller, whole_of(&record)).await??
     } else {
         read_along(parts, &record, &label, cursor.seen, visitor.clone()).await?
     };
@@ -168,7 +170,7 @@ async fn join(
     visitor.access.recorded(&record.meta().id);
     let mut response = match (mine.told, label.told) {
         (Told::Addresses, _) => accepted(parts, record),
-        (Told::Whole, Told::Whole) => whole_of(record).await?,
+        (Told::Whole, Told::Whole) => until_lapsed(&visitor.caller, whole_of(record)).await??,
         (Told::Response, _) => responses::told(parts, Arc::clone(record), label).await,
         (Told::Stream, Told::Stream | Told::Addresses | Told::Response) => {
             read_along(parts, record, &label, Seen::NOTHING, visitor).await?
@@ -252,9 +254,9 @@ fn accepted(parts: &Parts, record: &Record) -> Response<Body> {
 
 /// Where a stream can be read and cancelled, without a key.
 pub(super) fn addresses_of(parts: &Parts, record: &Record) -> serde_json::Value {
-    let id = &record.meta().id;
-    let (read, expires) = parts.signer.query(id, Grant::Read);
-    let (cancel, _) = parts.signer.query(id, Grant::Cancel);
+    let (id, owner) = (&record.meta().id, record.meta().owner.as_deref());
+    let (read, expires) = parts.signer.query(Resource::Stream(id), Grant::Read, owner);
+    let (cancel, _) = parts.signer.query(Resource::Stream(id), Grant::Cancel, owner);
     json!({
         "id": id,
         "stream_url": format!("/v1/streams/{id}?{read}"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use crate::api::reading::{Reading, find, follow, refused};
 use crate::api::recorded::Visitor;
 use crate::api::{Parts, transcript};
 use crate::downstream::{Body, json as whole};
-use crate::edge::Refusal;
+use crate::edge::{Parameter, Query, Refusal};
 use crate::journal::{End, Entry, Gone, Page, Record};
 use crate::wire::openai_responses::{joined_items, outline, response_in, sequence_number, with_status};
 use crate::wire::{Code, Failure, Frame};
@@ -121,7 +121,7 @@ fn response(record: &Record, label: &Label) -> Option<String> {
 pub(super) async fn one(
     parts: &Parts,
     id: &str,
-    (method, uri): (&Method, &Uri),
+    (method, query): (&Method, &Query),
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     let (record, label) = lookup(parts, &visitor, id).await?;
@@ -130,14 +130,8 @@ pub(super) async fn one(
         let told = json!({ "id": id, "object": "response", "deleted": true });
         return Ok(whole(StatusCode::OK, told.to_string().into()));
     }
-    let (mut stream, mut starting_after) = (false, None);
-    for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        match key.as_ref() {
-            "stream" => stream = value == "true",
-            "starting_after" => starting_after = value.parse::<u64>().ok(),
-            _ => {}
-        }
-    }
+    let stream = query.get(Parameter::Stream) == Some("true");
+    let starting_after = query.number(Parameter::StartingAfter);
     if stream && label.whole() {
         let words = "This response cannot be streamed because it was not created with background=true.";
         return Err(Failure::new(Code::InvalidRequest, words).param("stream").into());

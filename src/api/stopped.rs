@@ -1,9 +1,10 @@
-//! What ends work that is under way, whoever does it: the time to drain is over, or the key is taken back.
+//! What ends work that is under way, whoever does it: the time to drain is over, the key is taken back, or the time of a signed
+//! address is over.
 
 use futures_util::future::BoxFuture;
 
 use crate::api::Parts;
-use crate::edge::Caller;
+use crate::edge::{Caller, Lapse, Refusal};
 use crate::server::Shutdown;
 use crate::wire::{Code, Failure};
 
@@ -14,7 +15,7 @@ pub(super) fn stopped(parts: &Parts, caller: &Caller) -> BoxFuture<'static, Fail
         tokio::select! {
             biased;
             () = shutdown.drained() => Failure::new(Code::Draining, "the gateway is being restarted"),
-            failure = revoked(&caller) => failure,
+            failure = lapsed(&caller) => failure,
         }
     })
 }
@@ -24,12 +25,29 @@ pub(super) async fn dismissed(shutdown: Shutdown, caller: Caller) {
     tokio::select! {
         biased;
         () = shutdown.draining() => {}
-        () = caller.revoked() => {}
+        _ = caller.lapsed() => {}
     }
 }
 
-/// Resolves when the caller's key is taken back, with what it is told.
-pub(super) async fn revoked(caller: &Caller) -> Failure {
-    caller.revoked().await;
-    Failure::new(Code::Unauthorized, "the API key of this request is valid no longer")
+/// Resolves when the caller may go on no longer, with what it is told.
+pub(super) async fn lapsed(caller: &Caller) -> Failure {
+    why(caller.lapsed().await)
+}
+
+/// What a caller is told that may go on no longer.
+pub(super) fn why(lapse: Lapse) -> Failure {
+    let words = match lapse {
+        Lapse::Revoked => "the API key of this request is valid no longer",
+        Lapse::Expired => "the signed address of this request has expired",
+    };
+    Failure::new(Code::Unauthorized, words)
+}
+
+/// Waits for what a caller has asked, at most for as long as it may.
+pub(super) async fn until_lapsed<T>(caller: &Caller, asking: impl Future<Output = T>) -> Result<T, Refusal> {
+    tokio::select! {
+        biased;
+        result = asking => Ok(result),
+        failure = lapsed(caller) => Err(failure.into()),
+    }
 }

@@ -14,9 +14,10 @@ use crate::api::look::{Look, Wants};
 use crate::api::reading::{self, Reading, find, follow, nothing};
 use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
 use crate::api::retry::{RETRY_LATER, spread};
+use crate::api::stopped::until_lapsed;
 use crate::api::view::{described, summary};
 use crate::downstream::{Body, json as whole, retry_later};
-use crate::edge::{Refusal, Traced};
+use crate::edge::{Parameter, Query, Refusal};
 use crate::journal::{Entry, Gone, Listed, OpenError, Page, Record};
 use crate::wire::{Code, Failure, Framing};
 
@@ -65,7 +66,7 @@ pub(super) async fn raw(
         return cancel(parts, &record, &label).await;
     }
     if label.whole() {
-        let mut response = whole_of(&record).await?;
+        let mut response = until_lapsed(&visitor.caller, whole_of(&record)).await??;
         named(&mut response, &record);
         return Ok(response);
     }
@@ -116,6 +117,11 @@ async fn read(
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     let seen = look.seen(record)?;
+    let takes_over = look.viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
+    if takes_over && visitor.caller.signed().is_some() {
+        let words = "an address for reading takes the place of no other viewer";
+        return Err(Refusal::new(Code::Forbidden, words));
+    }
     if look.method == Method::HEAD {
         let mut response = nothing(StatusCode::OK);
         named(&mut response, record);
@@ -123,7 +129,8 @@ async fn read(
     }
     if look.wants == Wants::Json {
         if !look.wait.is_zero() && record.is_running() {
-            drop(timeout(look.wait, record.changed(seen.frame())).await); // what there is by then is told
+            // What there is by then is told.
+            drop(until_lapsed(&visitor.caller, timeout(look.wait, record.changed(seen.frame()))).await?);
         }
         record.touch();
         let mut response = whole(StatusCode::OK, described(parts, record, label).await);
@@ -195,25 +202,15 @@ const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
 
 /// `GET /v1/streams?limit=N&after=id`: the newest first, page by page as OpenAI's lists.
-pub(super) async fn list(
-    parts: &Parts,
-    traced: &Traced,
-    visitor: &Visitor,
-) -> Result<Response<Body>, Refusal> {
+pub(super) async fn list(parts: &Parts, query: &Query, visitor: &Visitor) -> Result<Response<Body>, Refusal> {
     let wrong = |param, words: String| Refusal::from(Failure::new(Code::InvalidRequest, words).param(param));
-    let (mut limit, mut after) = (PAGE, None);
-    for (key, value) in form_urlencoded::parse(traced.request.uri().query().unwrap_or_default().as_bytes()) {
-        match key.as_ref() {
-            "limit" => {
-                let lawful = value.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
-                let words = || wrong("limit", format!("`limit` is a number from 1 to {MAX_PAGE}"));
-                limit = lawful.ok_or_else(words)?;
-            }
-            "after" => after = Some(value.into_owned()),
-            _ => {}
-        }
-    }
-    let page = Page { after: after.as_deref(), limit };
+    let lawful = |limit: &str| limit.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
+    let limit = match query.get(Parameter::Limit).map(lawful) {
+        None => PAGE,
+        Some(Some(limit)) => limit,
+        Some(None) => return Err(wrong("limit", format!("`limit` is a number from 1 to {MAX_PAGE}"))),
+    };
+    let page = Page { after: query.get(Parameter::After), limit };
     let Listed { entries, more } =
         parts.journal.list(visitor.owner(), page).await.map_err(|why| match why {
             OpenError::Away => reading::refused(why),

@@ -19,7 +19,8 @@ use crate::app::generation::Generation;
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
-    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, OperatorLayer, RouteLayer, Routes, TraceLayer,
+    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, OperatorLayer, RouteLayer, Routes, Spawn,
+    TraceLayer,
 };
 use crate::server::{Proxies, Server, Shutdown, Tasks, Terms, Unstarted};
 use crate::upstream::{self, Backend, Catalog, ClientError, Offload, Pool, build_client};
@@ -175,10 +176,12 @@ fn stack(
         // no web page has a business there
         Door::Admin => (Some(config.admin.listen.ip()), Routes::admin(), Vec::new()),
     };
+    let behind = tasks.clone();
+    let spawn = Spawn(Arc::new(move |work| behind.spawn(work)));
     let names = Names::new(listen, &config.server.allowed_hosts);
     let service = ServiceBuilder::new()
         // first, so that everything behind it has an id and is logged, refusals too
-        .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json })
+        .layer(TraceLayer { metrics: shared.metrics.clone(), whole: downstream::json, spawn })
         // before anything answers: a stranger's page must not even learn which routes there are
         .layer(GuardLayer { names, header_bytes: bytes(config.server.max_header_bytes) })
         .layer(CorsLayer(origins.into()))

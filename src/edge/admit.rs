@@ -1,13 +1,14 @@
-//! How much may run at a time: streams in all and per key. The slot is held for the life of the stream, not of its head.
+//! How much may run at a time, streams in all and per key, and how many requests a key may send. The slot is held for the life of
+//! the stream, not of its head.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use tower::{Layer, Service};
 
-use crate::edge::{Admitted, Endpoint, Known, Refusal, Reservation};
+use crate::edge::{Admitted, Known, Refusal, Reservation};
 use crate::wire::Code;
 
 /// The limit of streams in all, shared by every worker.
@@ -80,15 +81,15 @@ impl<S> Layer<S> for AdmitLayer {
     }
 }
 
+/// An answer behind a request that is counted first, by all replicas together where there are several.
+type Counted<R> = BoxFuture<'static, Result<R, Refusal>>;
+
 /// How long a refused client is asked to stay away, in seconds.
 const RETRY_AFTER: u32 = 5;
 
 impl<S> Admit<S> {
     fn check(&self, known: &Known) -> Result<Option<Slot>, Refusal> {
-        if !matches!(
-            known.routed.endpoint,
-            Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::Forward(_)
-        ) {
+        if !known.routed.policy.runs {
             return Ok(None);
         }
         let mut slot = Slot { counters: Vec::with_capacity(2), reservation: None };
@@ -107,22 +108,37 @@ impl<S> Admit<S> {
     }
 }
 
-impl<S: Service<Admitted, Error = Refusal>> Service<Known> for Admit<S> {
+impl<S> Service<Known> for Admit<S>
+where
+    S: Service<Admitted, Error = Refusal, Future: Send> + Clone + Send + 'static,
+    S::Response: Send + 'static,
+{
     type Response = S::Response;
     type Error = Refusal;
-    type Future = Either<S::Future, Ready<Result<S::Response, Refusal>>>;
+    type Future = Either<Ready<Result<S::Response, Refusal>>, Either<S::Future, Counted<S::Response>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, known: Known) -> Self::Future {
-        match self.check(&known) {
-            Ok(slot) => {
-                let Known { caller, routed } = known;
-                Either::Left(self.inner.call(Admitted { slot, caller, routed }))
+        let slot = match self.check(&known) {
+            Ok(slot) => slot,
+            Err(refusal) => {
+                return Either::Left(ready(Err(refusal.unread_of_caller(known.routed.traced.request))));
             }
-            Err(refusal) => Either::Right(ready(Err(refusal.unread(known.routed.traced.request)))),
-        }
+        };
+        let Known { caller, routed } = known;
+        let counting = caller.allowance().filter(|allowance| routed.policy.counted && allowance.counts());
+        let Some(allowance) = counting.cloned() else {
+            return Either::Right(Either::Left(self.inner.call(Admitted { slot, caller, routed })));
+        };
+        let mut inner = self.inner.clone();
+        Either::Right(Either::Right(Box::pin(async move {
+            match allowance.count(&routed.traced.access).await {
+                Ok(()) => inner.call(Admitted { slot, caller, routed }).await,
+                Err(refusal) => Err(refusal.unread_of_caller(routed.traced.request)),
+            }
+        })))
     }
 }

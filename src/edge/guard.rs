@@ -6,10 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use http::Request;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    EXPECT, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING,
+};
+use http::uri::Authority;
+use http::{HeaderMap, Request};
 use tower::{Layer, Service};
 
+use crate::edge::credentials::X_API_KEY;
 use crate::edge::{Refusal, Traced};
 use crate::wire::Code;
 
@@ -45,9 +51,10 @@ impl Names {
             return Err(refusal);
         }
         check_framing(request)?;
-        let host = host(request)
+        check_single(request.headers())?;
+        let host = authority(request)
             .ok_or_else(|| Refusal::new(Code::InvalidRequest, "the request needs one valid Host"))?;
-        if self.allows(&host) {
+        if self.allows(host.host()) {
             return Ok(());
         }
         let words = "this Host is not one of the gateway's; list it under `server.allowed_hosts`";
@@ -80,12 +87,37 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The host that is asked, without its port. `None` unless there is exactly one (RFC 9112 section 3.2). HTTP/1.0 knows none, and
+/// Fields that mean one thing (RFC 9110 section 5.3): with two, one hop would look at the first and another at the last.
+const SINGLE: [HeaderName; 14] = [
+    AUTHORIZATION,
+    X_API_KEY,
+    ORIGIN,
+    EXPECT,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("x-conversation-id"),
+    HeaderName::from_static("x-on-conflict"),
+];
+
+fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
+    let twice = SINGLE.into_iter().find(|name| headers.get_all(name).iter().nth(1).is_some());
+    twice.map_or(Ok(()), |name| {
+        Err(Refusal::new(Code::InvalidRequest, format!("the header `{name}` stands there twice")))
+    })
+}
+
+/// The host that is asked, with its port. `None` unless there is exactly one (RFC 9112 section 3.2). HTTP/1.0 knows none, and
 /// is what nginx speaks to its upstreams; it sends one all the same.
-fn host<B>(request: &Request<B>) -> Option<String> {
+pub(super) fn authority<B>(request: &Request<B>) -> Option<Authority> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let header = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(host.to_str().ok()?.parse::<http::uri::Authority>().ok()?),
+        (Some(host), None) => Some(host.to_str().ok()?.parse::<Authority>().ok()?),
         (None, None) => None,
         _ => return None,
     };
@@ -95,8 +127,7 @@ fn host<B>(request: &Request<B>) -> Option<String> {
     {
         return None;
     }
-    let asked = header.as_ref().or(authority).filter(|authority| !authority.as_str().contains('@'))?;
-    Some(asked.host().to_owned())
+    header.as_ref().or(authority).filter(|authority| !authority.as_str().contains('@')).cloned()
 }
 
 /// Refuses requests for other hosts, and heads beyond the limit.

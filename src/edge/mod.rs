@@ -3,15 +3,19 @@
 
 mod admit;
 mod auth;
+mod caller;
 mod cors;
+mod credentials;
 mod guard;
 mod key;
 mod limit;
 mod operator;
+mod query;
 mod refuse;
 mod revoked;
 mod route;
 mod sign;
+mod table;
 mod trace;
 
 use http::Request;
@@ -20,16 +24,20 @@ use hyper::body::Incoming;
 use crate::telemetry::Access;
 
 pub use admit::{Admit, AdmitLayer, Limits, Slot};
-pub use auth::{Auth, AuthLayer, Caller, KEY_PROTOCOL, Keys};
+pub use auth::{Auth, AuthLayer, Keys};
+pub use caller::{Caller, Lapse, Signed};
 pub use cors::{Cors, CorsLayer};
+pub use credentials::KEY_PROTOCOL;
 pub use guard::{Guard, GuardLayer, Names};
 pub use key::{KeyConfig, Priority, Scope, digest};
 pub use limit::{Allowance, Balance, Charge, Draw, Drawn, Reservation, Share, Standing, Terms};
 pub use operator::{Operator, OperatorLayer};
+pub use query::{Parameter, Query};
 pub use refuse::{Refusal, read_over};
 pub use route::{ANTHROPIC_VERSION, Door, Endpoint, Forwarded, Managed, Route, RouteLayer, Routes};
-pub use sign::{Grant, Signer};
-pub use trace::{Trace, TraceLayer};
+pub use sign::{Grant, Resource, Signer};
+pub use table::Policy;
+pub use trace::{Spawn, Trace, TraceLayer};
 
 /// A request and the record of it.
 #[derive(Debug)]
@@ -44,6 +52,8 @@ pub struct Traced {
 #[derive(Debug)]
 pub struct Routed {
     pub endpoint: Endpoint,
+    pub policy: Policy,
+    pub query: Query,
     pub traced: Traced,
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use crate::wire::{Code, Dialect, Failure};
@@ -18,8 +18,8 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
     /// Had a backend begun to answer? A retry would have it generate twice.
     pub generated: bool,
-    /// The request's body, if nobody has read it.
-    pub unread: Option<Box<Incoming>>,
+    /// The request's body, if it is to be read over behind the answer.
+    pub unread: Option<Unread>,
     /// Further headers: `Allow`, `WWW-Authenticate`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -46,10 +46,34 @@ impl Refusal {
         self
     }
 
-    /// Keeps the body of the refused request, to be read over.
+    /// Refuses a request of nobody knows whom, of which the body has not been read. The answer goes out at once, and the body is
+    /// read over behind it, within bounds: then the connection can be kept. One that may be larger ends it.
     #[must_use]
-    pub fn unread(mut self, request: Request<Incoming>) -> Self {
-        self.unread = Some(Box::new(request.into_body()));
+    pub fn unread(self, request: Request<Incoming>) -> Self {
+        self.read_over(request, Bound { bytes: STRANGER_BYTES, time: STRANGER_TIME })
+    }
+
+    /// The same for a caller that is known: it may send all of a body that would have been taken.
+    #[must_use]
+    pub fn unread_of_caller(self, request: Request<Incoming>) -> Self {
+        self.read_over(request, Bound { bytes: UNREAD_BYTES, time: UNREAD_TIME })
+    }
+
+    fn read_over(mut self, request: Request<Incoming>, bound: Bound) -> Self {
+        let (head, body) = request.into_parts();
+        // HTTP/2 ends one stream, and the others go on.
+        if body.is_end_stream() || head.version >= Version::HTTP_2 {
+            return self;
+        }
+        // To look for the body would ask the client to send it (RFC 9110 section 10.1.1).
+        let expects = head.headers.contains_key(EXPECT);
+        let fits = body.size_hint().exact().is_some_and(|size| size <= bound.bytes as u64);
+        if (expects || !fits) && self.headers.iter().all(|(name, _)| *name != CONNECTION) {
+            self.headers.push((CONNECTION, HeaderValue::from_static("close")));
+        }
+        if !expects {
+            self.unread = Some(Unread { body: Box::new(body), bound });
+        }
         self
     }
 
@@ -91,21 +115,47 @@ impl From<Failure> for Refusal {
     }
 }
 
+/// A body that nobody will use.
+#[derive(Debug)]
+pub struct Unread {
+    body: Box<Incoming>,
+    bound: Bound,
+}
+
 /// How much of a refused body is read over, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    bytes: usize,
+    time: Duration,
+}
+
+/// Of callers.
 const UNREAD_BYTES: usize = 64 << 20;
 const UNREAD_TIME: Duration = Duration::from_secs(30);
+/// Of who may be anybody: enough for a client that writes all of an ordinary body before it reads.
+const STRANGER_BYTES: usize = 16 << 20;
+const STRANGER_TIME: Duration = Duration::from_secs(10);
+/// How long nothing of it may come.
+const SILENCE: Duration = Duration::from_secs(5);
 
-/// Reads over what a client still sends, so that it sees its answer and keeps its connection: most write all of a request
-/// before they read. One that sends far too much, or too slowly, loses the connection.
-pub async fn read_over(mut body: Incoming) {
-    let reading = async {
-        let mut left = UNREAD_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
-            if left == 0 {
-                return;
+impl Unread {
+    /// Reads over what a client still sends, so that it sees its answer and keeps its connection: most write all of a request
+    /// before they read. One that sends far too much, or too slowly, loses the connection.
+    pub(super) async fn read_over(mut self) {
+        let reading = async {
+            let mut left = self.bound.bytes;
+            while let Ok(Some(Ok(frame))) = timeout(SILENCE, self.body.frame()).await {
+                let size = frame.data_ref().map_or(0, bytes::Bytes::len);
+                let Some(rest) = left.checked_sub(size) else { return };
+                left = rest;
             }
-        }
-    };
-    drop(timeout(UNREAD_TIME, reading).await); // too slow: the body is dropped, and the connection with it
+        };
+        drop(timeout(self.bound.time, reading).await); // too slow: the body is dropped, and the connection with it
+    }
+}
+
+/// Reads over the body of a caller's request, behind its answer.
+pub async fn read_over(body: Incoming) {
+    let bound = Bound { bytes: UNREAD_BYTES, time: UNREAD_TIME };
+    Unread { body: Box::new(body), bound }.read_over().await;
 }

@@ -1,4 +1,4 @@
-//! The routes: which endpoint a method and a path name, and in whose dialect a door speaks.
+//! Endpoints, how the one that a method and a path name is found in the table of routes, and in whose dialect a door speaks.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +9,8 @@ use http::{Method, Request};
 use matchit::Router;
 use tower::{Layer, Service};
 
-use crate::edge::{Refusal, Routed, Traced};
+use crate::edge::table::{self, Policy, Row};
+use crate::edge::{Query, Refusal, Routed, Traced};
 use crate::wire::{Code, Dialect};
 
 /// What a request is for.
@@ -175,102 +176,53 @@ impl Door {
     }
 }
 
-/// The table of routes of one listener.
+/// The routes of one listener, to be found by their path.
 #[derive(Clone, Debug)]
-pub struct Routes(Arc<Router<Entry>>);
-
-#[derive(Clone, Debug)]
-struct Entry {
-    methods: &'static [Method],
-    endpoint: Endpoint,
-}
-
-const POST: &[Method] = &[Method::POST];
-const GET: &[Method] = &[Method::GET, Method::HEAD];
-const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
-const DELETE: &[Method] = &[Method::DELETE];
-const POST_DELETE: &[Method] = &[Method::POST, Method::DELETE];
-const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+pub struct Routes(Arc<Router<Vec<Row>>>);
 
 impl Routes {
     /// What clients see.
     pub fn public() -> Self {
-        let generate = |dialect: Dialect| (dialect.path(), POST, Endpoint::Generate(dialect));
-        let forward = |forwarded: Forwarded| (forwarded.path(), POST, Endpoint::Forward(forwarded));
-        let manage = |managed: Managed, methods| (managed.path(), methods, Endpoint::Manage(managed));
-        Self::table([
-            generate(Dialect::OpenAiChat),
-            generate(Dialect::OpenAiCompletions),
-            generate(Dialect::OpenAiResponses),
-            generate(Dialect::Anthropic),
-            ("/v1/messages/count_tokens", POST, Endpoint::CountTokens),
-            generate(Dialect::OllamaChat),
-            generate(Dialect::OllamaGenerate),
-            forward(Forwarded::Embeddings),
-            forward(Forwarded::Embed),
-            forward(Forwarded::OldEmbeddings),
-            forward(Forwarded::Show),
-            manage(Managed::Pull, POST),
-            manage(Managed::Push, POST),
-            manage(Managed::Create, POST),
-            manage(Managed::Copy, POST),
-            manage(Managed::Delete, DELETE),
-            ("/v1/models/pull", POST_DELETE, Endpoint::PullTask),
-            ("/v1/channels/{id}", ALL, Endpoint::Channel(String::new())),
-            ("/v1/channels/{id}/token", POST, Endpoint::SignChannel(String::new())),
-            ("/events", GET, Endpoint::Events),
-            ("/v1/models", GET, Endpoint::Models),
-            ("/v1/models/{*id}", GET, Endpoint::Model(String::new())),
-            ("/api/tags", GET, Endpoint::Tags),
-            ("/api/ps", GET, Endpoint::Running),
-            ("/api/version", GET, Endpoint::Version),
-            ("/", GET, Endpoint::Root),
-            ("/v1/streams", GET, Endpoint::Streams),
-            ("/v1/streams/{id}", GET_DELETE, Endpoint::Stream(String::new())),
-            ("/v1/streams/{id}/cancel", POST, Endpoint::CancelStream(String::new())),
-            ("/v1/streams/{id}/token", POST, Endpoint::SignStream(String::new())),
-            ("/v1/conversations/{id}/stream", GET, Endpoint::Conversation { id: String::new(), raw: false }),
-            ("/v1/stream/{id}", GET_DELETE, Endpoint::Conversation { id: String::new(), raw: true }),
-            ("/v1/responses/{id}", GET_DELETE, Endpoint::Response(String::new())),
-            ("/v1/responses/{id}/cancel", POST, Endpoint::CancelResponse(String::new())),
-            ("/healthz", GET, Endpoint::Healthz),
-            ("/readyz", GET, Endpoint::Readyz),
-        ])
+        Self::of(table::public())
     }
 
     /// What operators see.
     pub fn admin() -> Self {
-        Self::table([
-            ("/metrics", GET, Endpoint::Metrics),
-            ("/healthz", GET, Endpoint::Healthz),
-            ("/readyz", GET, Endpoint::Readyz),
-        ])
+        Self::of(table::admin())
     }
 
-    fn table(routes: impl IntoIterator<Item = (&'static str, &'static [Method], Endpoint)>) -> Self {
+    fn of(rows: Vec<Row>) -> Self {
+        let mut paths: Vec<(&'static str, Vec<Row>)> = Vec::new();
+        for row in rows {
+            match paths.iter_mut().find(|(path, _)| *path == row.path) {
+                Some((_, rows)) => rows.push(row),
+                None => paths.push((row.path, vec![row])),
+            }
+        }
         let mut router = Router::new();
-        for (path, methods, endpoint) in routes {
-            let inserted = router.insert(path, Entry { methods, endpoint });
+        for (path, rows) in paths {
+            let inserted = router.insert(path, rows);
             debug_assert!(inserted.is_ok(), "two routes for {path}");
         }
         Self(Arc::new(router))
     }
 
-    fn find<B>(&self, request: &Request<B>) -> Result<Endpoint, Refusal> {
+    fn find<B>(&self, request: &Request<B>) -> Result<(Endpoint, Policy), Refusal> {
         let (method, path) = (request.method(), request.uri().path());
         let Ok(found) = self.0.at(path) else {
             let words = format!("there is no route {method} {}", shown(path));
             let refusal = Refusal::new(Code::InvalidRequest, words).with_status(404);
             return Err(refusal);
         };
-        if !found.value.methods.contains(method) {
-            let allowed: Vec<&str> = found.value.methods.iter().map(Method::as_str).collect();
+        let Some(row) = found.value.iter().find(|row| row.methods.contains(method)) else {
+            let allowed: Vec<&str> =
+                found.value.iter().flat_map(|row| row.methods).map(Method::as_str).collect();
             let words = format!("{} takes {}, not {method}", shown(path), allowed.join(" and "));
             let refusal = Refusal::new(Code::InvalidRequest, words).with_status(405);
             let allow = HeaderValue::try_from(allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
             return Err(refusal.header(ALLOW, allow));
-        }
-        let mut endpoint = found.value.endpoint.clone();
+        };
+        let mut endpoint = row.endpoint.clone();
         if let (
             Endpoint::Model(name)
             | Endpoint::Stream(name)
@@ -286,7 +238,7 @@ impl Routes {
         {
             *name = percent_decode(given);
         }
-        Ok(endpoint)
+        Ok((endpoint, row.policy))
     }
 }
 
@@ -349,8 +301,11 @@ impl<S: Service<Routed, Error = Refusal>> Service<Traced> for Route<S> {
     }
 
     fn call(&mut self, traced: Traced) -> Self::Future {
-        match self.routes.find(&traced.request) {
-            Ok(endpoint) => Either::Left(self.inner.call(Routed { endpoint, traced })),
+        let found = self.routes.find(&traced.request);
+        match found.and_then(|found| Ok((found, Query::of(traced.request.uri())?))) {
+            Ok(((endpoint, policy), query)) => {
+                Either::Left(self.inner.call(Routed { endpoint, policy, query, traced }))
+            }
             Err(refusal) => Either::Right(ready(Err(refusal.unread(traced.request)))),
         }
     }
@@ -361,7 +316,8 @@ mod tests {
     use super::*;
 
     fn find(method: &str, path: &str) -> Result<Endpoint, Refusal> {
-        Routes::public().find(&Request::builder().method(method).uri(path).body(()).unwrap())
+        let found = Routes::public().find(&Request::builder().method(method).uri(path).body(()).unwrap());
+        found.map(|(endpoint, _)| endpoint)
     }
 
     #[test]

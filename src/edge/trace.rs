@@ -1,19 +1,22 @@
 //! The outermost layer: gives every request an id and a record, and turns every refusal into an answer.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-use crate::edge::{Door, Refusal, Standing, Traced, read_over};
+use crate::edge::{Door, Refusal, Standing, Traced};
 use crate::telemetry::{Access, ClientAddress, Metrics, random_id};
 use crate::wire::Code;
 
@@ -25,11 +28,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// How a whole answer is made from a status and a body.
 type Whole<B> = fn(StatusCode, Bytes) -> Response<B>;
 
+/// Has work done behind an answer.
+#[derive(Clone)]
+pub struct Spawn(pub Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>);
+
+impl fmt::Debug for Spawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spawn")
+    }
+}
+
 /// Traces requests.
 #[derive(Debug)]
 pub struct TraceLayer<B> {
     pub metrics: Metrics,
     pub whole: Whole<B>,
+    pub spawn: Spawn,
 }
 
 /// See [`TraceLayer`].
@@ -37,13 +51,15 @@ pub struct TraceLayer<B> {
 pub struct Trace<S, B> {
     metrics: Metrics,
     whole: Whole<B>,
+    spawn: Spawn,
     inner: S,
 }
 
 /// A derived one would ask for bodies that can be cloned.
 impl<S: Clone, B> Clone for Trace<S, B> {
     fn clone(&self) -> Self {
-        Self { metrics: self.metrics.clone(), whole: self.whole, inner: self.inner.clone() }
+        let Self { metrics, whole, spawn, inner } = self;
+        Self { metrics: metrics.clone(), whole: *whole, spawn: spawn.clone(), inner: inner.clone() }
     }
 }
 
@@ -51,7 +67,7 @@ impl<S, B> Layer<S> for TraceLayer<B> {
     type Service = Trace<S, B>;
 
     fn layer(&self, inner: S) -> Trace<S, B> {
-        Trace { metrics: self.metrics.clone(), whole: self.whole, inner }
+        Trace { metrics: self.metrics.clone(), whole: self.whole, spawn: self.spawn.clone(), inner }
     }
 }
 
@@ -81,7 +97,7 @@ where
         if let Some(address) = request.extensions().get::<ClientAddress>() {
             access.address(*address);
         }
-        let whole = self.whole;
+        let (whole, spawn) = (self.whole, self.spawn.clone());
         let record = access.clone();
         let standing = Standing::default();
         let answer = self.inner.call(Traced { access, request, standing: standing.clone() });
@@ -91,8 +107,9 @@ where
             let mut response = match answer.unwrap_or_else(|_| Err(failed())) {
                 Ok(response) => response,
                 Err(mut refusal) => {
-                    if let Some(body) = refusal.unread.take() {
-                        read_over(*body).await;
+                    // The client may have sent nothing yet, or may never: it hears at once what it has to hear.
+                    if let Some(unread) = refusal.unread.take() {
+                        (spawn.0)(Box::pin(unread.read_over()));
                     }
                     refusal.response(door.dialect(), record.request_id(), whole)
                 }

@@ -252,15 +252,7 @@ impl Journal {
 
     /// The record of an id that belongs to `owner`.
     pub async fn find(&self, owner: Option<&str>, id: &str) -> Result<Arc<Record>, OpenError> {
-        self.open(Asker::Owner(owner), id).await
-    }
-
-    /// The record of an id, whoever's it is: for readers with a signed address.
-    pub async fn find_signed(&self, id: &str) -> Result<Arc<Record>, OpenError> {
-        self.open(Asker::Signed, id).await
-    }
-
-    async fn open(&self, asker: Asker<'_>, id: &str) -> Result<Arc<Record>, OpenError> {
+        let asker = Asker(owner);
         match (self.0.shelf.find(id), &self.0.store) {
             (Some(Ok(record)), _) if asker.may_see(record.meta().owner.as_deref()) => Ok(record),
             (Some(Err(owner)), _) if asker.may_see(owner.as_deref()) => Err(OpenError::Expired),
@@ -298,7 +290,8 @@ impl Journal {
     /// May this viewer read? One that takes everybody's place takes it on all replicas.
     pub async fn admit(&self, record: &Record, viewer: Option<Viewer>) -> Result<Option<Viewer>, Trimmed> {
         let Some(mut viewer) = viewer else { return Ok(None) };
-        if let Some(store) = self.0.store.as_ref().filter(|store| store.is_up() && !record.is_local()) {
+        let shared = !viewer.guest && !record.is_local();
+        if let Some(store) = self.0.store.as_ref().filter(|store| shared && store.is_up()) {
             store.admit(&record.meta().id, &mut viewer).await?;
         }
         Ok(Some(viewer))

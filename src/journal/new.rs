@@ -59,21 +59,13 @@ impl From<StoreError> for OpenError {
     }
 }
 
-/// Who asks for a record.
+/// Who asks for a record: the owner of a key, or nobody in particular where there are none.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Asker<'a> {
-    /// The owner of a key, or nobody in particular where there are none.
-    Owner(Option<&'a str>),
-    /// Somebody whose address is signed: it opens the record whoever's it is.
-    Signed,
-}
+pub(super) struct Asker<'a>(pub(super) Option<&'a str>);
 
 impl Asker<'_> {
     pub(super) fn may_see(self, owner: Option<&str>) -> bool {
-        match self {
-            Self::Owner(asker) => asker == owner,
-            Self::Signed => true,
-        }
+        self.0 == owner
     }
 }
 

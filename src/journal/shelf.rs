@@ -375,7 +375,7 @@ mod tests {
     }
 
     fn read(record: &Arc<Record>, after: u64, viewer: Option<&str>) -> Result<Reader, Trimmed> {
-        let viewer = viewer.map(|id| Viewer { id: id.into(), exclusive: true, turn: 0 });
+        let viewer = viewer.map(|id| Viewer::new(id.into(), true));
         record.read(after, viewer, CancellationToken::new())
     }
 
@@ -503,7 +503,7 @@ mod tests {
     fn the_newest_viewer_wins_although_an_older_one_is_let_in_behind_it() {
         let (writer, record) = create(&journal(1000, 10_000), "a", None);
         let come = |id: &str, turn| {
-            let viewer = Viewer { id: id.into(), exclusive: true, turn };
+            let viewer = Viewer { turn, ..Viewer::new(id.into(), true) };
             record.read(0, Some(viewer), CancellationToken::new())
         };
         let mut newest = come("y", 2).unwrap();

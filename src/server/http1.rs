@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
+use http::header::CONNECTION;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -37,7 +38,7 @@ where
     if phase.is_broken() {
         client.refused("malformed");
     }
-    if told || phase.is_broken() {
+    if told || phase.is_broken() || phase.is_cut_short() {
         client.watch.linger().await;
     }
 }
@@ -60,6 +61,9 @@ where
             let response = answer.await?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 phase.upgrades();
+            }
+            if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
+                phase.cuts_short();
             }
             Ok::<_, Infallible>(response.map(|body| phase.answers(body)))
         }

@@ -124,8 +124,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Inspected<T> {
                 if phase.is_upgraded() {
                     return Poll::Ready(Ok(()));
                 }
-                phase.bytes_came();
-                let Err(wrong) = requests.look(bytes) else { return Poll::Ready(Ok(())) };
+                let looked = requests.look(bytes);
+                // What comes of a body behind its answer is no head.
+                if requests.is_in_head() {
+                    phase.bytes_came();
+                }
+                let Err(wrong) = looked else { return Poll::Ready(Ok(())) };
                 tracing::debug!(why = wrong.violation.words, "a request is refused");
                 phase.breaks();
                 *found = Some(wrong);

@@ -28,6 +28,8 @@ struct Stand {
     dismissed: Option<Violation>,
     /// The client has sent what nobody will read.
     broken: bool,
+    /// The connection ends with this answer, and the client may still be sending.
+    cut_short: bool,
     /// HTTP is over, and something else is spoken.
     upgraded: bool,
     /// Who waits for the end of an answer.
@@ -57,7 +59,8 @@ impl Phase {
     pub(super) fn new() -> Self {
         let state = State::Idle(Instant::now());
         let (dismissed, waker) = (None, None);
-        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken: false, upgraded: false, waker })))
+        let (broken, cut_short, upgraded) = (false, false, false);
+        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken, cut_short, upgraded, waker })))
     }
 
     /// Bytes came from the client.
@@ -115,6 +118,15 @@ impl Phase {
 
     pub(super) fn is_broken(&self) -> bool {
         self.0.lock().broken
+    }
+
+    /// The connection ends with this answer, and the client may still be sending.
+    pub(super) fn cuts_short(&self) {
+        self.0.lock().cut_short = true;
+    }
+
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.0.lock().cut_short
     }
 
     /// The client is to be sent away, and told why.

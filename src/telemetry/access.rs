@@ -37,6 +37,8 @@ struct Record {
     status: u16,
     address: Option<ClientAddress>,
     caller: Option<String>,
+    /// To whom belongs what the request makes.
+    owner: Option<String>,
     model: Option<String>,
     backend: Option<String>,
     attempts: u32,
@@ -147,8 +149,10 @@ impl Access {
         self.0.record.lock().address = Some(address);
     }
 
-    pub fn caller(&self, name: &str) {
-        self.0.record.lock().caller = Some(name.into());
+    /// The holder of the key called `name`; what the request makes belongs to `owner`.
+    pub fn caller(&self, name: &str, owner: &str) {
+        let mut record = self.0.record.lock();
+        (record.caller, record.owner) = (Some(name.into()), Some(owner.into()));
     }
 
     pub fn model(&self, name: &str) {
@@ -236,7 +240,7 @@ impl Access {
         record.live = Some(board.stream(Stream {
             id: id.to_owned(),
             request_id: self.0.request_id.clone(),
-            owner: record.caller.clone(),
+            owner: record.owner.clone(),
             path: self.0.path.clone(),
             model: record.model.clone(),
         }));

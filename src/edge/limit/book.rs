@@ -68,11 +68,16 @@ pub(super) struct Book {
 }
 
 impl Terms {
-    /// A request with so many tokens. One that asks for more than a minute's tokens takes all of a minute.
-    pub(super) fn request(self, tokens: Option<u64>) -> Charge {
-        let tokens = tokens.unwrap_or_default().min(MOST);
+    /// One request, whatever becomes of it.
+    pub(super) fn request(self) -> Charge {
+        Charge { requests: cost(1, self.requests_per_minute), ..Charge::default() }
+    }
+
+    /// So many tokens of one request. One that asks for more than a minute's tokens takes all of a minute.
+    pub(super) fn work(self, tokens: u64) -> Charge {
+        let tokens = tokens.min(MOST);
         Charge {
-            requests: cost(1, self.requests_per_minute),
+            requests: 0,
             tokens: cost(tokens, self.tokens_per_minute).min(MINUTE),
             today: if self.tokens_per_day.is_some() { amount(tokens) } else { 0 },
         }
@@ -80,7 +85,7 @@ impl Terms {
 
     /// What is still owed of a request that was charged and has used so many tokens.
     pub(super) fn rest(self, charged: Charge, used: u64) -> Charge {
-        let used = self.request(Some(used)).with(cost(used.min(MOST), self.tokens_per_minute));
+        let used = self.work(used).with(cost(used.min(MOST), self.tokens_per_minute));
         Charge { requests: 0, tokens: used.tokens - charged.tokens, today: used.today - charged.today }
     }
 
@@ -220,7 +225,7 @@ mod tests {
     #[test]
     fn a_minutes_requests_may_come_at_once_and_more_as_time_goes_by() {
         let (terms, mut book) = (terms(7, 0, 0), Book::default());
-        let mut ask = |at| book.take(terms, terms.request(None), after(at));
+        let mut ask = |at| book.take(terms, terms.request(), after(at));
         for _ in 0..7 {
             assert_eq!(ask(0), Ok(()));
         }
@@ -233,25 +238,25 @@ mod tests {
     #[test]
     fn what_was_reserved_too_much_is_given_back_and_what_was_used_too_much_is_owed() {
         let (terms, mut book) = (terms(0, 6000, 0), Book::default());
-        let charge = terms.request(Some(5000));
+        let charge = terms.work(5000);
         book.take(terms, charge, after(0)).unwrap();
         assert!(book.take(terms, charge, after(0)).is_err());
         book.settle(terms.rest(charge, 1000), after(0));
         assert_eq!(terms.tokens(book.balance(after(0)), NOON).unwrap().1, 5000);
         book.take(terms, charge, after(0)).unwrap();
         book.settle(terms.rest(charge, 17_000), after(0)); // 12,000 over: two minutes
-        let Err(Short::Tokens(wait)) = book.take(terms, terms.request(Some(1)), after(0)) else { panic!() };
+        let Err(Short::Tokens(wait)) = book.take(terms, terms.work(1), after(0)) else { panic!() };
         assert_eq!(wait.as_secs(), 120);
         assert_eq!(terms.tokens(book.balance(after(60)), NOON).unwrap().1, 0);
-        assert_eq!(book.take(terms, terms.request(Some(1)), after(121)), Ok(()));
+        assert_eq!(book.take(terms, terms.work(1), after(121)), Ok(()));
     }
 
     #[test]
     fn a_request_for_more_than_a_minute_takes_a_whole_minute_and_settles_what_it_used() {
         let (terms, mut book) = (terms(0, 1000, 0), Book::default());
-        let huge = terms.request(Some(u64::MAX));
+        let huge = terms.work(u64::MAX);
         book.take(terms, huge, after(0)).unwrap();
-        assert!(book.take(terms, terms.request(Some(1)), after(0)).is_err());
+        assert!(book.take(terms, terms.work(1), after(0)).is_err());
         book.settle(terms.rest(huge, 10), after(0));
         assert_eq!(terms.tokens(book.balance(after(0)), NOON).unwrap().1, 990);
         assert!(book.take(terms, huge, after(0)).is_err(), "only of a minute that is whole");
@@ -260,13 +265,13 @@ mod tests {
     #[test]
     fn the_budget_of_a_day_begins_anew_at_midnight() {
         let (terms, mut book) = (terms(0, 0, 100), Book::default());
-        book.take(terms, terms.request(Some(60)), after(0)).unwrap();
-        let Err(Short::Today(wait)) = book.take(terms, terms.request(Some(60)), after(0)) else { panic!() };
+        book.take(terms, terms.work(60), after(0)).unwrap();
+        let Err(Short::Today(wait)) = book.take(terms, terms.work(60), after(0)) else { panic!() };
         assert_eq!(wait.as_secs(), DAY / 2);
-        assert_eq!(book.take(terms, terms.request(Some(60)), after(DAY / 2)), Ok(()));
+        assert_eq!(book.take(terms, terms.work(60), after(DAY / 2)), Ok(()));
         // What is given back of yesterday makes no more of today.
-        book.settle(terms.rest(terms.request(Some(90)), 0), after(DAY / 2));
-        assert!(book.take(terms, terms.request(Some(101)), after(DAY / 2)).is_err());
+        book.settle(terms.rest(terms.work(90), 0), after(DAY / 2));
+        assert!(book.take(terms, terms.work(101), after(DAY / 2)).is_err());
     }
 
     proptest! {
@@ -278,7 +283,7 @@ mod tests {
             let (mut now, mut taken) = (0, 0);
             for (tokens, pause) in steps {
                 now += pause;
-                if tokens <= limit && book.take(terms, terms.request(Some(tokens)), after(now)).is_ok() {
+                if tokens <= limit && book.take(terms, terms.work(tokens), after(now)).is_ok() {
                     taken += tokens;
                 }
                 prop_assert!(taken <= limit + limit * now / 60 + 1, "{taken} in {now} s of {limit} a minute");

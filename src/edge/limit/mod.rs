@@ -123,20 +123,33 @@ impl Allowance {
         self.models.as_ref().is_none_or(|patterns| patterns.iter().any(fit))
     }
 
-    /// Puts aside what a request asks for; without a demand it is a request that uses no tokens.
-    pub async fn reserve(
-        self: &Arc<Self>,
-        demand: Option<Demand>,
-        access: &Access,
-    ) -> Result<Reservation, Refusal> {
-        let charge = self.terms.request(demand.map(|demand| self.tokens(demand)));
-        if let Err(short) = self.take(charge).await {
+    /// Are there models that the key may not use?
+    pub fn confines(&self) -> bool {
+        self.models.is_some()
+    }
+
+    /// Are its requests limited?
+    pub(super) fn counts(&self) -> bool {
+        self.terms.requests_per_minute.is_some()
+    }
+
+    /// Takes one of the requests that the key may send; nothing gives it back.
+    pub(super) async fn count(&self, access: &Access) -> Result<(), Refusal> {
+        self.take(self.terms.request()).await.map_err(|short| self.refused(short, access))
+    }
+
+    /// Puts aside the tokens that a request asks for. The request itself was counted when it came.
+    pub async fn reserve(self: &Arc<Self>, demand: Demand, access: &Access) -> Result<Reservation, Refusal> {
+        let charge = self.terms.work(self.tokens(demand));
+        if !charge.is_nothing()
+            && let Err(short) = self.take(charge).await
+        {
             return Err(self.refused(short, access));
         }
-        let prompt = demand.map_or(0, |demand| demand.prompt);
+        let prompt = demand.prompt;
         let charge = Arc::new(Mutex::new(charge));
         // An answer without a bound of its own ends with the day's budget.
-        if self.terms.tokens_per_day.is_some() && demand.is_some_and(|demand| demand.output.is_none()) {
+        if self.terms.tokens_per_day.is_some() && demand.output.is_none() {
             let (allowance, charge) = (Arc::clone(self), Arc::clone(&charge));
             access.limit(move |letters| allowance.extend(&charge, prompt + letters / LETTERS));
         }

@@ -13,7 +13,7 @@ use crate::journal::End;
 pub struct Meta {
     /// 128 random bits; never reused, and no credential.
     pub id: String,
-    /// Whose it is: the name of an API key, or nothing where there are none.
+    /// Whose it is: what stands for an API key, or nothing where there are none.
     pub owner: Option<String>,
     /// What the client calls the conversation.
     pub conversation: Option<String>,
@@ -109,13 +109,26 @@ pub struct Viewer {
     pub id: String,
     /// Takes the place of every other viewer.
     pub exclusive: bool,
+    /// It reads by a signed address: it displaces nobody, and its name is not that of a viewer with a key.
+    pub(in crate::journal) guest: bool,
     /// How many had taken a place on any replica when this one came.
     pub(in crate::journal) turn: u64,
 }
 
 impl Viewer {
-    pub fn new(id: String) -> Self {
-        Self { id, exclusive: false, turn: 0 }
+    pub fn new(id: String, exclusive: bool) -> Self {
+        Self { id, exclusive, guest: false, turn: 0 }
+    }
+
+    /// Somebody who reads by a signed address, under a name or none.
+    #[must_use]
+    pub fn guest(viewer: Option<Self>) -> Self {
+        let id = viewer.map(|viewer| viewer.id).unwrap_or_default();
+        Self { id, exclusive: false, guest: true, turn: 0 }
+    }
+
+    pub(in crate::journal) fn is_named(&self) -> bool {
+        !self.id.is_empty()
     }
 }
 

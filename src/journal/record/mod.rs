@@ -183,9 +183,12 @@ impl Record {
         }
         // A viewer that is not let in displaces nobody.
         let exclusive = viewer.as_ref().is_some_and(|viewer| viewer.exclusive);
-        let stay = |seat: &&Seat| seat.reads() && !(exclusive && seat.viewer.is_some());
-        if state.seats.iter().filter(stay).count() >= self.max_readers || exclusive && state.viewers.is_full()
-        {
+        let is_named = |seat: &Seat| seat.viewer.as_ref().is_some_and(Viewer::is_named);
+        let stay = |seat: &&Seat| seat.reads() && !(exclusive && is_named(seat));
+        let guest = viewer.as_ref().is_some_and(|viewer| viewer.guest);
+        // Guests leave an eighth to those with a key.
+        let room = if guest { self.max_readers - self.max_readers / 8 } else { self.max_readers };
+        if state.seats.iter().filter(stay).count() >= room || exclusive && state.viewers.is_full() {
             return Err(Trimmed::Full);
         }
         if let Some(viewer) = viewer.as_ref().filter(|viewer| viewer.exclusive) {

@@ -74,6 +74,13 @@ impl Requests {
     }
 }
 
+impl Requests {
+    /// Has a head begun that is not complete?
+    pub fn is_in_head(&self) -> bool {
+        matches!(&self.0, State::Head(head) if !head.is_empty())
+    }
+}
+
 impl State {
     /// Says how many bytes belong to this state, and what comes behind them.
     fn look(&mut self, bytes: &[u8]) -> Result<(usize, Option<Self>), (usize, Violation)> {

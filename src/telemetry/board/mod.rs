@@ -39,7 +39,7 @@ struct State {
 /// What somebody wants to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// Whose streams: the name of an API key, or nothing where there are none.
+    /// Whose streams: what stands for an API key, or nothing where there are none.
     pub owner: Option<String>,
     pub backends: bool,
     pub downloads: bool,

@@ -1,5 +1,6 @@
 //! The front door: what the gateway lets in from a public address, and how.
 
+mod ambiguous;
 mod certificates;
 mod files;
 mod floods;
@@ -8,6 +9,7 @@ mod http2;
 mod limits;
 mod peer;
 mod proxies;
+mod refused;
 mod slow;
 mod strict;
 mod tls;

@@ -2,6 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
+use serde_json::json;
 use tempfile::NamedTempFile;
 
 use crate::support::{Answer, Gateway, Heard, Item, Request, Setup, Upstream, chat, openai};
@@ -41,9 +42,15 @@ fn wish(conversation: &str) -> Request {
         .header("authorization", &authorization)
 }
 
-async fn look(gateway: &Gateway, id: &str) -> Answer {
-    let request = Request::get(&format!("/v1/streams/{id}")).header("accept", "application/json");
-    gateway.send(&request.header("authorization", &format!("Bearer {ALICE}"))).await
+/// An address for the stream of this id: what is read by it is not counted.
+async fn address(gateway: &Gateway, id: &str) -> String {
+    let request = Request::post(&format!("/v1/streams/{id}/token"), &json!({}));
+    let mut told = gateway.send(&request.header("authorization", &format!("Bearer {ALICE}"))).await;
+    told.json().await["stream_url"].as_str().unwrap().to_owned()
+}
+
+async fn look(gateway: &Gateway, address: &str) -> Answer {
+    gateway.send(&Request::get(address).header("accept", "application/json")).await
 }
 
 /// How many seconds since 1970 the gateway believes it is, by its log: hyper's `Date` waits until a clock that was set back is where
@@ -63,8 +70,10 @@ async fn a_clock_that_is_set_by_hours_ends_no_stream_forgets_no_answer_and_grant
     let clock = Clock::new();
     let mut upstream = Upstream::start().await;
     let setup = Setup::new().lines(&["idle_timeout = \"5s\"", "keep_alive = \"300ms\""]);
-    let setup =
-        setup.key("alice", ALICE, "requests_per_minute = 2").backend("one", "openai", &upstream.url());
+    let setup = setup
+        .key("alice", ALICE, "requests_per_minute = 3")
+        .journal("url_lifetime = \"5h\"")
+        .backend("one", "openai", &upstream.url());
     let gateway = clock.of(setup).start().await;
     let asked = gateway.ask(&wish("finished")).await;
     let mut call = upstream.call().await;
@@ -73,6 +82,7 @@ async fn a_clock_that_is_set_by_hours_ends_no_stream_forgets_no_answer_and_grant
     let mut finished = asked.answer().await;
     let id = finished.header("stream-id").unwrap().to_owned();
     assert!(Heard::of(&mut finished).await.succeeded());
+    let address = address(&gateway, &id).await;
     let asked = gateway.ask(&wish("running")).await;
     let mut call = upstream.call().await;
     call.say(&["Rhine"]).await;
@@ -89,7 +99,11 @@ async fn a_clock_that_is_set_by_hours_ends_no_stream_forgets_no_answer_and_grant
         }
         call.sse(&openai::text(jump)).await;
         while !running.next_event().await.data.contains(jump) {}
-        assert_eq!(look(&gateway, &id).await.status, 200, "{jump}: an answer is kept for as long as ever");
+        assert_eq!(
+            look(&gateway, &address).await.status,
+            200,
+            "{jump}: an answer is kept for as long as ever"
+        );
     }
     call.end().await;
     assert!(Heard::of(&mut running).await.succeeded());

@@ -5,6 +5,7 @@ mod bodies;
 mod budgets;
 mod headers;
 mod models;
+mod routes;
 #[cfg(feature = "redis")]
 mod shared;
 mod work;

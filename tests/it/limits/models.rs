@@ -64,3 +64,72 @@ async fn the_lists_name_only_what_the_key_may_use() {
     assert_eq!(gateway.send(&keyed(Request::get("/v1/models/llama3.2:latest"))).await.status, 200);
     assert_eq!(gateway.send(&keyed(Request::get("/v1/models/qwen3:8b"))).await.status, 404);
 }
+
+/// A key that may use one family, and manage it.
+async fn managed() -> (Gateway, Upstream) {
+    let upstream = Upstream::start().await;
+    let lines = "models = [\"llama*\"]\nscopes = [\"inference\", \"manage\"]";
+    let setup = Setup::new().key("alice", SECRET, lines).key("bob", "sk-bob", "scopes = [\"manage\"]");
+    (setup.backend("one", "ollama", &upstream.url()).start().await, upstream)
+}
+
+#[tokio::test]
+async fn another_model_is_not_changed_either() {
+    let (gateway, upstream) = managed().await;
+    for (method, path, body) in [
+        ("POST", "/api/pull", json!({"model": "qwen3"})),
+        ("POST", "/api/pull", json!({"name": "qwen3", "stream": false})),
+        ("POST", "/v1/models/pull", json!({"model": "qwen3"})),
+        ("DELETE", "/v1/models/pull", json!({"taskId": "qwen3"})),
+        ("POST", "/api/push", json!({"model": "qwen3"})),
+        ("DELETE", "/api/delete", json!({"model": "qwen3"})),
+        ("DELETE", "/api/delete", json!({"model": "", "name": "qwen3"})),
+        ("POST", "/api/create", json!({"model": "qwen3", "from": "llama3.2"})),
+        ("POST", "/api/create", json!({"model": "llama-x", "from": "qwen3"})),
+        ("POST", "/api/copy", json!({"source": "qwen3", "destination": "llama-x"})),
+        ("POST", "/api/copy", json!({"source": "llama3.2", "destination": "qwen3"})),
+        ("POST", "/api/show", json!({"name": "qwen3"})),
+    ] {
+        let mut refused = gateway.send(&keyed(Request::new(method, path).body(&body))).await;
+        assert_eq!(refused.status, 404, "{method} {path} {body}");
+        let words = refused.text().await;
+        assert!(words.contains("not found") || words.contains("no such download"), "{words}");
+    }
+    // What the gateway cannot read the models of is as good as any of them.
+    for more in ["modelfile", "files", "adapters"] {
+        let body = json!({"model": "llama-x", more: {"a": "sha256:b"}});
+        let refused = gateway.send(&keyed(Request::new("POST", "/api/create").body(&body))).await;
+        assert_eq!(refused.status, 403, "{more}");
+    }
+    assert_eq!(upstream.calls_seen(), 0);
+}
+
+#[tokio::test]
+async fn its_own_models_and_those_of_a_key_without_bounds_are_changed() {
+    let (gateway, mut upstream) = managed().await;
+    let bob = |request: Request| request.header("authorization", "Bearer sk-bob");
+    let copy = |source: &str, destination: &str| {
+        Request::new("POST", "/api/copy").body(&json!({"source": source, "destination": destination}))
+    };
+    let create =
+        json!({"model": "qwen-x", "stream": false, "modelfile": "FROM y", "files": {"a": "sha256:b"}});
+    for (request, path) in [
+        (keyed(copy("llama3.2", "llama-x")), "/api/copy"),
+        (keyed(Request::new("DELETE", "/api/delete").body(&json!({"model": "llama-x"}))), "/api/delete"),
+        (
+            keyed(
+                Request::new("POST", "/api/create")
+                    .body(&json!({"model": "llama-x", "from": "llama3.2", "stream": false})),
+            ),
+            "/api/create",
+        ),
+        (bob(copy("qwen3", "backup")), "/api/copy"),
+        (bob(Request::new("POST", "/api/create").body(&create)), "/api/create"),
+    ] {
+        let asked = gateway.ask(&request).await;
+        let call = upstream.call().await;
+        assert_eq!(call.path, path);
+        call.answer(200, &json!({"status": "success"})).await;
+        assert_eq!(asked.answer().await.status, 200, "{path}");
+    }
+}

@@ -36,7 +36,8 @@ async fn what_is_sealed_cannot_be_read_in_a_dump() {
         seen.push(["canary-word", "canary-talk", "canary-caller"].map(|canary| holds(&dump, canary)));
         assert!(holds(&dump, &id));
     }
-    assert_eq!(seen, [[true; 3], [false; 3]]);
+    // Whose it is stands there by a digest of the key in either case.
+    assert_eq!(seen, [[true, true, false], [false; 3]]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Streams that survive: recorded, read again from any event on, followed by many, taken over, cancelled, kept and forgotten.
 
+mod addresses;
 mod aliases;
 mod asynchronous;
 mod cancelling;

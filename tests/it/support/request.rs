@@ -36,6 +36,19 @@ impl Request {
         self
     }
 
+    /// One more line, whatever is there already.
+    pub(crate) fn line(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With this JSON as its body.
+    pub(crate) fn body(mut self, body: &Value) -> Self {
+        self.body = body.to_string().into_bytes();
+        let length = self.body.len().to_string();
+        self.header("content-type", "application/json").header("content-length", &length)
+    }
+
     pub(crate) fn http_1_0(mut self) -> Self {
         self.version = "HTTP/1.0";
         self
