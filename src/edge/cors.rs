@@ -9,11 +9,13 @@ use futures_util::future::ready;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN, VARY,
 };
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower::{Layer, Service};
 
+use crate::edge::guard::authority;
 use crate::edge::{Refusal, Traced};
 use crate::wire::Code;
 
@@ -50,11 +52,9 @@ impl<S> Cors<S> {
             return From::Here;
         };
         let text = origin.to_str().unwrap_or_default();
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let own = text.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
         if self.origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(text)) {
             From::Allowed(origin.clone())
-        } else if own {
+        } else if is_own(text, request) {
             From::Here
         } else {
             From::Stranger
@@ -105,6 +105,24 @@ where
     }
 }
 
+/// Is it the origin of the gateway itself, as its callers see it (RFC 6454 section 4)? The scheme among its extensions is that of
+/// our own TLS, or what a trusted proxy says. Where neither tells, TLS may have ended at a hop in front, and either scheme is ours.
+fn is_own<B>(origin: &str, request: &Request<B>) -> bool {
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let default = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let told = request.extensions().get::<Scheme>();
+    let (Some(asked), Ok(theirs)) = (authority(request), rest.parse::<Authority>()) else { return false };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
+    told.is_none_or(|told| told.as_str() == scheme)
+        && !rest.contains('@')
+        && theirs.host().eq_ignore_ascii_case(asked.host())
+        && port(&theirs) == port(&asked)
+}
+
 fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
@@ -129,4 +147,56 @@ fn preflight<B: Default>(asked: &HeaderMap, origin: &HeaderValue) -> Response<B>
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     name(origin, headers);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HOST;
+
+    use super::*;
+
+    fn own(origin: &str, host: &str, told: Option<Scheme>) -> bool {
+        let mut request = Request::builder().header(HOST, host).body(()).unwrap();
+        if let Some(scheme) = told {
+            request.extensions_mut().insert(scheme);
+        }
+        is_own(origin, &request)
+    }
+
+    #[test]
+    fn an_origin_is_own_by_its_scheme_its_host_and_its_port() {
+        let https = || Some(Scheme::HTTPS);
+        assert!(own("https://llm.example.org", "llm.example.org", https()));
+        assert!(own("https://llm.example.org", "LLM.example.org:443", https()));
+        assert!(own("https://llm.example.org:8443", "llm.example.org:8443", https()));
+        assert!(own("http://[::1]:8080", "[::1]:8080", Some(Scheme::HTTP)));
+        for origin in [
+            "http://llm.example.org",
+            "https://llm.example.org:80",
+            "https://llm.example.org.evil.test",
+            "https://evil.test",
+            "https://u@llm.example.org",
+            "ftp://llm.example.org",
+            "llm.example.org",
+            "null",
+            "",
+        ] {
+            assert!(!own(origin, "llm.example.org", https()), "{origin}");
+        }
+        assert!(!own("https://llm.example.org", "llm.example.org", Some(Scheme::HTTP)));
+    }
+
+    #[test]
+    fn without_a_word_of_the_scheme_either_is_own() {
+        assert!(own("http://localhost:8080", "localhost:8080", None));
+        assert!(own("https://llm.example.org", "llm.example.org", None));
+        assert!(!own("https://llm.example.org", "llm.example.org:80", None));
+    }
+
+    #[test]
+    fn the_authority_of_http_2_is_the_host() {
+        let request = Request::builder().uri("https://llm.example.org/v1/models").body(()).unwrap();
+        assert!(is_own("https://llm.example.org", &request));
+        assert!(!is_own("https://evil.test", &request));
+    }
 }

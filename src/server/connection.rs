@@ -56,7 +56,11 @@ pub(super) async fn run<S: RequestService>(accepted: Accepted, service: S, terms
     let Accepted { transport, peer, counted } = accepted;
     let terms = terms.as_ref();
     let (mut socket, watch) = Socket::new(transport);
-    let mut client = Client { watch: &watch, origin: Origin { peer, proxies: &terms.proxies }, terms };
+    let mut client = Client {
+        watch: &watch,
+        origin: Origin { peer, proxies: &terms.proxies, tls: terms.tls.is_some() },
+        terms,
+    };
     if terms.proxy_protocol && terms.proxies.trust(peer) {
         let header = Box::pin(timeout(terms.header_timeout, proxy_protocol::read(&mut socket)));
         match client.unless_draining(header).await {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderName, HeaderValue};
+use http::uri::Scheme;
 use http::{HeaderMap, Request};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -33,9 +34,12 @@ pub(super) struct Origin<'p> {
     /// `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
     pub(super) proxies: &'p Proxies,
+    /// Is TLS spoken here?
+    pub(super) tls: bool,
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 impl Proxies {
     /// Is the peer one of them? Who may open a Unix socket is trusted: its file says who may.
@@ -65,14 +69,30 @@ impl Proxies {
         client
     }
 
+    /// By which scheme the client came to the trusted proxy that calls.
+    fn scheme(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<Scheme> {
+        if !self.trust(peer) {
+            return None;
+        }
+        let name = match self.header {
+            Forwarding::XForwardedFor => X_FORWARDED_PROTO,
+            Forwarding::Forwarded => FORWARDED,
+        };
+        let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+        let hop = line.rsplit(',').next()?;
+        let scheme = match self.header {
+            Forwarding::XForwardedFor => hop.trim(),
+            Forwarding::Forwarded => member(hop, "proto")?,
+        };
+        let known = [Scheme::HTTP, Scheme::HTTPS];
+        known.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(scheme))
+    }
+
     fn address(&self, hop: &[u8]) -> Option<IpAddr> {
         let hop = std::str::from_utf8(hop).ok()?.trim();
         let node = match self.header {
             Forwarding::XForwardedFor => hop,
-            Forwarding::Forwarded => hop.split(';').find_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
-            })?,
+            Forwarding::Forwarded => member(hop, "for")?,
         };
         let bare = node.strip_prefix('[').and_then(|node| node.strip_suffix(']')).unwrap_or(node);
         let address = bare.parse().or_else(|_| node.parse().map(|address: SocketAddr| address.ip()));
@@ -80,11 +100,23 @@ impl Proxies {
     }
 }
 
+/// What a proxy says in `Forwarded` (RFC 7239 section 4).
+fn member<'h>(hop: &'h str, wanted: &str) -> Option<&'h str> {
+    hop.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
+    })
+}
+
 impl Origin<'_> {
-    /// Puts the client's address among the extensions of its request.
+    /// Puts the client's address among the extensions of its request, and the scheme that the client has called, where it is known.
     pub(super) fn stamp<B>(&self, request: &mut Request<B>) {
         if let Some(client) = self.proxies.client(self.peer, request.headers()) {
             request.extensions_mut().insert(ClientAddress(client));
+        }
+        let named = self.proxies.scheme(self.peer, request.headers());
+        if let Some(scheme) = named.or_else(|| self.tls.then_some(Scheme::HTTPS)) {
+            request.extensions_mut().insert(scheme);
         }
     }
 }
@@ -120,6 +152,25 @@ mod tests {
         assert_eq!(of("::1", &["[2001:db8::1]:4711"]), "2001:db8::1");
         assert_eq!(of("10.0.0.1", &["198.51.100.7:4711"]), "198.51.100.7");
         assert_eq!(of("10.0.0.1", &["::ffff:198.51.100.7"]), "198.51.100.7");
+    }
+
+    #[test]
+    fn the_scheme_is_what_a_trusted_proxy_says() {
+        let of = |header, peer: &str, name, line: &str| {
+            let proxies = Proxies { trusted: vec!["10.0.0.0/8".parse().unwrap()], header };
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), line.parse().unwrap())]);
+            proxies.scheme(Some(peer.parse().unwrap()), &headers)
+        };
+        let (plain, rfc) = (Forwarding::XForwardedFor, Forwarding::Forwarded);
+        assert_eq!(of(plain, "10.0.0.1", "x-forwarded-proto", "HTTPS"), Some(Scheme::HTTPS));
+        assert_eq!(of(plain, "10.0.0.1", "x-forwarded-proto", "https, http"), Some(Scheme::HTTP));
+        assert_eq!(of(plain, "10.0.0.1", "x-forwarded-proto", "wss"), None);
+        assert_eq!(of(plain, "192.0.2.1", "x-forwarded-proto", "https"), None);
+        assert_eq!(
+            of(rfc, "10.0.0.1", "forwarded", "for=a;proto=http, for=b;Proto=\"https\""),
+            Some(Scheme::HTTPS)
+        );
+        assert_eq!(of(rfc, "10.0.0.1", "x-forwarded-proto", "https"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod floods;
 mod hops;
 mod http2;
 mod limits;
+mod origins;
 mod peer;
 mod proxies;
 mod refused;
