@@ -37,6 +37,8 @@ pub(super) const ROWS: &[Row] = &[
         Tests(&[
             "refuse::a_head_that_does_not_come_ends_the_connection",
             "door::slow::a_body_that_drips_is_a_408",
+            "door::refused::an_answer_does_not_wait_for_a_body_that_does_not_come",
+            "door::refused::a_wrong_key_is_not_read_for_long",
             "door::slow::a_client_that_takes_nothing_loses_its_stream_and_others_do_not_notice",
         ]),
     ),
@@ -58,7 +60,9 @@ pub(super) const ROWS: &[Row] = &[
         "401, the same for all; looked up by digest",
         Tests(&[
             "keys::a_wrong_key_is_a_401_that_does_not_repeat_it",
-            "src/edge/auth.rs::a_key_is_found_in_either_header",
+            "src/edge/auth.rs::a_key_is_found_by_its_digest",
+            "src/edge/credentials.rs::a_key_is_found_in_either_header",
+            "door::ambiguous::two_keys_are_one_or_none",
         ]),
     ),
     row(
@@ -69,6 +73,9 @@ pub(super) const ROWS: &[Row] = &[
         Tests(&[
             "streams::tenants::what_belongs_to_another_key_is_as_unknown_as_what_never_was",
             "streams::tenants::no_canary_is_ever_seen_by_the_other_tenant",
+            "streams::addresses::an_address_opens_the_record_under_its_signature_and_no_other",
+            "streams::addresses::an_address_ends_with_the_key_that_made_it",
+            "streams::addresses::another_key_of_a_name_inherits_nothing",
         ]),
     ),
     row(
@@ -89,6 +96,7 @@ pub(super) const ROWS: &[Row] = &[
         Tests(&[
             "limits::budgets::two_hundred_calls_that_race_for_the_tokens_of_ten_are_ten",
             "limits::budgets::those_who_leave_at_once_get_no_more_out_of_it",
+            "limits::routes::every_route_that_does_work_counts_against_the_requests_of_its_key_and_once",
             "limits::budgets::a_backend_that_tells_of_less_than_it_said_is_not_believed",
             "limits::budgets::who_asks_for_a_hundred_answers_or_for_ever_so_many_tokens_pays_for_them",
         ]),
@@ -121,6 +129,7 @@ pub(super) const ROWS: &[Row] = &[
         Tests(&[
             "edge::a_foreign_host_is_a_421",
             "edge::a_preflight_of_another_origin_is_granted_nothing",
+            "door::origins::over_tls_a_page_without_it_is_another_origin",
             "edge::pages_that_may_call_the_gateway_may_not_call_the_admin_listener",
         ]),
     ),
@@ -207,6 +216,8 @@ pub(super) const ROWS: &[Row] = &[
             "cli::an_operators_listener_beyond_loopback_needs_a_key_or_the_word_for_none",
             "reload::the_metrics_have_a_key_of_their_own_and_probes_have_none",
             "pull::changing_models_needs_its_scope",
+            "limits::routes::every_route_asks_for_its_scope_and_for_no_other",
+            "limits::models::another_model_is_not_changed_either",
         ]),
     ),
     row(
