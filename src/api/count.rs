@@ -49,7 +49,6 @@ pub(super) async fn count_tokens(
     };
     let bytes = body.len();
     let forward = account.run(parts.pool.offload(), bytes, read).await?;
-    let _slot = slot;
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));
         match whole::until_stopped(&parts, &caller, &access, asking).await {
