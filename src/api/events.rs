@@ -11,7 +11,7 @@ use crate::api::stopped::dismissed;
 use crate::downstream::{Body, Manner, NoHandshake, StreamBody, handshake, retry_later, stream, tell};
 use crate::edge::{Caller, KEY_PROTOCOL, Parameter, Query, Refusal, Traced};
 use crate::journal::{self, Backlog, Writer};
-use crate::telemetry::{Access, Interest, Listener};
+use crate::telemetry::{Access, Interest, Listener, Taken};
 use crate::wire::{Code, Framing};
 
 /// How many bytes may wait for a reader before it begins to lag.
@@ -49,8 +49,13 @@ fn listen(parts: &Parts, interest: Interest) -> Result<Listener, Refusal> {
     if parts.shutdown.is_draining() {
         return Err(Refusal::new(Code::Draining, "the gateway is being restarted").retry_after(1));
     }
-    let full = || Refusal::new(Code::QueueFull, "as many listen to the events as may").retry_after(5);
-    parts.pool.board().listen(interest).ok_or_else(full)
+    parts.pool.board().listen(interest).map_err(|taken| match taken {
+        Taken::All => Refusal::new(Code::QueueFull, "as many listen to the events as may").retry_after(5),
+        Taken::Share => {
+            let words = "as many listen to the events with this key as may with one";
+            Refusal::new(Code::RateLimited, words).retry_after(5)
+        }
+    })
 }
 
 /// `?only=downloads,backends,streams`.

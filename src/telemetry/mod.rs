@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod redact;
 mod secret;
+mod shares;
 
 pub use access::{Access, End, Spent};
 pub use address::ClientAddress;
@@ -18,3 +19,4 @@ pub use log::{Config, DroppedLines, Format, Log, start};
 pub use metrics::{Live, Metrics};
 pub use redact::Redactor;
 pub use secret::{Secret, Source as SecretSource};
+pub use shares::{Shares, Taken};

@@ -81,7 +81,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.board.0.lock().listeners.remove(&self.number);
+        let mut state = self.board.0.lock();
+        if let Some(queue) = state.listeners.remove(&self.number) {
+            state.shares.0.give_back(queue.interest.owner.as_deref());
+        }
     }
 }
 

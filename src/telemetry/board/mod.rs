@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::telemetry::board::download::Task;
 use crate::telemetry::board::listener::Queue;
 use crate::telemetry::board::live::Running;
+use crate::telemetry::{Shares, Taken};
 
 pub use download::Download;
 pub use listener::Listener;
@@ -34,6 +35,17 @@ struct State {
     streams: BTreeMap<String, Running>,
     listeners: BTreeMap<u64, Queue>,
     next_listener: u64,
+    shares: Listening,
+}
+
+/// How many listen, by whose key.
+#[derive(Debug)]
+struct Listening(Shares);
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self(Shares::new(MAX_LISTENERS))
+    }
 }
 
 /// What somebody wants to be told of.
@@ -53,7 +65,7 @@ impl Interest {
     }
 }
 
-/// How many may listen at a time.
+/// How many may listen at a time; a tenth of them by one key.
 const MAX_LISTENERS: usize = 1000;
 
 impl Board {
@@ -94,17 +106,15 @@ impl Board {
         self.0.lock().listeners.values().any(|queue| wants(&queue.interest))
     }
 
-    /// Listens from now on; `None` if as many do as may.
-    pub fn listen(&self, interest: Interest) -> Option<Listener> {
+    /// Listens from now on, if there is room.
+    pub fn listen(&self, interest: Interest) -> Result<Listener, Taken> {
         let mut state = self.0.lock();
-        if state.listeners.len() >= MAX_LISTENERS {
-            return None;
-        }
+        state.shares.0.take(interest.owner.as_deref())?;
         let number = state.next_listener;
         state.next_listener += 1;
         let snapshot = state.snapshot(&interest);
         state.listeners.insert(number, Queue::new(interest, snapshot));
-        Some(Listener::new(self.clone(), number))
+        Ok(Listener::new(self.clone(), number))
     }
 }
 
