@@ -64,6 +64,7 @@ impl Label {
             bytes.push(b'\n');
             bytes.extend_from_slice(part.unwrap_or("null").as_bytes());
         }
+        bytes.shrink_to_fit(); // it is kept for long
         bytes.into()
     }
 

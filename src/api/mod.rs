@@ -24,6 +24,7 @@ mod recorded;
 mod request;
 mod responses;
 mod retry;
+mod room;
 mod serving;
 mod stopped;
 mod streams;

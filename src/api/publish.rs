@@ -112,6 +112,10 @@ fn refused(why: ChannelError) -> Refusal {
             let words = "the gateway has no room for another channel";
             Refusal::new(Code::QueueFull, words).retry_after(60)
         }
+        ChannelError::OverShare => {
+            let words = "this key has as many channels as one may have: end those that are over";
+            Refusal::new(Code::RateLimited, words).retry_after(60)
+        }
     }
 }
 
@@ -172,7 +176,7 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     }
     let record = match find(parts, name, &ask, &visitor).await {
         // An error status would end an `EventSource` for ever.
-        Err(refusal) if ask.comes_back && refusal.failure.status() == 503 => {
+        Err(refusal) if ask.comes_back && matches!(refusal.failure.status(), 429 | 503) => {
             return Ok(retry_later(spread(RETRY_LATER)));
         }
         found => found?,

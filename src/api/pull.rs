@@ -19,7 +19,7 @@ use crate::api::generate::refused;
 use crate::api::recorded::Visitor;
 use crate::api::serving::Served;
 use crate::api::stopped::{lapsed, stopped, until_lapsed};
-use crate::api::{Parts, body, plan, reading};
+use crate::api::{Parts, body, plan, reading, room};
 use crate::downstream::{Body, Manner, StreamBody, json as whole, stream};
 use crate::edge::{Caller, Refusal};
 use crate::journal::{Busy, Created, End, Gone, Meta, New, OpenError, Record};
@@ -219,13 +219,16 @@ async fn join(parts: &Arc<Parts>, model: &str, body: &Bytes, visitor: &Visitor) 
         label: model.to_owned().into(),
     };
     let pull = |record| Pull { task: model.to_owned(), record, failed: Arc::default() };
-    let (writer, record) = match parts.journal.create(New { meta, key: None, busy: Busy::Yield }).await {
-        Created::New { writer, record, .. } => (writer, record),
-        Created::Busy(record) => return Ok(pull(record)), // another replica's
-        Created::Repeats(_) | Created::Differs => {
-            return Err(Refusal::new(Code::Internal, "the pull could not begin"));
-        }
-    };
+    let (writer, record) =
+        match parts.journal.create(New { meta, key: None, busy: Busy::Yield, alias: None }).await {
+            Created::New { writer, record, .. } => (writer, record),
+            Created::Busy(record) => return Ok(pull(record)), // another replica's
+            refused @ (Created::Repeats(_)
+            | Created::Differs
+            | Created::LineFull
+            | Created::OverShare
+            | Created::NoRoom) => return Err(room::refused(&refused)),
+        };
     let pull = pull(record);
     pulls.insert(key.clone(), pull.clone());
     drop(pulls);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
 use serde_json::json;
@@ -12,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::api::cursor::{Cursor, Seen};
 use crate::api::generate::{Asked, Channel, relay, streamed};
 use crate::api::label::{Label, Told};
-use crate::api::line::{ahead, interrupt, turn};
+use crate::api::line::{interrupt, turn};
 use crate::api::reading::{self, Reading};
 use crate::api::stopped::until_lapsed;
 use crate::api::wishes::{OnConflict, Wishes};
-use crate::api::{Parts, responses, whole};
+use crate::api::{Parts, responses, room, whole};
 use crate::downstream::{self, Body, Numbering};
 use crate::edge::{Caller, Grant, Refusal, Resource, Slot};
-use crate::journal::{self, Busy, Created, Key, Meta, New, Reader, Record, Writer};
+use crate::journal::{self, AliasOf, Busy, Created, Key, Meta, New, Reader, Record, Writer};
 use crate::relay::abandoned;
 use crate::server::{Hangup, Tasks};
 use crate::telemetry::Access;
@@ -62,8 +63,8 @@ pub(super) struct Recording {
 struct Begun {
     writer: Writer,
     record: Arc<Record>,
-    /// The streams that it waits for.
-    after: Vec<Arc<Record>>,
+    /// What it waits for: its turn in its conversation.
+    after: Option<BoxFuture<'static, ()>>,
     /// How its client sees it.
     label: Label,
 }
@@ -79,26 +80,26 @@ pub(super) async fn answer(
     let label = label(&asked, &wishes);
     let meta = meta(parts, &asked, &wishes, &visitor, &label);
     let key = wishes.key.clone().map(|name| Key { name, fingerprint: wishes.fingerprint });
-    let waits = matches!(wishes.on_conflict, OnConflict::Interrupt | OnConflict::Enqueue);
-    let busy = if waits { Busy::Begin } else { Busy::Yield };
-    let (writer, record, before) = match parts.journal.create(New { meta, key, busy }).await {
+    let is_nameless = key.is_none() && meta.conversation.is_none();
+    let busy = busy_of(wishes.on_conflict);
+    let alias = label.kept.then_some(responses::called as AliasOf);
+    let (writer, record, mut after) = match parts.journal.create(New { meta, key, busy, alias }).await {
         Created::New { writer, record, before } => (writer, record, before),
-        Created::Differs => {
-            let words = "this `Idempotency-Key` stands for a request with another content";
-            return Err(Refusal::new(Code::InvalidRequest, words).with_status(422));
-        }
         Created::Repeats(record) => return join(parts, &record, &label, visitor).await.map(undropped),
         Created::Busy(record) if wishes.on_conflict == OnConflict::Attach => {
             return join(parts, &record, &label, visitor).await.map(undropped);
         }
         Created::Busy(record) => return Err(busy_with(&record)),
+        refused @ (Created::Differs | Created::LineFull | Created::OverShare | Created::NoRoom) => {
+            return Err(room::refused(&refused));
+        }
     };
     visitor.access.recorded(&record.meta().id);
     visitor.access.metrics().recorded();
-    let mut after = ahead(parts, &record, before).await;
-    if wishes.on_conflict == OnConflict::Interrupt {
-        interrupt(parts, std::mem::take(&mut after)).await;
+    if let Some(before) = after.take_if(|_| wishes.on_conflict == OnConflict::Interrupt) {
+        interrupt(parts, &record, before).await;
     }
+    let after = turn(&parts.journal, &record, after).await;
     let begun = Begun { writer, record, after, label };
     let record = Arc::clone(&begun.record);
     let answered = match begun.label.told {
@@ -113,7 +114,6 @@ pub(super) async fn answer(
             let reader = read_all(&begun.record, &visitor)?;
             let Begun { writer, after, label, .. } = begun;
             let numbering = label.numbered.then(|| Box::new(numbering(&record, &label)));
-            let after = turn(after);
             streamed(parts, asked, candidates, slot, Channel { writer, reader, numbering, after }).await
         }
     };
@@ -122,12 +122,33 @@ pub(super) async fn answer(
             named(&mut response, &record);
             Ok((response, dropped))
         }
+        // Nobody else can have known of it: it needs no room.
+        Err(refusal) if is_nameless && is_refused(&refusal) => {
+            if parts.journal.delete(&record).await.is_err() {
+                tracing::debug!("the store is away: what was refused is kept for its time");
+            }
+            Err(refusal)
+        }
         // The error is kept, too.
         Err(refusal) => Err(match HeaderValue::try_from(record.meta().id.as_str()) {
             Ok(id) => refusal.header(STREAM_ID, id),
             Err(_) => refusal,
         }),
     }
+}
+
+/// What becomes of a request in a busy conversation.
+fn busy_of(on_conflict: OnConflict) -> Busy {
+    match on_conflict {
+        OnConflict::Interrupt => Busy::Begin,
+        OnConflict::Enqueue => Busy::Wait,
+        OnConflict::Attach | OnConflict::Reject => Busy::Yield,
+    }
+}
+
+/// Is it the request's own fault that there is no answer?
+fn is_refused(refusal: &Refusal) -> bool {
+    (400..500).contains(&refusal.failure.status()) && refusal.failure.code != Code::Cancelled
 }
 
 /// Goes on where a reader was cut off. `None`: that stream was cancelled or has failed, and the request is done anew.
@@ -236,7 +257,7 @@ fn detached(
     let Begun { writer, record, after, label } = begun;
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
     let queued = queued(&asked.client.identity);
-    drop(relay(parts, asked, candidates, slot, (writer, turn(after))));
+    drop(relay(parts, asked, candidates, slot, (writer, after)));
     let response = if label.told == Told::Addresses {
         accepted(parts, &record)
     } else {
@@ -280,7 +301,7 @@ async fn answer_whole(
         let _slot = slot;
         let dialect = asked.client.dialect;
         let work = async {
-            if let Some(turn) = turn(after) {
+            if let Some(turn) = after {
                 turn.await;
             }
             whole::answer(&parts, &asked, candidates).await

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use serde_json::json;
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ use crate::api::recorded::Visitor;
 use crate::api::{Parts, transcript};
 use crate::downstream::{Body, json as whole};
 use crate::edge::{Parameter, Query, Refusal};
-use crate::journal::{End, Entry, Gone, Page, Record};
+use crate::journal::{End, Gone, Meta, OpenError, Record};
 use crate::wire::openai_responses::{joined_items, outline, response_in, sequence_number, with_status};
 use crate::wire::{Code, Failure, Frame};
 
@@ -42,7 +43,7 @@ pub(super) async fn previous(parts: &Parts, visitor: &Visitor, id: &str) -> Resu
     items.await.map(Some).ok_or_else(whole)
 }
 
-/// Finds a response by the id that its client knows: ours, or the backend's own, which is looked for in what the backend said.
+/// Finds a response by the id that its client knows: ours, or the backend's own.
 async fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Record>, Label), Refusal> {
     let unknown = || {
         let words = format!("there is no response `{}`", id.chars().take(100).collect::<String>());
@@ -55,28 +56,23 @@ async fn lookup(parts: &Parts, visitor: &Visitor, id: &str) -> Result<(Arc<Recor
             Ok(_) | Err(_) => {}
         }
     }
-    let listed = parts.journal.list(visitor.owner(), Page::ALL).await.map_err(refused)?;
-    for Entry { meta, .. } in listed.entries {
-        if !Label::read(&meta.label).is_some_and(|label| label.kept) {
-            continue;
-        }
-        let Ok((record, label)) = find(parts, visitor, &meta.id).await else { continue };
-        if goes_by(&record, &label, id) {
-            return Ok((record, label));
-        }
+    match parts.journal.by_alias(visitor.owner(), id).await {
+        Ok(record) => Label::of(&record).map(|label| (record, label)).ok_or_else(unknown),
+        Err(why @ OpenError::Away) => Err(refused(why)),
+        Err(OpenError::Unknown | OpenError::Expired) => Err(unknown()),
     }
-    Err(unknown())
 }
 
-/// Does the backend call this response so? It says it with its first event and with its last.
-fn goes_by(record: &Record, label: &Label, id: &str) -> bool {
-    let is = |response: &str| outline(response).is_some_and(|outline| outline.id == id);
-    if label.whole() {
-        return response(record, label).is_some_and(|response| is(&response));
-    }
-    [transcript::first_event, transcript::last_event].into_iter().any(|event| {
-        event(record, label).and_then(|event| response_in(&event.data)).is_some_and(|told| is(told.get()))
-    })
+/// What the backend calls the response whose first frame this is: it says so with its first event, or in the whole answer.
+pub(super) fn called(meta: &Meta, frame: &[u8]) -> Option<String> {
+    let label = Label::read(&meta.label)?;
+    let id = if label.whole() {
+        outline(std::str::from_utf8(frame).ok()?)?.id.to_owned()
+    } else {
+        let event = transcript::event_of(Bytes::copy_from_slice(frame), &label)?;
+        outline(response_in(&event.data)?.get())?.id.to_owned()
+    };
+    (id.strip_prefix("resp_") != Some(&meta.id)).then_some(id) // ours is known
 }
 
 /// Reads a record where it does not hold up the worker if it is large.

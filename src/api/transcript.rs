@@ -110,7 +110,12 @@ pub(super) fn last_event(record: &Record, label: &Label) -> Option<Frame> {
 
 /// The first event that is kept of a record.
 pub(super) fn first_event(record: &Record, label: &Label) -> Option<Frame> {
-    let mut events = events_in(record.first_frame()?, label);
+    event_of(record.first_frame()?, label)
+}
+
+/// The first event of a frame.
+pub(super) fn event_of(frame: Bytes, label: &Label) -> Option<Frame> {
+    let mut events = events_in(frame, label);
     (!events.is_empty()).then(|| events.swap_remove(0))
 }
 

@@ -2,7 +2,7 @@
 //! or subscriber, and ends when it is deleted, or when it was not used for as long as records are kept. Where replicas share a
 //! store it stands there, for all of them; else in this process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,21 +10,36 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::journal::ledger::Named;
 use crate::journal::new::ChannelError;
 use crate::journal::record::{Ended, Meta, Record, Role};
 use crate::journal::shelf::Shelf;
 use crate::journal::{Busy, Created, Journal, New, OpenError, Writer};
-use crate::telemetry::random_id;
+use crate::telemetry::{Shares, random_id};
 
 /// The channels of this process, where no store is shared.
-#[derive(Debug, Default)]
-pub(super) struct Channels(Mutex<HashMap<Named, Arc<Channel>>>);
+#[derive(Debug)]
+pub(super) struct Channels(Mutex<All>);
 
-/// An owner, and a name that is theirs.
-type Named = (Option<String>, String);
+#[derive(Debug)]
+struct All {
+    named: HashMap<Named, Place>,
+    shares: Shares,
+    /// When each is to be looked at, whether it has been used since it was looked at before.
+    looks: BTreeMap<(Instant, u64), Named>,
+    next: u64,
+}
 
-/// How many there may be at a time.
+#[derive(Debug)]
+struct Place {
+    channel: Arc<Channel>,
+    look: (Instant, u64),
+}
+
+/// How many there may be at a time; a tenth of them of one owner.
 pub(super) const MAX_CHANNELS: usize = 10_000;
+/// When a channel is looked at that is kept without end.
+const FAR: Duration = Duration::from_hours(24);
 /// How often a channel is looked for that others end at the same time.
 const TRIES: usize = 8;
 
@@ -76,7 +91,7 @@ impl Journal {
             return Ok(self.channels().find(owner, name).map(|channel| Arc::clone(&channel.record)));
         };
         if !store.is_up() {
-            return self.channel_here(owner, name).map(Some).ok_or(ChannelError::Away);
+            return self.shelf().channel(owner, name).map(Some).ok_or(ChannelError::Away);
         }
         let Some(id) = store.channel(owner, name).await? else { return Ok(None) };
         self.running(owner, &id).await
@@ -89,7 +104,7 @@ impl Journal {
             return Ok(Arc::clone(&channel.record));
         };
         if !store.is_up() {
-            return self.channel_here(owner, name).ok_or(ChannelError::Away);
+            return self.shelf().channel(owner, name).ok_or(ChannelError::Away);
         }
         let mut gone: Option<String> = None;
         for _ in 0..TRIES {
@@ -111,15 +126,6 @@ impl Journal {
         }
     }
 
-    /// The channel of a name, if it is read here.
-    fn channel_here(&self, owner: Option<&str>, name: &str) -> Option<Arc<Record>> {
-        let is = |record: &Record| {
-            let meta = record.meta();
-            meta.channel.as_deref() == Some(name) && meta.owner.as_deref() == owner && record.is_running()
-        };
-        self.shelf().all(is).pop()
-    }
-
     /// Ends the channel of a name, on all replicas; false if there is none.
     pub async fn end_channel(&self, owner: Option<&str>, name: &str) -> Result<bool, ChannelError> {
         match self.store() {
@@ -132,16 +138,23 @@ impl Journal {
     /// the next one.
     pub fn leave_channels(&self) {
         self.channels().end_all();
-        for mirror in self.shelf().all(|record| record.meta().channel.is_some() && record.is_mirror()) {
+        for mirror in self.shelf().mirrors().iter().filter(|mirror| mirror.meta().channel.is_some()) {
             mirror.end_with(Ended::done());
         }
+    }
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        let shares = Shares::new(MAX_CHANNELS);
+        Self(Mutex::new(All { named: HashMap::new(), shares, looks: BTreeMap::new(), next: 0 }))
     }
 }
 
 impl Channels {
     fn find(&self, owner: Option<&str>, name: &str) -> Option<Arc<Channel>> {
         let named = (owner.map(String::from), name.to_owned());
-        self.0.lock().get(&named).cloned()
+        self.0.lock().named.get(&named).map(|place| Arc::clone(&place.channel))
     }
 
     /// The channel of a name; it begins now if there is none.
@@ -154,31 +167,15 @@ impl Channels {
     ) -> Result<Arc<Channel>, ChannelError> {
         let mut all = self.0.lock();
         let named = (owner.map(String::from), name.to_owned());
-        if let Some(channel) = all.get(&named) {
+        if let Some(Place { channel, .. }) = all.named.get(&named) {
             *channel.used.lock() = Instant::now();
             return Ok(Arc::clone(channel));
         }
-        if all.len() >= MAX_CHANNELS {
-            return Err(ChannelError::Full);
-        }
-        let meta = Meta {
-            id: random_id(),
-            owner: named.0.clone(),
-            conversation: None,
-            channel: Some(name.to_owned()),
-            created: SystemTime::now(),
-            linger: None,
-            retention,
-            label: Bytes::new(),
-        };
-        let Created::New { writer, record, .. } =
-            shelf.create(New { meta, key: None, busy: Busy::Begin }, Role::Alone)
-        else {
-            return Err(ChannelError::Refused);
-        };
-        let (writer, used) = (Mutex::new(Some(writer)), Mutex::new(Instant::now()));
-        let channel = Arc::new(Channel { record, writer, used });
-        all.insert(named, Arc::clone(&channel));
+        all.shares.take(owner)?;
+        let channel = begin(shelf, retention, &named).inspect_err(|_| all.shares.give_back(owner))?;
+        let channel = Arc::new(channel);
+        let look = all.look_later(&named, Instant::now(), retention);
+        all.named.insert(named, Place { channel: Arc::clone(&channel), look });
         Ok(channel)
     }
 
@@ -188,30 +185,78 @@ impl Channels {
         removed.map(|channel| channel.end()).is_some()
     }
 
-    /// Ends the channels that nobody reads and that nobody has used for as long as records are kept. To be called now and then.
+    /// Ends the channels that nobody reads and that nobody has used for as long as records are kept. To be called now and then:
+    /// it looks at each once in that time.
     pub(super) fn sweep(&self, retention: Duration) {
         let now = Instant::now();
         let mut idle = Vec::new();
-        self.0.lock().retain(|_, channel| {
-            let mut used = channel.used.lock();
-            if channel.record.status().readers > 0 {
-                *used = now;
+        let mut all = self.0.lock();
+        while let Some(look) = all.looks.first_entry().filter(|look| look.key().0 <= now) {
+            let named = look.remove();
+            let Some(Place { channel, .. }) = all.named.get(&named) else { continue };
+            let used = if channel.record.status().readers > 0 { now } else { *channel.used.lock() };
+            if used.checked_add(retention).is_none_or(|over| now < over) {
+                let look = all.look_later(&named, used, retention);
+                if let Some(place) = all.named.get_mut(&named) {
+                    place.look = look;
+                }
+            } else {
+                idle.extend(all.remove(&named));
             }
-            let keep = now < *used + retention;
-            if !keep {
-                idle.push(Arc::clone(channel));
-            }
-            keep
-        });
+        }
+        drop(all);
         for channel in idle {
             channel.end();
         }
     }
 
     fn end_all(&self) {
-        let all = std::mem::take(&mut *self.0.lock());
-        for channel in all.into_values() {
+        let mut all = self.0.lock();
+        let names: Vec<Named> = all.named.keys().cloned().collect();
+        let ended: Vec<_> = names.iter().filter_map(|named| all.remove(named)).collect();
+        drop(all);
+        for channel in ended {
             channel.end();
+        }
+    }
+}
+
+impl All {
+    fn remove(&mut self, named: &Named) -> Option<Arc<Channel>> {
+        let Place { channel, look } = self.named.remove(named)?;
+        self.looks.remove(&look);
+        self.shares.give_back(named.0.as_deref());
+        Some(channel)
+    }
+
+    /// A channel that was used then is looked at when it may be idle.
+    fn look_later(&mut self, named: &Named, used: Instant, retention: Duration) -> (Instant, u64) {
+        self.next += 1;
+        let look = (used.checked_add(retention).unwrap_or_else(|| used + FAR), self.next);
+        self.looks.insert(look, named.clone());
+        look
+    }
+}
+
+fn begin(shelf: &Shelf, retention: Duration, (owner, name): &Named) -> Result<Channel, ChannelError> {
+    let meta = Meta {
+        id: random_id(),
+        owner: owner.clone(),
+        conversation: None,
+        channel: Some(name.clone()),
+        created: SystemTime::now(),
+        linger: None,
+        retention,
+        label: Bytes::new(),
+    };
+    match shelf.create(New { meta, key: None, busy: Busy::Begin, alias: None }, Role::Alone) {
+        Created::New { writer, record, .. } => {
+            Ok(Channel { record, writer: Mutex::new(Some(writer)), used: Mutex::new(Instant::now()) })
+        }
+        Created::NoRoom => Err(ChannelError::Full),
+        Created::OverShare => Err(ChannelError::OverShare),
+        Created::Busy(_) | Created::Repeats(_) | Created::Differs | Created::LineFull => {
+            Err(ChannelError::Refused)
         }
     }
 }

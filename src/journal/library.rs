@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::journal::channels::Channels;
-use crate::journal::new::{Asker, Claim, StoreError};
+use crate::journal::new::{Asker, Claim, IN_LINE, StoreError};
 use crate::journal::record::{Copied, Gone, Meta, Record, Role, Stage, Trimmed, Viewer};
 use crate::journal::shelf::Shelf;
 use crate::journal::store::Store;
@@ -91,7 +91,7 @@ impl Journal {
         self.0.retention
     }
 
-    /// How many records there are in this process, how many read them, and how many bytes they hold.
+    /// How many records there are in this process, how many read them, and how many bytes of memory they take.
     pub fn totals(&self) -> (usize, usize, usize) {
         self.0.shelf.totals()
     }
@@ -125,6 +125,9 @@ impl Journal {
         let Some(store) = &self.0.store else {
             return self.0.shelf.create(new, Role::Alone);
         };
+        if let Some(refused) = self.0.shelf.refuses(&new.meta) {
+            return refused;
+        }
         if store.is_up()
             && let Ok(created) = self.create_for_all(store, &new).await
         {
@@ -141,6 +144,7 @@ impl Journal {
     async fn create_for_all(&self, store: &Store, new: &New) -> Result<Created, StoreError> {
         let copied = Copied::new(Arc::clone(store.outbox()), new.key.clone());
         let record = self.0.shelf.record(new.meta.clone(), Role::Source(copied));
+        record.reads_alias(new.alias);
         // From here on: a request that is dropped ends what it began, on all replicas.
         let writer = Writer::recorded(Arc::clone(&record));
         let set = |stage| {
@@ -188,6 +192,9 @@ impl Journal {
         let Some(conversation) = &new.meta.conversation else {
             return Ok(Named::First { before: None });
         };
+        if new.busy == Busy::Wait && self.in_line(store, &new.meta, conversation).await? >= IN_LINE {
+            return Ok(Named::Second(Created::LineFull));
+        }
         let (mut known, mut before): (Option<String>, Option<Arc<Record>>) = (None, None);
         for _ in 0..TRIES {
             let Some(id) = store.converse(&new.meta, conversation, known.as_deref()).await? else { break };
@@ -259,6 +266,20 @@ impl Journal {
             (None, Some(store)) if is_id(id) => store.open(&self.0.shelf, asker, id).await,
             (Some(_) | None, _) => Err(OpenError::Unknown),
         }
+    }
+
+    /// The record that its backend calls so.
+    pub async fn by_alias(&self, owner: Option<&str>, alias: &str) -> Result<Arc<Record>, OpenError> {
+        let here = self.0.shelf.of_alias(owner, alias).ok_or(OpenError::Unknown);
+        let id = match (here, &self.0.store) {
+            (Ok(id), _) => id,
+            (Err(_), Some(store)) if store.is_up() => {
+                store.of_alias(owner, alias).await?.ok_or(OpenError::Unknown)?
+            }
+            (Err(_), Some(_)) => return Err(OpenError::Away),
+            (Err(unknown), None) => return Err(unknown),
+        };
+        self.find(owner, &id).await
     }
 
     /// The newest record of a conversation.

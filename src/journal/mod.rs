@@ -13,6 +13,7 @@
 
 mod channels;
 mod config;
+mod ledger;
 mod library;
 mod list;
 mod live;
@@ -32,7 +33,7 @@ pub use config::{Config, StoreKind, StoreUrl};
 pub use library::Journal;
 pub use list::{Entry, Listed, Page};
 pub use new::{Busy, ChannelError, Created, Key, New, OpenError};
-pub use record::{Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
+pub use record::{AliasOf, Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
 
 /// Opens a stream that is not recorded. `bound` is how many bytes may wait for the reader before the writer is held up.
 pub fn open(bound: usize) -> (Writer, Reader) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::journal::Writer;
-use crate::journal::record::{Meta, Record};
+use crate::journal::record::{AliasOf, Meta, Record};
+use crate::telemetry::Taken;
 
 /// Why a record is not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,18 @@ pub enum ChannelError {
     /// There are as many as may be.
     #[error("there are as many channels as may be")]
     Full,
+    /// Its owner has as many as one may have.
+    #[error("the owner has as many channels as one may have")]
+    OverShare,
+}
+
+impl From<Taken> for ChannelError {
+    fn from(taken: Taken) -> Self {
+        match taken {
+            Taken::All => Self::Full,
+            Taken::Share => Self::OverShare,
+        }
+    }
 }
 
 impl From<StoreError> for ChannelError {
@@ -84,6 +97,8 @@ pub struct New {
     pub key: Option<Key>,
     /// What becomes of it if the conversation is busy.
     pub busy: Busy,
+    /// How it is found by what its backend calls it, if it is to be.
+    pub alias: Option<AliasOf>,
 }
 
 /// What tells that a request is the same as an earlier one.
@@ -99,6 +114,8 @@ pub struct Key {
 pub enum Busy {
     /// It begins, and is told of the other.
     Begin,
+    /// The same, to wait for the other: not if as many wait as may.
+    Wait,
     /// It does not begin.
     Yield,
 }
@@ -118,4 +135,13 @@ pub enum Created {
     Repeats(Arc<Record>),
     /// An earlier request with the same key had another content.
     Differs,
+    /// As many of its conversation run or wait as may.
+    LineFull,
+    /// What runs takes all the memory that there is for records.
+    NoRoom,
+    /// What its owner runs takes all that one owner may.
+    OverShare,
 }
+
+/// How many streams of one conversation may run or wait for their turn.
+pub(super) const IN_LINE: usize = 256;

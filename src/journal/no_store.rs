@@ -86,6 +86,10 @@ impl Store {
         match *self {}
     }
 
+    pub(super) async fn of_alias(&self, _: Option<&str>, _: &str) -> Result<Option<String>, StoreError> {
+        match *self {}
+    }
+
     pub(super) async fn open(&self, _: &Shelf, _: Asker<'_>, _: &str) -> Result<Arc<Record>, OpenError> {
         match *self {}
     }

@@ -144,7 +144,7 @@ impl Record {
 
     /// What follows frame `after`.
     pub(in crate::journal) fn batch(&self, after: u64) -> Batch {
-        let state = self.state.lock();
+        let state = self.state();
         let from = (after + 1).max(state.frames.first());
         let mut size = 0;
         let frames: Vec<Bytes> = state

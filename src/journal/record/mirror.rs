@@ -1,6 +1,5 @@
 //! A record that is written on another replica: filled with what the store has, in order and without gaps.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +11,10 @@ impl Record {
     /// Adds frames of which the first has the number `from`. What was there already stays as it is; what is missing before
     /// them is no longer kept anywhere.
     pub(in crate::journal) fn fill(&self, from: u64, frames: Vec<Bytes>) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         let last = state.frames.last();
         if from > last + 1 {
-            let freed = state.frames.restart(from);
-            self.total.fetch_sub(freed, Ordering::Relaxed);
+            self.change(&mut state, |frames| frames.restart(from));
         }
         let known = usize::try_from((last + 1).saturating_sub(from)).unwrap_or(usize::MAX);
         // What comes at once after an outage is no reader's fault: they are behind, and catch up.
@@ -29,14 +27,13 @@ impl Record {
 
     /// Ends what has not ended yet, in the words of another replica.
     pub(in crate::journal) fn end_with(&self, ended: Ended) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if state.ended.is_none() {
             if ended.is_lost() {
                 state.gone = Some(Gone::Lost);
                 state.wake_writer();
             }
-            state.ended = Some(ended);
-            state.seats.wake();
+            self.finish(&mut state, ended);
         }
     }
 
@@ -50,31 +47,30 @@ impl Record {
 
     /// Somebody reads it on another replica.
     pub(in crate::journal) fn is_read_elsewhere(&self, until: Instant) {
-        self.state.lock().read_elsewhere = Some(until);
+        self.state().read_elsewhere = Some(until);
     }
 
     /// Has nobody read it here for so long?
     pub(in crate::journal) fn is_idle(&self, time: Duration) -> bool {
-        self.state.lock().left.is_some_and(|left| left.elapsed() >= time)
+        self.state().left.is_some_and(|left| left.elapsed() >= time)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
     use std::task::{Context, Poll, Waker};
     use std::time::SystemTime;
 
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::journal::ledger::Account;
     use crate::journal::record::Meta;
-    use crate::journal::record::OVERHEAD;
     use crate::journal::shelf::Limits;
     use crate::journal::{Next, Reader};
 
-    fn mirror(total: &Arc<AtomicUsize>) -> Arc<Record> {
+    fn mirror() -> Arc<Record> {
         let meta = Meta {
             id: "abc".into(),
             owner: None,
@@ -86,7 +82,7 @@ mod tests {
             label: Bytes::new(),
         };
         let limits = Limits { stream_bytes: 1 << 20, readers: 9 };
-        Arc::new(Record::new(meta, limits, Arc::clone(total), Role::mirror()))
+        Arc::new(Record::new(meta, limits, Arc::new(Account::new(&Arc::default())), Role::mirror()))
     }
 
     fn frames(words: &[&'static str]) -> Vec<Bytes> {
@@ -102,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_come_already_can_be_taken_at_once_but_for_last_words() {
-        let mirror = mirror(&Arc::default());
+        let mirror = mirror();
         let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
         mirror.fill(1, frames(&["a", "bb", "ccc"]));
         assert_eq!(next(&mut reader), Some(Next::Frame("a".into())));
@@ -118,8 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_that_come_twice_are_taken_once() {
-        let total = Arc::default();
-        let mirror = mirror(&total);
+        let mirror = mirror();
         let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
         mirror.fill(1, frames(&["a", "b"]));
         mirror.fill(1, frames(&["a", "b", "c"]));
@@ -128,12 +123,13 @@ mod tests {
         let read: Vec<_> =
             std::iter::from_fn(|| next(&mut reader).filter(|next| *next != Next::Done)).collect();
         assert_eq!(read, ["a", "b", "c"].map(|word| Next::Frame(Bytes::from(word))));
-        assert_eq!(total.load(Ordering::Relaxed), OVERHEAD + 3);
+        assert_eq!(mirror.status().bytes, 3);
+        assert_eq!(mirror.account.bytes(), mirror.memory());
     }
 
     #[tokio::test]
     async fn a_reader_who_has_seen_more_than_the_mirror_waits_for_what_it_has_not_seen() {
-        let mirror = mirror(&Arc::default());
+        let mirror = mirror();
         mirror.fill(1, frames(&["a"]));
         let mut reader = mirror.read(2, None, CancellationToken::new()).unwrap();
         let mut liar = mirror.read(u64::MAX, None, CancellationToken::new()).unwrap();
@@ -146,8 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_gap_is_never_read_over() {
-        let total = Arc::default();
-        let mirror = mirror(&total);
+        let mirror = mirror();
         let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
         mirror.fill(1, frames(&["a"]));
         mirror.fill(5, frames(&["e"]));
@@ -155,12 +150,13 @@ mod tests {
         assert!(mirror.read(3, None, CancellationToken::new()).is_err());
         let mut later = mirror.read(4, None, CancellationToken::new()).unwrap();
         assert_eq!((next(&mut later), later.position()), (Some(Next::Frame(Bytes::from("e"))), 5));
-        assert_eq!(total.load(Ordering::Relaxed), OVERHEAD + 1);
+        assert_eq!(mirror.status().bytes, 1);
+        assert_eq!(mirror.account.bytes(), mirror.memory());
     }
 
     #[tokio::test]
     async fn the_last_frame_of_a_lost_stream_is_not_its_last_word() {
-        let mirror = mirror(&Arc::default());
+        let mirror = mirror();
         mirror.fill(1, frames(&["a"]));
         mirror.end_with(Ended::lost());
         mirror.end_with(Ended::done());
@@ -171,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mirror_that_is_thrown_away_ends_for_those_who_wait_at_its_end() {
-        let mirror = mirror(&Arc::default());
+        let mirror = mirror();
         mirror.fill(1, frames(&["a"]));
         let mut reader = mirror.read(1, None, CancellationToken::new()).unwrap();
         assert_eq!(next(&mut reader), None);

@@ -3,6 +3,7 @@
 
 mod copy;
 mod frames;
+mod memory;
 mod meta;
 mod mirror;
 mod reader;
@@ -13,16 +14,16 @@ mod writer;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::record::frames::Frames;
+use crate::journal::ledger::Account;
+use crate::journal::record::frames::{FRAME, Frames};
 use crate::journal::record::seats::{Seat, Seats};
 use crate::journal::record::viewers::Viewers;
 use crate::journal::shelf::Limits;
@@ -39,8 +40,10 @@ pub struct Record {
     /// How much of this stream is kept, in bytes.
     max_bytes: usize,
     max_readers: usize,
-    /// How much is kept of all streams.
-    total: Arc<AtomicUsize>,
+    /// What the records of its owner take.
+    account: Arc<Account>,
+    /// What it takes itself, whatever is trimmed.
+    fixed: usize,
     role: Role,
     state: Mutex<State>,
 }
@@ -55,6 +58,9 @@ pub(super) enum Role {
     /// It is written elsewhere, and filled from the store; since when the store has not told of it.
     Mirror(Mutex<Option<Instant>>),
 }
+
+/// What a backend calls the stream whose first frame this is. The label of the record says how it is to be read.
+pub type AliasOf = fn(&Meta, &[u8]) -> Option<String>;
 
 impl Role {
     pub(super) fn mirror() -> Self {
@@ -82,18 +88,23 @@ struct State {
     read_elsewhere: Option<Instant>,
     writer: Option<Waker>,
     viewers: Viewers,
+    /// How a frame is read for an alias; gone when there is one.
+    alias_of: Option<AliasOf>,
+    alias: Option<String>,
+    /// It is among those that are known to have readers.
+    is_read: bool,
+    /// What its names take.
+    names: usize,
 }
 
 /// A reader for whom so many bytes wait, and who has read nothing for so long, is dropped. It can resume.
 const BEHIND: u64 = 256 << 10;
 const STANDS: Duration = Duration::from_secs(3);
-/// What a record costs beside its bytes, more or less.
-const OVERHEAD: usize = 1024;
 /// How many frames a writer may be ahead of its mirrors.
 const AHEAD: u64 = 10_000;
 
 impl Record {
-    pub(super) fn new(meta: Meta, limits: Limits, total: Arc<AtomicUsize>, role: Role) -> Self {
+    pub(super) fn new(meta: Meta, limits: Limits, account: Arc<Account>, role: Role) -> Self {
         let state = State {
             frames: Frames::default(),
             ended: None,
@@ -104,17 +115,27 @@ impl Record {
             read_elsewhere: None,
             writer: None,
             viewers: Viewers::default(),
+            alias_of: None,
+            alias: None,
+            is_read: false,
+            names: 0,
         };
-        let kept = OVERHEAD + meta.label.len();
-        total.fetch_add(kept, Ordering::Relaxed);
+        let fixed = Self::fixed_of(&meta);
+        account.charge(fixed);
         Self {
             max_bytes: limits.stream_bytes,
             max_readers: limits.readers,
             meta,
-            total,
+            account,
+            fixed,
             role,
             state: Mutex::new(state),
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        look();
+        self.state.lock()
     }
 
     pub fn meta(&self) -> &Meta {
@@ -122,7 +143,7 @@ impl Record {
     }
 
     pub fn status(&self) -> Status {
-        let state = self.state.lock();
+        let state = self.state();
         Status {
             first: state.frames.first(),
             last: state.frames.last(),
@@ -133,24 +154,29 @@ impl Record {
         }
     }
 
+    /// When it ended.
+    pub(super) fn ended_at(&self) -> Option<Instant> {
+        self.state().ended.as_ref().map(|ended| ended.at)
+    }
+
     pub(super) fn is_mirror(&self) -> bool {
         matches!(self.role, Role::Mirror(_))
     }
 
     /// Does it still run?
     pub fn is_running(&self) -> bool {
-        self.state.lock().ended.is_none()
+        self.state().ended.is_none()
     }
 
     /// Does it answer a request that is repeated? One that was cancelled or failed does not: it is done anew.
     pub fn answers(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.state();
         state.gone.is_none() && state.ended.as_ref().is_none_or(|ended| ended.end == End::Done)
     }
 
     /// Does it still run, and shall it go on?
     pub(super) fn goes_on(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.state();
         state.gone.is_none() && state.ended.is_none()
     }
 
@@ -161,7 +187,7 @@ impl Record {
 
     /// The frames that are kept behind frame `after`, and the number of the first frame that could be among them.
     pub fn frames_after(&self, after: u64) -> (u64, Vec<Bytes>) {
-        let state = self.state.lock();
+        let state = self.state();
         let next = after.saturating_add(1).max(state.frames.first());
         (next, state.frames.behind(after).cloned().collect())
     }
@@ -174,7 +200,7 @@ impl Record {
         viewer: Option<Viewer>,
         hangup: CancellationToken,
     ) -> Result<AnyReader, Trimmed> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if viewer.as_ref().is_some_and(|viewer| state.viewers.is_superseded(viewer)) {
             return Err(Trimmed::Superseded);
         }
@@ -204,6 +230,9 @@ impl Record {
         let unread = state.frames.behind(next - 1).map(|frame| frame.len() as u64);
         let read = state.frames.ever() - unread.sum::<u64>();
         state.left = None;
+        if !std::mem::replace(&mut state.is_read, true) {
+            self.account.read(self);
+        }
         let seat = state.seats.take(seat(read));
         Reader { record: Arc::clone(self), seat, next }
     }
@@ -219,12 +248,12 @@ impl Record {
 
     /// Where a replay begins for a reader who has seen frame `after`.
     pub fn resumes_after(&self, after: u64) -> u64 {
-        self.place(&self.state.lock(), after)
+        self.place(&self.state(), after)
     }
 
     /// Somebody looked at the stream without reading it along: it is not abandoned yet.
     pub fn touch(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if state.left.is_some() {
             state.left = Some(Instant::now());
         }
@@ -232,7 +261,7 @@ impl Record {
 
     /// Asks the writer to stop. Does nothing to a stream that has ended.
     pub fn cancel(&self, why: Gone) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if state.ended.is_none() && state.gone.is_none() {
             state.gone = Some(why);
             state.wake_writer();
@@ -242,7 +271,7 @@ impl Record {
     /// Waits until the stream has ended or gone beyond frame `after`. Cancel safe.
     pub async fn changed(self: &Arc<Self>, after: u64) {
         // A seat of its own: while somebody listens, the stream is not abandoned.
-        let mut reader = self.sit(&mut self.state.lock(), after, Seat::waiting);
+        let mut reader = self.sit(&mut self.state(), after, Seat::waiting);
         poll_fn(|cx| reader.poll_next(cx)).await;
     }
 
@@ -255,44 +284,57 @@ impl Record {
 
     /// The oldest frame that is kept.
     pub fn first_frame(&self) -> Option<Bytes> {
-        self.state.lock().frames.oldest().cloned()
+        self.state().frames.oldest().cloned()
     }
 
     /// The newest frame.
     pub fn last_frame(&self) -> Option<Bytes> {
-        self.state.lock().frames.newest().cloned()
+        self.state().frames.newest().cloned()
     }
 
     /// Forgets the frames, and breaks off who still reads them.
     pub(super) fn forget(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         let next = state.frames.last() + 1;
-        let freed = state.frames.restart(next);
+        self.change(&mut state, |frames| frames.restart(next));
         if self.is_mirror() && state.ended.is_none() {
-            state.ended = Some(Ended::failed("internal", false)); // nobody fills it any more
+            self.finish(&mut state, Ended::failed("internal", false)); // nobody fills it any more
         }
         state.seats.wake();
-        drop(state);
-        self.total.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    /// It has ended: there will be no more frames.
+    fn finish(&self, state: &mut State, ended: Ended) {
+        state.ended = Some(ended);
+        self.read_alias(state, state.frames.newest().cloned());
+        self.change(state, Frames::shrink);
+        state.seats.wake();
+        self.account.ended(&self.meta.id);
     }
 
     fn push(&self, state: &mut State, frames: impl IntoIterator<Item = Bytes>) {
-        let before = state.frames.bytes();
-        for frame in frames {
-            state.frames.push(&frame);
+        let (most, begins) = ((self.max_bytes / FRAME).max(1), state.frames.last() == 0);
+        self.change(state, |kept| {
+            for frame in frames {
+                kept.push(&frame);
+            }
+            while (kept.bytes() > self.max_bytes || kept.len() > most) && kept.pop().is_some() {}
+        });
+        if begins && state.frames.last() > 0 {
+            self.read_alias(state, state.frames.get(1).cloned());
         }
-        while state.frames.bytes() > self.max_bytes && state.frames.pop().is_some() {}
-        let now = state.frames.bytes();
-        if now >= before {
-            self.total.fetch_add(now - before, Ordering::Relaxed);
-        } else {
-            self.total.fetch_sub(before - now, Ordering::Relaxed);
-        }
+    }
+
+    /// Does anybody read it? If not, it is told again when somebody comes.
+    pub(super) fn is_read_still(&self) -> bool {
+        let mut state = self.state();
+        state.is_read = !state.seats.is_empty();
+        state.is_read
     }
 
     /// Drops the readers that have stood still for too long, or whose next frame is gone. To be called now and then.
     pub(super) fn drop_slow(&self, now: Instant) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         let (ever, kept) = (state.frames.ever(), state.frames.bytes() as u64);
         for seat in state.seats.iter_mut().filter(|seat| seat.reads() && !seat.slow) {
             let waiting = ever - seat.read;
@@ -306,26 +348,6 @@ impl Record {
                 seat.close();
             }
         }
-    }
-
-    /// Drops the oldest frames, but not the newest of all; gives the bytes that were freed.
-    pub(super) fn trim(&self, bytes: usize) -> usize {
-        let mut state = self.state.lock();
-        let mut freed = 0;
-        while freed < bytes {
-            let Some(size) = state.frames.pop() else { break };
-            freed += size;
-        }
-        drop(state);
-        self.total.fetch_sub(freed, Ordering::Relaxed);
-        freed
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let kept = self.state.get_mut().frames.bytes() + OVERHEAD + self.meta.label.len();
-        self.total.fetch_sub(kept, Ordering::Relaxed);
     }
 }
 
@@ -341,5 +363,30 @@ fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) if waker.will_wake(cx.waker()) => {}
         _ => *slot = Some(cx.waker().clone()),
+    }
+}
+
+#[cfg(not(test))]
+fn look() {}
+
+#[cfg(test)]
+use looks::count as look;
+
+/// How often the records of this thread were looked at: what is done for one of many must not look at the others.
+#[cfg(test)]
+pub(super) mod looks {
+    use std::cell::Cell;
+
+    thread_local! { static LOOKS: Cell<usize> = const { Cell::new(0) } }
+
+    pub(super) fn count() {
+        LOOKS.with(|looks| looks.set(looks.get() + 1));
+    }
+
+    /// How often `work` looks at one.
+    pub(in crate::journal) fn of(work: impl FnOnce()) -> usize {
+        let before = LOOKS.with(Cell::get);
+        work();
+        LOOKS.with(Cell::get) - before
     }
 }

@@ -25,7 +25,7 @@ impl Reader {
 
     /// One more frame that has come already, if it has no more bytes than `max` and is not the last word of a stream that failed.
     pub(in crate::journal) fn ready(&mut self, max: usize) -> Option<Bytes> {
-        let mut state = self.record.state.lock();
+        let mut state = self.record.state();
         let state = &mut *state;
         let seat = state.seats.get_mut(self.seat)?;
         let last = self.next == state.frames.last();
@@ -40,13 +40,13 @@ impl Reader {
 
     /// How many bytes have come and were not read yet.
     pub(in crate::journal) fn waiting(&self) -> usize {
-        let state = self.record.state.lock();
+        let state = self.record.state();
         let read = state.seats.get(self.seat).map_or(u64::MAX, |seat| seat.read);
         usize::try_from(state.frames.ever().saturating_sub(read)).unwrap_or(usize::MAX)
     }
 
     pub(in crate::journal) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
-        let mut state = self.record.state.lock();
+        let mut state = self.record.state();
         let state = &mut *state;
         let Some(seat) = state.seats.get_mut(self.seat) else {
             return Poll::Ready(Next::Lost);
@@ -79,7 +79,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.record.state.lock();
+        let mut state = self.record.state();
         state.seats.leave(self.seat);
         if state.seats.is_empty() {
             state.left = Some(Instant::now());

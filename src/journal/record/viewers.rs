@@ -71,7 +71,7 @@ impl State {
 impl Record {
     /// Another replica tells that `current` has taken everybody's place; gives those who lost theirs here.
     pub(in crate::journal) fn taken_over(&self, current: &str, turn: u64) -> Vec<String> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if turn <= state.viewers.turn {
             return Vec::new();
         }

@@ -21,7 +21,7 @@ impl Writer {
     }
 
     pub(in crate::journal) fn append(&self, frames: impl IntoIterator<Item = Bytes>) -> Backlog {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.state();
         if state.ended.is_none() {
             self.0.push(&mut state, frames);
             state.seats.wake();
@@ -31,22 +31,21 @@ impl Writer {
     }
 
     pub(in crate::journal) fn tokens(&self, input: u64, output: u64) {
-        self.0.state.lock().tokens = Some((input, output));
+        self.0.state().tokens = Some((input, output));
     }
 
     pub(in crate::journal) fn end(&self, frame: Option<Bytes>, ended: Ended) {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.state();
         if state.ended.is_none() {
             self.0.push(&mut state, frame);
-            state.ended = Some(ended);
-            state.seats.wake();
+            self.0.finish(&mut state, ended);
             self.0.changed_here();
         }
     }
 
     /// Nobody came until then: the stream stops, and answers nobody who comes now. False if somebody came after all.
     fn give_up(&self, until: Instant) -> bool {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.state();
         let over = match (state.left, self.0.meta.linger) {
             (Some(left), Some(linger)) => left.checked_add(linger).is_some_and(|over| over <= until),
             _ => false,
@@ -62,7 +61,7 @@ impl Writer {
         loop {
             let mut until = None;
             let look = poll_fn(|cx| {
-                let mut state = self.0.state.lock();
+                let mut state = self.0.state();
                 if let Some(why) = state.gone {
                     return Poll::Ready(Some(why));
                 }
@@ -84,7 +83,7 @@ impl Writer {
             // Somebody who comes does not wake this: it looks again when the time is over.
             let mut asked = pin!(sleep_until(until));
             let why = poll_fn(|cx| {
-                let mut state = self.0.state.lock();
+                let mut state = self.0.state();
                 if let Some(why) = state.gone {
                     return Poll::Ready(Some(why));
                 }

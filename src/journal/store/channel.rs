@@ -13,20 +13,27 @@ use tokio::time::{Instant, interval};
 
 use crate::journal::channels::MAX_CHANNELS;
 use crate::journal::new::{ChannelError, StoreError};
-use crate::journal::record::{Gone, Meta, Record};
+use crate::journal::record::{Gone, Meta};
 use crate::journal::shelf::Shelf;
 use crate::journal::store::names::StreamKeys;
 use crate::journal::store::{PATIENT, Store, head, millis};
-use crate::telemetry::random_id;
+use crate::telemetry::{Shares, random_id};
 
-/// The channels that are published on here, by the names that they have in the store.
-#[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashMap<String, Arc<Channel>>>);
+/// The channels that were begun or are published on here, by the names that they have in the store.
+#[derive(Debug)]
+pub(super) struct Known(Mutex<All>);
+
+#[derive(Debug)]
+struct All {
+    places: HashMap<String, Arc<Channel>>,
+    shares: Shares,
+}
 
 /// What a name stands for, as far as is known.
 #[derive(Debug)]
 struct Channel {
     id: String,
+    owner: Option<String>,
     /// The last number that was given, as far as is known. Those who seal take turns: they must know it before.
     turn: sync::Mutex<u64>,
     /// When the name was last made to last longer, and whether anything was published since.
@@ -70,10 +77,14 @@ impl Store {
         if let Some(id) = known.as_ref().filter(|id| Some(id.as_str()) != gone) {
             return Ok(id.clone());
         }
-        if self.0.channels.0.lock().len() >= MAX_CHANNELS {
-            return Err(ChannelError::Full);
-        }
-        Ok(self.begin_channel(owner, name, known.as_deref()).await?)
+        // It counts before it is there: others are opened meanwhile. One that is not published on counts for as long as it is kept.
+        let place = self.0.names.channel(owner, name);
+        let held = self.0.channels.hold(&place, owner)?;
+        let id = self.begin_channel(owner, name, known.as_deref()).await?;
+        drop(held);
+        let channel = self.0.channels.remember(&place, owner, id.clone())?;
+        channel.renewed.lock().0.get_or_insert_with(Instant::now);
+        Ok(id)
     }
 
     /// Begins a channel, and has the name stand for it if it stands for `known` now; gives what it stands for then.
@@ -131,12 +142,12 @@ impl Store {
         let place = self.0.names.channel(owner, name);
         let mut gone: Option<String> = None;
         for _ in 0..TRIES {
-            let known = self.0.channels.0.lock().get(&place).cloned();
+            let known = self.0.channels.0.lock().places.get(&place).cloned();
             let channel = match known.filter(|known| Some(&known.id) != gone.as_ref()) {
                 Some(channel) => channel,
                 None => {
                     let id = self.open_channel(owner, name, gone.as_deref()).await?;
-                    self.0.channels.remember(&place, id)
+                    self.0.channels.remember(&place, owner, id)?
                 }
             };
             if let Some(number) = self.add(&channel, frame).await? {
@@ -198,7 +209,9 @@ impl Store {
         name: &str,
     ) -> Result<bool, StoreError> {
         let Some(id) = self.channel(owner, name).await? else { return Ok(false) };
-        self.end_by_id(&id, "done", "").await
+        let ended = self.end_by_id(&id, "done", "").await?;
+        self.0.channels.forget(&self.0.names.channel(owner, name), &id);
+        Ok(ended)
     }
 
     async fn end_by_id(&self, id: &str, how: &str, why: &str) -> Result<bool, StoreError> {
@@ -253,23 +266,18 @@ impl Store {
         let mut renewals = interval(self.renewals());
         loop {
             renewals.tick().await;
-            let read = |record: &Record| {
+            let mut read = shelf.read();
+            read.retain(|record| {
                 record.meta().channel.is_some() && record.is_running() && record.status().readers > 0
-            };
-            stream::iter(shelf.all(read))
+            });
+            stream::iter(read)
                 .for_each_concurrent(
                     AT_A_TIME,
                     |record| async move { self.keep_channel(record.meta()).await },
                 )
                 .await;
             let idle = self.renewals() * 4;
-            self.0.channels.0.lock().retain(|_, channel| {
-                let mut renewed = channel.renewed.lock();
-                let fresh = renewed.0.is_some_and(|at| at.elapsed() < idle);
-                let kept = std::mem::take(&mut renewed.1) || fresh;
-                drop(renewed);
-                kept
-            });
+            self.0.channels.sweep(idle);
         }
     }
 
@@ -281,15 +289,74 @@ impl Store {
     }
 }
 
+impl Default for Known {
+    fn default() -> Self {
+        Self(Mutex::new(All { places: HashMap::new(), shares: Shares::new(MAX_CHANNELS) }))
+    }
+}
+
+/// Counts a channel that is being begun.
+struct Held<'k> {
+    known: &'k Known,
+    owner: Option<&'k str>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.known.0.lock().shares.give_back(self.owner);
+    }
+}
+
 impl Known {
-    fn remember(&self, place: &str, id: String) -> Arc<Channel> {
+    /// Counts a channel that is being begun, unless there is one in its place that counts.
+    fn hold<'k>(&'k self, place: &str, owner: Option<&'k str>) -> Result<Option<Held<'k>>, ChannelError> {
         let mut all = self.0.lock();
-        if let Some(known) = all.get(place).filter(|known| known.id == id) {
-            return Arc::clone(known);
+        if all.places.contains_key(place) {
+            return Ok(None);
         }
-        let new = Channel { id, turn: sync::Mutex::new(0), renewed: Mutex::new((None, true)) };
-        let new = Arc::new(new);
-        all.insert(place.to_owned(), Arc::clone(&new));
-        new
+        all.shares.take(owner)?;
+        Ok(Some(Held { known: self, owner }))
+    }
+
+    /// What a name stands for, from now on.
+    fn remember(&self, place: &str, owner: Option<&str>, id: String) -> Result<Arc<Channel>, ChannelError> {
+        let mut all = self.0.lock();
+        let known = all.places.get(place);
+        if let Some(known) = known.filter(|known| known.id == id) {
+            return Ok(Arc::clone(known));
+        }
+        if known.is_none() {
+            all.shares.take(owner)?;
+        }
+        let renewed = Mutex::new((None, true));
+        let owner = owner.map(String::from);
+        let new = Arc::new(Channel { id, owner, turn: sync::Mutex::new(0), renewed });
+        all.places.insert(place.to_owned(), Arc::clone(&new));
+        Ok(new)
+    }
+
+    /// The channel has ended.
+    fn forget(&self, place: &str, id: &str) {
+        let mut all = self.0.lock();
+        if all.places.get(place).is_some_and(|known| known.id == id)
+            && let Some(known) = all.places.remove(place)
+        {
+            all.shares.give_back(known.owner.as_deref());
+        }
+    }
+
+    /// Forgets those that nobody has used for so long.
+    fn sweep(&self, idle: Duration) {
+        let mut all = self.0.lock();
+        let All { places, shares } = &mut *all;
+        places.retain(|_, channel| {
+            let mut renewed = channel.renewed.lock();
+            let fresh = renewed.0.is_some_and(|at| at.elapsed() < idle);
+            let kept = std::mem::take(&mut renewed.1) || fresh;
+            if !kept {
+                shares.give_back(channel.owner.as_deref());
+            }
+            kept
+        });
     }
 }

@@ -30,10 +30,9 @@ impl Store {
                 () = self.0.wakes.wait() => false,
             };
             let woken = self.0.wakes.take();
-            let due = |record: &Record| {
-                record.is_mirror() && (woken.contains(&record.meta().id) || by_clock && record.is_running())
-            };
-            let mirrors = shelf.all(due);
+            let due =
+                |record: &Arc<Record>| woken.contains(&record.meta().id) || by_clock && record.is_running();
+            let mirrors: Vec<_> = shelf.mirrors().into_iter().filter(due).collect();
             stream::iter(mirrors)
                 .for_each_concurrent(AT_A_TIME, |mirror| async move { self.refill(shelf, &mirror).await })
                 .await;
@@ -50,7 +49,8 @@ impl Store {
     }
 
     fn forget_idle(&self, shelf: &Shelf) {
-        let idle = shelf.all(|record| record.is_mirror() && record.is_idle(IDLE));
+        let mut idle = shelf.mirrors();
+        idle.retain(|mirror| mirror.is_idle(IDLE));
         for mirror in &idle {
             shelf.remove(mirror);
         }

@@ -6,15 +6,16 @@ use bytes::{BufMut as _, Bytes};
 
 use crate::journal::Key;
 use crate::journal::list::Entry;
-use crate::journal::new::{Claim, StoreError};
+use crate::journal::new::{Claim, IN_LINE, StoreError};
 use crate::journal::record::{Ended, Meta, Record, Status};
 use crate::journal::store::look::Question;
 use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, head, millis};
 
 /// How many streams of one owner are listed.
 const LISTED: isize = 1000;
-/// How many streams of one conversation are in its line.
-const IN_LINE: isize = 256;
+/// How many streams of one conversation stand in its line: as many as may, those that come at the same time, and those that have
+/// ended and have not left it.
+const STANDING: usize = 2 * IN_LINE;
 
 impl Store {
     /// Puts a stream on its owner's list, unless it has no label.
@@ -63,7 +64,7 @@ impl Store {
         script
             .key(self.0.names.conversation(owner, conversation))
             .key(self.0.names.line(owner, conversation));
-        script.arg(known).arg(&meta.id).arg(self.name_ttl()).arg(IN_LINE);
+        script.arg(known).arg(&meta.id).arg(self.name_ttl()).arg(STANDING);
         let mut connection = self.connection()?;
         let found: String = self.within(QUICK, script.invoke_async(&mut connection)).await?;
         Ok(Some(found).filter(|found| found != known))
@@ -79,6 +80,27 @@ impl Store {
         script.key(name).arg(known).arg(new).arg(self.name_ttl());
         let mut connection = self.connection()?;
         self.within(QUICK, script.invoke_async(&mut connection)).await
+    }
+
+    /// The id of the stream that its backend calls so.
+    pub(in crate::journal) async fn of_alias(
+        &self,
+        owner: Option<&str>,
+        alias: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let name = self.0.names.alias(owner, alias);
+        let mut connection = self.connection()?;
+        self.within(PATIENT, redis::cmd("GET").arg(name).query_async(&mut connection)).await
+    }
+
+    /// Has a stream be found by what its backend calls it, too, for as long as by its other names.
+    pub(super) async fn share_alias(&self, record: &Record) {
+        let (meta, Some(alias)) = (record.meta(), record.alias()) else { return };
+        let name = self.0.names.alias(meta.owner.as_deref(), &alias);
+        let Ok(mut connection) = self.connection() else { return };
+        let share = redis::cmd("SET").arg(name).arg(&meta.id).arg("PX").arg(self.name_ttl()).to_owned();
+        let shared: Result<(), StoreError> = self.within(PATIENT, share.query_async(&mut connection)).await;
+        drop(shared); // its own id finds it all the same
     }
 
     /// The id of the newest stream of a conversation.

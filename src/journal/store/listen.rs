@@ -9,7 +9,6 @@ use redis::{RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::journal::record::Record;
 use crate::journal::shelf::Shelf;
 use crate::journal::store::names::{StreamKeys, replica, stream_of};
 use crate::journal::store::{PATIENT, Store};
@@ -29,7 +28,7 @@ impl Wakes {
 
     /// Wakes all mirrors.
     pub(super) fn all(&self, shelf: &Shelf) {
-        for mirror in shelf.all(Record::is_mirror) {
+        for mirror in shelf.mirrors() {
             self.wake(&mirror.meta().id);
         }
     }
@@ -71,7 +70,7 @@ impl Store {
         in_time(sink.subscribe(&home)).await?;
         let mut heard: HashSet<String> = HashSet::new();
         loop {
-            let mirrors = shelf.all(Record::is_mirror);
+            let mirrors = shelf.mirrors();
             let wanted: HashSet<String> = mirrors.iter().map(|mirror| mirror.meta().id.clone()).collect();
             for id in wanted.difference(&heard) {
                 in_time(sink.subscribe(StreamKeys::new(id).channel)).await?;

@@ -69,6 +69,11 @@ impl Names {
         format!("sg:key:{}", self.digest(owner, name))
     }
 
+    /// What a backend calls a stream.
+    pub(super) fn alias(&self, owner: Option<&str>, name: &str) -> String {
+        format!("sg:alias:{}", self.digest(owner, name))
+    }
+
     /// The newest stream of a conversation.
     pub(super) fn conversation(&self, owner: Option<&str>, name: &str) -> String {
         format!("sg:conversation:{{{}}}", self.digest(owner, name))

@@ -33,7 +33,7 @@ impl Store {
             tokio::select! {
                 biased;
                 _ = renewals.tick() => {
-                    for record in shelf.all(|record| record.copied().is_some() && record.is_running()) {
+                    for record in shelf.running().into_iter().filter(|record| record.copied().is_some()) {
                         record.changed_here();
                     }
                 }
@@ -146,6 +146,9 @@ impl Store {
                 }
                 if batch.frames.is_empty() {
                     self.renew_names(record).await;
+                }
+                if batch.from == 1 || batch.frames.is_empty() || whole {
+                    self.share_alias(record).await;
                 }
                 self.heed(record, news).await;
                 return batch.more;

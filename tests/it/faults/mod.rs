@@ -3,6 +3,7 @@
 
 mod client;
 mod clock;
+mod greedy;
 mod intermediary;
 mod process;
 mod resource;

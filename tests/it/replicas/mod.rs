@@ -1,5 +1,6 @@
 //! Several replicas on one Redis: each serves the streams of all, and none of them fails because another does, or Redis.
 
+mod bounds;
 mod channels;
 mod conversations;
 mod fenced;
