@@ -19,8 +19,7 @@ use crate::app::generation::Generation;
 use crate::config::Config;
 use crate::downstream::{self, Body};
 use crate::edge::{
-    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, OperatorLayer, RouteLayer, Routes, Spawn,
-    TraceLayer,
+    AdmitLayer, AuthLayer, CorsLayer, GuardLayer, Names, OperatorLayer, RouteLayer, Routes, Spawn, TraceLayer,
 };
 use crate::server::{Proxies, Server, Shutdown, Tasks, Terms, Unstarted};
 use crate::upstream::{self, Backend, Catalog, ClientError, Offload, Pool, build_client};

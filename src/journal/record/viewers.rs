@@ -90,6 +90,7 @@ mod tests {
 
     use super::*;
     use crate::journal::Reader;
+    use crate::journal::ledger::Account;
     use crate::journal::record::{Meta, Role, Trimmed};
     use crate::journal::shelf::Limits;
 
@@ -104,7 +105,8 @@ mod tests {
             retention: Duration::ZERO,
             label: Bytes::new(),
         };
-        Arc::new(Record::new(meta, Limits { stream_bytes: 1 << 20, readers }, Arc::default(), Role::Alone))
+        let account = Arc::new(Account::new(&Arc::default()));
+        Arc::new(Record::new(meta, Limits { stream_bytes: 1 << 20, readers }, account, Role::Alone))
     }
 
     fn read(record: &Arc<Record>, viewer: Viewer) -> Result<Reader, Trimmed> {
