@@ -144,9 +144,17 @@ impl Seen {
 pub(super) fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
-    let value = value.get(1..)?.trim_ascii();
+    let value = trimmed(value.get(1..)?);
     let lawful = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
     (is_token(name) && value.iter().all(lawful)).then_some((name, value))
+}
+
+/// Without the blanks around it: spaces and tabs, and nothing else (RFC 9110 section 5.6.3).
+fn trimmed(value: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(start) = value.iter().position(|byte| !is_blank(byte)) else { return &[] };
+    let end = value.iter().rposition(|byte| !is_blank(byte)).unwrap_or(start);
+    value.get(start..=end).unwrap_or_default()
 }
 
 fn is_token(bytes: &[u8]) -> bool {
@@ -179,6 +187,7 @@ mod tests {
         assert_eq!(with(""), Ok(Length::Known(0)));
         assert_eq!(with("Content-Length: 12\r\n"), Ok(Length::Known(12)));
         assert_eq!(with("transfer-encoding: Chunked\r\n"), Ok(Length::Chunked));
+        assert_eq!(with("Content-Length:\t 12 \t\r\nX: \r\nY:\r\n"), Ok(Length::Known(12)));
         for fields in [
             "Content-Length: 1\r\nContent-Length: 1\r\n",
             "Content-Length: 1, 1\r\n",
@@ -192,15 +201,26 @@ mod tests {
             "X: a\r\n b\r\n",
             "X: a\0b\r\n",
             "X: a\rb\r\n",
+            "X: a\r\r\n",
+            "X: \x0ca\r\n",
+            "Content-Length: 1\r\r\n",
+            "Content-Length: \x0c1\r\n",
             "X\r\n",
             "X: a\n",
             "Host: a\r\n",
         ] {
             assert_eq!(with(fields), Err(400), "{fields:?}");
         }
-        for coding in
-            ["gzip, chunked", "chunked, chunked", "xchunked", "identity", "", "chunked;q=1", "\x0bchunked"]
-        {
+        for coding in [
+            "gzip, chunked",
+            "chunked, chunked",
+            "xchunked",
+            "identity",
+            "",
+            "chunked;q=1",
+            "\x0bchunked",
+            "\x0cchunked",
+        ] {
             let refused = with(&format!("Transfer-Encoding: {coding}\r\n")).unwrap_err();
             assert!([400, 501].contains(&refused), "{coding:?}");
         }
