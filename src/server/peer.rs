@@ -48,7 +48,7 @@ impl Proxies {
     }
 
     /// The client: the last address that is not a trusted proxy's, seen from here.
-    fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(super) fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         if !self.trust(peer) {
             return peer;
         }
@@ -58,7 +58,7 @@ impl Proxies {
         };
         let mut client = peer;
         let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
-        for hop in lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+        for hop in lines.iter().rev().flat_map(|line| self.hops(line.as_bytes())) {
             // What is behind a word that is no address was written by nobody knows whom.
             let Some(address) = self.address(hop) else { break };
             client = Some(address);
@@ -78,34 +78,66 @@ impl Proxies {
             Forwarding::XForwardedFor => X_FORWARDED_PROTO,
             Forwarding::Forwarded => FORWARDED,
         };
-        let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-        let hop = line.rsplit(',').next()?;
+        let line = headers.get_all(name).iter().next_back()?.as_bytes();
+        let hop = self.hops(line).into_iter().next()?;
         let scheme = match self.header {
-            Forwarding::XForwardedFor => hop.trim(),
+            Forwarding::XForwardedFor => hop.trim_ascii(),
             Forwarding::Forwarded => member(hop, "proto")?,
         };
         let known = [Scheme::HTTP, Scheme::HTTPS];
-        known.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(scheme))
+        known.into_iter().find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(scheme))
+    }
+
+    /// What the proxies have written into a line, the last of them first.
+    fn hops<'l>(&self, line: &'l [u8]) -> Vec<&'l [u8]> {
+        match self.header {
+            Forwarding::XForwardedFor => line.rsplit(|byte| *byte == b',').collect(),
+            Forwarding::Forwarded => rsplit_unquoted(line, b','),
+        }
     }
 
     fn address(&self, hop: &[u8]) -> Option<IpAddr> {
-        let hop = std::str::from_utf8(hop).ok()?.trim();
         let node = match self.header {
             Forwarding::XForwardedFor => hop,
             Forwarding::Forwarded => member(hop, "for")?,
         };
+        let node = std::str::from_utf8(node).ok()?.trim();
         let bare = node.strip_prefix('[').and_then(|node| node.strip_suffix(']')).unwrap_or(node);
         let address = bare.parse().or_else(|_| node.parse().map(|address: SocketAddr| address.ip()));
         address.ok().map(|address: IpAddr| address.to_canonical())
     }
 }
 
-/// What a proxy says in `Forwarded` (RFC 7239 section 4).
-fn member<'h>(hop: &'h str, wanted: &str) -> Option<&'h str> {
-    hop.split(';').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
-    })
+/// A member of an element of `Forwarded`, if it stands there once.
+fn member<'h>(hop: &'h [u8], wanted: &str) -> Option<&'h [u8]> {
+    let pairs = rsplit_unquoted(hop, b';');
+    let mut values = pairs.into_iter().filter_map(|pair| {
+        let (name, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+        let value = value.get(1..)?.trim_ascii();
+        let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()).then_some(bare.unwrap_or(value))
+    });
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+/// The parts of a text, the last one first, between the separators that stand in no quoted string (RFC 7239 section 4): a proxy
+/// quotes there what its client asked for. It is read from its end, for what stands at its beginning may be the client's own, and
+/// its quotes need not come in pairs.
+fn rsplit_unquoted(text: &[u8], separator: u8) -> Vec<&[u8]> {
+    let (mut parts, mut end, mut quoted) = (Vec::new(), text.len(), false);
+    for (at, byte) in text.iter().enumerate().rev() {
+        if *byte == b'"' {
+            let before = text.get(..at).unwrap_or_default();
+            let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+            quoted = !quoted || backslashes % 2 == 1;
+        } else if *byte == separator && !quoted {
+            parts.extend(text.get(at + 1..end));
+            end = at;
+        }
+    }
+    parts.extend(text.get(..end));
+    parts
 }
 
 impl Origin<'_> {
@@ -180,5 +212,22 @@ mod tests {
         assert_eq!(of("10.0.0.1", &["proto=https; For=\"[2001:db8::1]:4711\", for=10.0.0.2"]), "2001:db8::1");
         assert_eq!(of("10.0.0.1", &["for=203.0.113.9, for=_hidden"]), "10.0.0.1");
         assert_eq!(of("192.0.2.1", &["for=198.51.100.7"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn what_a_proxy_quotes_of_a_request_names_nobody() {
+        let of = |lines: &[&str]| client(Forwarding::Forwarded, "10.0.0.1", lines);
+        for told in [
+            r#"for=198.51.100.7;host="a, for=203.0.113.9""#,
+            r#"for=198.51.100.7;host="a,for=203.0.113.9;x=""#,
+            r#"host=";for=203.0.113.9;x=";for=198.51.100.7"#,
+            r#"for=198.51.100.7;host="\", for=203.0.113.9;x=\"""#,
+            r#"for=198.51.100.7;host="\\";proto=http"#,
+            r#"for="203.0.113.9, for=198.51.100.7;host="b""#,
+            r#"for=203.0.113.9;host="x, for=198.51.100.7"#,
+        ] {
+            assert_eq!(of(&[told]), "198.51.100.7", "{told}");
+        }
+        assert_eq!(of(&["for=203.0.113.9;for=198.51.100.7"]), "10.0.0.1", "it names two");
     }
 }
