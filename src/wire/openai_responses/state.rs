@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::wire::codec::Identity;
 use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Object, Text};
-use crate::wire::members::members;
+use crate::wire::members::{members, members_once};
 use crate::wire::openai_responses::response::{Head, Status};
 
 /// What a request wishes to be kept.
@@ -24,7 +24,7 @@ pub struct State {
 impl State {
     /// Reads a request body.
     pub fn of(body: &[u8]) -> Result<Self, ParseError> {
-        let members = members(body)?;
+        let members = members_once(body, &["store", "background", "previous_response_id", "input"])?;
         let field = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, field)| *field);
         let state = Self {
             store: field("store").and_then(Field::boolean) != Some(false),
@@ -163,6 +163,20 @@ mod tests {
     #[test]
     fn work_in_the_background_must_be_kept() {
         assert!(State::of(br#"{"background":true,"store":false}"#).is_err());
+    }
+
+    #[test]
+    fn what_others_may_read_otherwise_is_refused() {
+        for body in [
+            r#"{"previous_response_id":"a","previous_response_id":"b"}"#,
+            r#"{"previous_response_id":"a","Previous_Response_ID":"b"}"#,
+            r#"{"store":false,"store":null}"#,
+            r#"{"store":false,"\u017ftore":true}"#,
+            r#"{"bac\u212aground":true}"#,
+            r#"{"input":"a","input":"b"}"#,
+        ] {
+            assert!(State::of(body.as_bytes()).is_err(), "{body}");
+        }
     }
 
     #[test]
