@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource as _};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::future::ready;
+use futures_util::{Stream, StreamExt as _, stream};
 use parking_lot::Mutex;
 use reqwest::Response;
 
@@ -68,7 +69,7 @@ impl Messages {
             Framing::Sse => {
                 let mut place = 0;
                 let body = body.map(move |chunk| chunk.map(|chunk| without_mark(chunk, &mut place)));
-                Source::Events(Box::pin(body.eventsource()))
+                Source::Events(Box::pin(behind_a_line(body).eventsource()))
             }
             Framing::Ndjson => {
                 Source::Lines { body: Box::pin(body), splitter: Splitter::new(Framing::Ndjson, MAX_LINE) }
@@ -127,8 +128,15 @@ fn line(data: &[u8]) -> Next {
     }
 }
 
-/// A byte order mark at the beginning is no part of the stream (WHATWG HTML section 9.2.5), and eventsource-stream 0.2.3 panics
-/// on one.
+/// A blank line at the beginning means nothing, and eventsource-stream 0.2.3 panics on a byte order mark there: behind a line of
+/// its own a second one is what it is, a letter.
+pub fn behind_a_line<B: From<&'static [u8]>, E>(
+    body: impl Stream<Item = Result<B, E>>,
+) -> impl Stream<Item = Result<B, E>> {
+    stream::once(ready(Ok(B::from(&b"\n"[..])))).chain(body)
+}
+
+/// A byte order mark at the beginning is no part of the stream (WHATWG HTML section 9.2.5).
 fn without_mark(chunk: Bytes, place: &mut usize) -> Bytes {
     const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
     let mut chunk = chunk;
@@ -156,5 +164,15 @@ mod tests {
             }
             assert_eq!(seen, "a\u{feff}".as_bytes(), "cut at {cut}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_second_mark_is_a_letter_of_the_first_line() {
+        let body = "\u{feff}\u{feff}data: no field\ndata: a\n\n";
+        let answer = Response::from(http::Response::new(body));
+        let mut messages = Messages::new(answer, Framing::Sse);
+        let Next::Message(message) = messages.next().await else { panic!("an event") };
+        assert_eq!(message.data, "a");
+        assert!(matches!(messages.next().await, Next::Ended));
     }
 }

@@ -17,7 +17,7 @@ pub use error::{ClientError, Missing, Refused, hint, shown};
 pub use follow::{Follow, Outcome, Subject, Told};
 pub use load::{Api, Ask, Failures, Load, Plan, Tally, comparison, described, told};
 pub use meaning::{Meaning, Verdict};
-pub use messages::{Message, Messages, Next};
+pub use messages::{Message, Messages, Next, behind_a_line};
 pub use pull::{Pull, Pulled};
 pub use server::{Server, credentials};
 pub use transport::{HttpVersion, Transport};

@@ -1,16 +1,17 @@
 //! The receiver: sends one request and notes when what came of its answer.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use eventsource_stream::{EventStream, EventStreamError, Eventsource as _};
+use eventsource_stream::{Event, EventStreamError, Eventsource as _};
 use futures_util::stream::{Stream, StreamExt as _};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response};
 use tokio::time::{Instant, timeout};
 
-use crate::client::hint;
+use crate::client::{behind_a_line, hint};
 use crate::doctor::decode::Decoding;
 use crate::doctor::refusal::reason;
 use crate::doctor::trace::{Arrival, End, Failure, Head, Stamp, Trace};
@@ -111,24 +112,24 @@ async fn refused(mut response: Response, kind: &str) -> Option<String> {
 const LONGEST_REASON: usize = 64 * 1024;
 
 /// The events of a body, in either framing.
-enum Events<S> {
-    Sse(Box<EventStream<S>>),
+pub(super) enum Events<S> {
+    Sse(Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<String>>>>>),
     Lines { bytes: S, splitter: Splitter, open: bool },
 }
 
 /// One event is no larger than this, in bytes.
 const LIMIT: usize = 4 << 20;
 
-impl<S: Stream<Item = Result<Vec<u8>, String>> + Unpin> Events<S> {
-    fn new(bytes: S, framing: Framing) -> Self {
+impl<S: Stream<Item = Result<Vec<u8>, String>> + Unpin + 'static> Events<S> {
+    pub(super) fn new(bytes: S, framing: Framing) -> Self {
         match framing {
-            Framing::Sse => Self::Sse(Box::new(bytes.eventsource())),
+            Framing::Sse => Self::Sse(Box::pin(behind_a_line(bytes).eventsource())),
             Framing::Ndjson => Self::Lines { bytes, splitter: Splitter::new(framing, LIMIT), open: true },
         }
     }
 
     /// The data of the next event. Cancel safe.
-    async fn next(&mut self) -> Option<Result<String, String>> {
+    pub(super) async fn next(&mut self) -> Option<Result<String, String>> {
         match self {
             Self::Sse(events) => {
                 Some(events.next().await?.map(|event| event.data).map_err(|error| match error {
