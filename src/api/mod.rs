@@ -8,6 +8,9 @@ mod downloads;
 mod errand;
 mod events;
 mod forward;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generate;
 mod health;
 mod label;

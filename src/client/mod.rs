@@ -5,6 +5,9 @@ mod backoff;
 mod connections;
 mod error;
 mod follow;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod load;
 mod meaning;
 mod messages;

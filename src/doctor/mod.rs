@@ -10,6 +10,9 @@ mod advice;
 mod answers;
 mod decode;
 mod endpoint;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hop;
 mod judge;
 mod measure;

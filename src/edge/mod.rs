@@ -6,6 +6,9 @@ mod auth;
 mod caller;
 mod cors;
 mod credentials;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod key;
 mod limit;

@@ -34,6 +34,9 @@ pub use library::Journal;
 pub use list::{Entry, Listed, Page};
 pub use new::{Busy, ChannelError, Created, Key, New, OpenError};
 pub use record::{AliasOf, Ended, Gone, Meta, Record, Status, Trimmed, Viewer};
+#[cfg(all(fuzzing, feature = "redis"))]
+#[doc(hidden)]
+pub use store::fuzzing;
 
 /// Opens a stream that is not recorded. `bound` is how many bytes may wait for the reader before the writer is held up.
 pub fn open(bound: usize) -> (Writer, Reader) {

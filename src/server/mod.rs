@@ -4,6 +4,9 @@ mod addresses;
 mod config;
 mod connection;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http1;
 mod http2;
 mod inspect;

@@ -29,7 +29,7 @@ pub(super) async fn read(socket: &mut Socket) -> io::Result<Option<IpAddr>> {
 }
 
 /// The length of the header, and whom it names; `None` if there is more to come.
-fn parse(bytes: &[u8]) -> io::Result<Option<(usize, Option<IpAddr>)>> {
+pub(super) fn parse(bytes: &[u8]) -> io::Result<Option<(usize, Option<IpAddr>)>> {
     match ProxyHeader::parse(bytes, ParseConfig::default()) {
         Ok((header, length)) => {
             let client = header.proxied_address().map(|address| address.source.ip().to_canonical());

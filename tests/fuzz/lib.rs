@@ -1,4 +1,8 @@
-//! What the fuzz targets share: a stream of a backend on its way to clients of every dialect.
+//! What the fuzz targets share: a stream of a backend on its way to clients of every dialect, and other readers of what they read.
+
+pub mod events;
+pub mod members;
+pub mod plain;
 
 use bytes::Bytes;
 use streamgate::wire::{

@@ -248,7 +248,7 @@ fn claim(fingerprint: &[u8; 32], id: &str) -> Vec<u8> {
     out
 }
 
-fn read_claim(stored: &[u8]) -> Option<Claim> {
+pub(super) fn read_claim(stored: &[u8]) -> Option<Claim> {
     let (fingerprint, id) = stored.split_first_chunk::<32>()?;
     Some(Claim { fingerprint: *fingerprint, id: String::from_utf8(id.to_vec()).ok()? })
 }

@@ -88,7 +88,7 @@ impl Store {
 }
 
 /// The members in the order of the script, and what follows them.
-fn read(reply: &[Bytes]) -> Option<(Look, &[Bytes])> {
+pub(super) fn read(reply: &[Bytes]) -> Option<(Look, &[Bytes])> {
     let (state, frames) = reply.split_at_checked(12)?;
     let [owner, first, last, bytes, end, reason, deleted, turn, viewer, _writer, alive, head] = state else {
         return None;
@@ -115,6 +115,6 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The number of a frame, by the name of its entry: `n-0`.
-fn number_of(name: &[u8]) -> Option<u64> {
+pub(super) fn number_of(name: &[u8]) -> Option<u64> {
     number(name.strip_suffix(b"-0")?)
 }

@@ -13,6 +13,8 @@ mod budget;
 mod channel;
 mod error;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod health;
 mod index;

@@ -218,7 +218,7 @@ pub(super) fn ended(word: &[u8], reason: &[u8]) -> Option<Ended> {
     }
 }
 
-fn appended(reply: &[Bytes]) -> Option<Appended> {
+pub(super) fn appended(reply: &[Bytes]) -> Option<Appended> {
     let number = |at: usize| std::str::from_utf8(reply.get(at)?).ok()?.parse::<u64>().ok();
     Some(match reply.first()?.as_ref() {
         b"kept" => {
