@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Uri};
 use crate::api::cursor::Cursor;
 use crate::api::look::Look;
 use crate::api::wishes::Wishes;
+use crate::edge::Query;
 use crate::journal::Viewer;
 
 /// An id of an event, read and written again.
@@ -22,10 +23,11 @@ pub struct Looked {
     pub viewer: Option<Viewer>,
 }
 
-/// Reads the query and the headers of a `GET`.
-pub fn look(uri: &Uri, headers: &HeaderMap) -> Looked {
-    let look = Look::new(&Method::GET, uri, headers);
-    Looked { cursor: look.cursor.map(|cursor| cursor.to_string()), wait: look.wait, viewer: look.viewer }
+/// Reads the query and the headers of a `GET`; `None` if the query is refused.
+pub fn look(uri: &Uri, headers: &HeaderMap) -> Option<Looked> {
+    let look = Look::new(&Method::GET, &Query::of(uri).ok()?, headers);
+    let cursor = look.cursor.map(|cursor| cursor.to_string());
+    Some(Looked { cursor, wait: look.wait, viewer: look.viewer })
 }
 
 /// What a request wishes beyond an answer.

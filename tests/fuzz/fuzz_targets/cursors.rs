@@ -32,8 +32,7 @@ fuzz_target!(|input: &[u8]| {
             headers.append(name.clone(), value);
         }
     }
-    if let Ok(uri) = target.parse::<Uri>() {
-        let looked = look(&uri, &headers);
+    if let Some(looked) = target.parse::<Uri>().ok().and_then(|uri| look(&uri, &headers)) {
         lawful(looked.cursor);
         assert!(looked.wait <= Duration::from_secs(60));
         assert!(looked.viewer.is_none_or(|viewer| (1..=128).contains(&viewer.id.chars().count())));

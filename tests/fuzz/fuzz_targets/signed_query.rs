@@ -10,37 +10,40 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use streamgate::edge::fuzzing::{allows, signed};
-use streamgate::edge::{Grant, Signer};
+use streamgate::edge::{Grant, Resource, Signer};
 
-/// What addresses were made for.
-const MADE: [(&str, Grant); 3] = [
-    ("abcdefghijklmnopqrstuvwxy2", Grant::Read),
-    ("zzzzzzzzzzzzzzzzzzzzzzzzzz", Grant::Read),
-    ("yyyyyyyyyyyyyyyyyyyyyyyyyy", Grant::Cancel),
+/// What addresses were made for, and by whom.
+const MADE: [(Resource<'_>, Grant, Option<&str>); 3] = [
+    (Resource::Stream("abcdefghijklmnopqrstuvwxy2"), Grant::Read, None),
+    (Resource::Stream("zzzzzzzzzzzzzzzzzzzzzzzzzz"), Grant::Cancel, Some("alice")),
+    (Resource::Channel { id: "yyyyyyyyyyyyyyyyyyyyyyyyyy", name: "news" }, Grant::Read, Some("alice")),
 ];
 
 static SIGNER: LazyLock<Signer> = LazyLock::new(|| Signer::new(b"secret", Duration::from_secs(86_400)));
 static QUERIES: LazyLock<[String; 3]> =
-    LazyLock::new(|| MADE.map(|(stream, grant)| signed(&SIGNER, stream, grant)));
+    LazyLock::new(|| MADE.map(|(resource, grant, owner)| signed(&SIGNER, resource, grant, owner)));
 
 fuzz_target!(|input: &[u8]| {
     let text = filled(&String::from_utf8_lossy(input));
     let (query, other) = text.split_once('\u{1f}').unwrap_or((&text, ""));
     let said = pairs(query);
-    for stream in MADE.map(|(stream, _)| stream).into_iter().chain([other]) {
+    let neighbours = [Resource::Stream(other), Resource::Channel { id: "yyyyyyyyyyyyyyyyyyyyyyyyyy", name: other }];
+    for resource in MADE.map(|(resource, ..)| resource).into_iter().chain(neighbours) {
         for grant in [Grant::Read, Grant::Cancel] {
-            if !allows(&SIGNER, query, stream, grant) {
-                continue;
-            }
-            let made = MADE.iter().position(|made| *made == (stream, grant));
-            let made = made.unwrap_or_else(|| panic!("none was made to {grant:?} `{stream}`: {query}"));
-            for (name, value) in pairs(&QUERIES[made]) {
-                let values: HashSet<&String> =
-                    said.iter().filter(|(own, _)| *own == name).map(|(_, value)| value).collect();
-                assert!(
-                    values.len() == 1 && values.contains(&value),
-                    "`{name}` is read in two ways: {query}"
-                );
+            for owner in [None, Some("alice"), Some(other)] {
+                if !allows(&SIGNER, query, resource, grant, owner) {
+                    continue;
+                }
+                let made = MADE.iter().position(|made| *made == (resource, grant, owner));
+                let made = made.unwrap_or_else(|| panic!("none was made to {grant:?} {resource:?}: {query}"));
+                for (name, value) in pairs(&QUERIES[made]) {
+                    let values: HashSet<&String> =
+                        said.iter().filter(|(own, _)| *own == name).map(|(_, value)| value).collect();
+                    assert!(
+                        values.len() == 1 && values.contains(&value),
+                        "`{name}` is read in two ways: {query}"
+                    );
+                }
             }
         }
     }
