@@ -58,6 +58,10 @@ pub(in crate::journal) struct Progress {
     pub(in crate::journal) stage: Stage,
     /// The last frame that the store has.
     pub(in crate::journal) last: u64,
+    /// How many pieces it has of the frame behind that one.
+    pub(in crate::journal) pieces: u64,
+    /// How many pieces it has of what is known of the stream from its beginning.
+    pub(in crate::journal) head: u64,
     /// When the store last said that it has it.
     pub(in crate::journal) at: Instant,
 }
@@ -78,7 +82,7 @@ pub(in crate::journal) enum Stage {
 pub(in crate::journal) struct Batch {
     /// The number of the first frame.
     pub(in crate::journal) from: u64,
-    pub(in crate::journal) frames: Vec<Bytes>,
+    pub(in crate::journal) load: Load,
     /// The first frame that is still kept, and how many bytes are.
     pub(in crate::journal) first: u64,
     pub(in crate::journal) kept: usize,
@@ -88,12 +92,39 @@ pub(in crate::journal) struct Batch {
     pub(in crate::journal) more: bool,
 }
 
-/// How many bytes are sent at once.
-const BATCH: usize = 256 << 10;
+/// What of a record is sent.
+#[derive(Debug)]
+pub(in crate::journal) enum Load {
+    /// Whole frames; perhaps none.
+    Frames(Vec<Bytes>),
+    /// One piece of a frame that is too large to be sent at once.
+    Piece { piece: Bytes, index: u64, last: bool },
+    /// One piece of what is known of the stream from its beginning.
+    Head { piece: Bytes, index: u64, last: bool },
+}
+
+impl Load {
+    /// Does it only say that the writer lives?
+    pub(in crate::journal) fn is_empty(&self) -> bool {
+        matches!(self, Self::Frames(frames) if frames.is_empty())
+    }
+
+    /// Its bytes.
+    pub(in crate::journal) fn size(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.iter().map(Bytes::len).sum(),
+            Self::Piece { piece, .. } | Self::Head { piece, .. } => piece.len(),
+        }
+    }
+}
+
+/// How many bytes of one stream are sent at once. What is larger goes in pieces of this size: one connection carries what all
+/// callers wait for.
+pub(in crate::journal) const PIECE: usize = 128 << 10;
 
 impl Copied {
     pub(in crate::journal) fn new(outbox: Arc<Outbox>, key: Option<Key>) -> Self {
-        let progress = Progress { stage: Stage::Unknown, last: 0, at: Instant::now() };
+        let progress = Progress { stage: Stage::Unknown, last: 0, pieces: 0, head: 0, at: Instant::now() };
         Self { outbox, queued: AtomicBool::new(false), key, progress: Mutex::new(progress) }
     }
 
@@ -101,9 +132,15 @@ impl Copied {
         *self.progress.lock()
     }
 
-    /// The store says that it has everything up to `last`.
-    pub(in crate::journal) fn has(&self, stage: Stage, last: u64) {
-        *self.progress.lock() = Progress { stage, last, at: Instant::now() };
+    /// The store says that it has everything up to `last`, and so many pieces of the next frame.
+    pub(in crate::journal) fn has(&self, stage: Stage, last: u64, pieces: u64) {
+        let mut progress = self.progress.lock();
+        *progress = Progress { stage, last, pieces, head: progress.head, at: Instant::now() };
+    }
+
+    /// The store says how many pieces it has of what is known from the beginning.
+    pub(in crate::journal) fn has_head(&self, pieces: u64) {
+        self.progress.lock().head = pieces;
     }
 
     pub(in crate::journal) fn set(&self, stage: Stage) {
@@ -142,24 +179,69 @@ impl Record {
         }
     }
 
-    /// What follows frame `after`.
-    pub(in crate::journal) fn batch(&self, after: u64) -> Batch {
+    /// What follows frame `after`, and so many pieces of the frame behind it.
+    pub(in crate::journal) fn batch(&self, after: u64, pieces: u64) -> Batch {
         let state = self.state();
         let from = (after + 1).max(state.frames.first());
-        let mut size = 0;
-        let frames: Vec<Bytes> = state
-            .frames
-            .behind(after)
-            .take_while(|frame| {
-                let fits = size == 0 || size + frame.len() <= BATCH;
-                size += frame.len();
-                fits
-            })
-            .cloned()
-            .collect();
-        let more = from + (frames.len() as u64) <= state.frames.last();
+        let next = state.frames.get(from);
+        let (load, sent) = match next.filter(|frame| frame.len() > PIECE) {
+            Some(frame) => {
+                let (piece, index, last) = piece(frame, if from == after + 1 { pieces } else { 0 });
+                (Load::Piece { piece, index, last }, u64::from(last))
+            }
+            None => {
+                let mut size = 0;
+                let fits = |frame: &&Bytes| {
+                    size += frame.len();
+                    size <= PIECE
+                };
+                let frames: Vec<Bytes> = state.frames.behind(after).take_while(fits).cloned().collect();
+                let sent = frames.len() as u64;
+                (Load::Frames(frames), sent)
+            }
+        };
+        let more = from + sent <= state.frames.last();
         let ended = state.ended.clone().filter(|_| !more);
         let (first, kept) = (state.frames.first(), state.frames.bytes());
-        Batch { from, frames, first, kept, ended, more }
+        Batch { from, load, first, kept, ended, more }
+    }
+}
+
+/// The piece of a frame of which there are so many already, its index, and whether it is the last. Of more pieces than there can
+/// be, nothing is left.
+fn piece(frame: &Bytes, pieces: u64) -> (Bytes, u64, bool) {
+    let start = usize::try_from(pieces).ok().and_then(|pieces| pieces.checked_mul(PIECE));
+    let start = start.unwrap_or(usize::MAX).min(frame.len());
+    let end = start.saturating_add(PIECE).min(frame.len());
+    (frame.slice(start..end), pieces, end == frame.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_of_a_frame_make_the_frame() {
+        for size in [PIECE + 1, PIECE * 2, PIECE * 3 - 1] {
+            let frame: Bytes = (0..=250).cycle().take(size).collect();
+            let mut all = Vec::new();
+            for index in 0.. {
+                let (part, at, last) = piece(&frame, index);
+                assert!(at == index && !part.is_empty() && part.len() <= PIECE);
+                all.extend_from_slice(&part);
+                if last {
+                    break;
+                }
+            }
+            assert_eq!(all, frame);
+        }
+    }
+
+    #[test]
+    fn a_store_that_claims_more_pieces_than_there_are_is_told_that_there_are_no_more() {
+        let frame = Bytes::from(vec![7; PIECE + 1]);
+        for pieces in [2, 3, u64::MAX] {
+            assert_eq!(piece(&frame, pieces), (Bytes::new(), pieces, true));
+        }
     }
 }

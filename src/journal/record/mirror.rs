@@ -1,5 +1,6 @@
 //! A record that is written on another replica: filled with what the store has, in order and without gaps.
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,11 +8,26 @@ use tokio::time::Instant;
 
 use crate::journal::record::{Ended, Gone, Record, Role};
 
+/// What the store says of a stream that is written on another replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::journal) enum Absence {
+    /// It tells of it.
+    #[default]
+    None,
+    /// It has not answered since then.
+    Away(Instant),
+    /// It has answered since then, and knows nothing of it.
+    Missing(Instant),
+}
+
 impl Record {
     /// Adds frames of which the first has the number `from`. What was there already stays as it is; what is missing before
-    /// them is no longer kept anywhere.
+    /// them is no longer kept anywhere. Nothing comes behind an end.
     pub(in crate::journal) fn fill(&self, from: u64, frames: Vec<Bytes>) {
         let mut state = self.state();
+        if state.ended.is_some() {
+            return;
+        }
         let last = state.frames.last();
         if from > last + 1 {
             self.change(&mut state, |frames| frames.restart(from));
@@ -37,12 +53,37 @@ impl Record {
         }
     }
 
-    /// Notes whether the store tells of it; gives for how long it has not.
-    pub(in crate::journal) fn is_told(&self, told: bool) -> Duration {
-        let Role::Mirror(silent) = &self.role else { return Duration::ZERO };
-        let mut silent = silent.lock();
-        *silent = (!told).then(|| silent.unwrap_or_else(Instant::now));
-        silent.map_or(Duration::ZERO, |since| since.elapsed())
+    /// The store tells of it.
+    pub(in crate::journal) fn told(&self) {
+        self.absent(Absence::None);
+    }
+
+    /// The store does not answer; gives for how long it has not.
+    pub(in crate::journal) fn away_for(&self) -> Duration {
+        self.absent(Absence::Away(Instant::now()))
+    }
+
+    /// The store answers, and knows nothing of it; gives for how long it has said so.
+    pub(in crate::journal) fn missing_for(&self) -> Duration {
+        self.absent(Absence::Missing(Instant::now()))
+    }
+
+    /// Each clock begins when its state does: the time in which the store did not answer is not held against a writer.
+    fn absent(&self, now: Absence) -> Duration {
+        let Role::Mirror(absence) = &self.role else { return Duration::ZERO };
+        let mut absence = absence.lock();
+        if discriminant(&*absence) != discriminant(&now) {
+            *absence = now;
+        }
+        match *absence {
+            Absence::None => Duration::ZERO,
+            Absence::Away(since) | Absence::Missing(since) => since.elapsed(),
+        }
+    }
+
+    /// Was it taken for lost, here or by another replica?
+    pub(in crate::journal) fn is_lost(&self) -> bool {
+        self.state.lock().ended.as_ref().is_some_and(Ended::is_lost)
     }
 
     /// Somebody reads it on another replica.
@@ -173,5 +214,33 @@ mod tests {
         assert_eq!(next(&mut reader), None);
         mirror.forget();
         assert_eq!((next(&mut reader), mirror.is_running()), (Some(Next::Lost), false));
+    }
+    #[tokio::test]
+    async fn nothing_is_read_behind_an_end() {
+        let mirror = mirror(&Arc::default());
+        mirror.fill(1, frames(&["a"]));
+        mirror.end_with(Ended::lost());
+        mirror.fill(2, frames(&["b", "[DONE]"]));
+        mirror.end_with(Ended::done());
+        let mut reader = mirror.read(0, None, CancellationToken::new()).unwrap();
+        let read: Vec<_> = std::iter::from_fn(|| next(&mut reader)).take(2).collect();
+        assert_eq!(read, [Next::Frame(Bytes::from("a")), Next::ProducerLost]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_not_held_against_the_writer() {
+        let mirror = mirror(&Arc::default());
+        let second = Duration::from_secs(1);
+        assert_eq!(mirror.away_for(), Duration::ZERO);
+        tokio::time::advance(second * 9).await;
+        assert_eq!(mirror.away_for(), second * 9);
+        assert_eq!(mirror.missing_for(), Duration::ZERO);
+        tokio::time::advance(second).await;
+        assert_eq!(mirror.missing_for(), second);
+        // Whatever comes between, it begins anew.
+        mirror.told();
+        assert_eq!(mirror.missing_for(), Duration::ZERO);
+        tokio::time::advance(second).await;
+        assert_eq!((mirror.away_for(), mirror.missing_for()), (Duration::ZERO, Duration::ZERO));
     }
 }

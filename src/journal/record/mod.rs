@@ -29,8 +29,9 @@ use crate::journal::record::viewers::Viewers;
 use crate::journal::shelf::Limits;
 use crate::journal::{End, Reader as AnyReader, ReaderKind};
 
-pub(super) use copy::{Batch, Copied, Outbox, Progress, Stage};
+pub(super) use copy::{Batch, Copied, Load, Outbox, PIECE, Stage};
 pub use meta::{Ended, Gone, Meta, Status, Trimmed, Viewer};
+pub(super) use mirror::Absence;
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;
 
@@ -55,8 +56,8 @@ pub(super) enum Role {
     Alone,
     /// It is written here, and copied to the store behind its readers' backs.
     Source(Copied),
-    /// It is written elsewhere, and filled from the store; since when the store has not told of it.
-    Mirror(Mutex<Option<Instant>>),
+    /// It is written elsewhere, and filled from the store; what the store has last said of it.
+    Mirror(Mutex<Absence>),
 }
 
 /// What a backend calls the stream whose first frame this is. The label of the record says how it is to be read.

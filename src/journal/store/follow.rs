@@ -68,19 +68,21 @@ impl Store {
         let look = if self.is_up() { self.look(id, question).await } else { Err(StoreError::Away) };
         match look {
             Ok(Some(look)) => {
-                mirror.is_told(true);
+                mirror.told();
                 self.take_over(shelf, mirror, look).await;
             }
-            // A store that came back empty: its writer begins it anew, if it lives. Nobody does so with a channel, for nobody
-            // knows which numbers others have seen: the next of its name has another id.
+            // A store that came back empty: its writer begins it anew, if it lives, for which it has as long as for a renewal of its
+            // lease, and all replicas the time to notice that the store is back. Nobody begins a channel anew, for nobody knows
+            // which numbers others have seen: the next of its name has another id.
             Ok(None) => {
-                if mirror.meta().channel.is_some() || mirror.is_told(false) > self.0.lease {
+                let is_gone = || self.0.health.is_settled() && mirror.missing_for() > self.0.lease;
+                if mirror.meta().channel.is_some() || is_gone() {
                     mirror.end_with(Ended::lost());
                 }
             }
             // Its readers come back, and are told that the store is away. Those of a channel stay: it may go on at any time.
             Err(_) => {
-                if mirror.is_told(false) > self.0.lease * 2 && mirror.meta().channel.is_none() {
+                if mirror.away_for() > self.0.lease * 2 && mirror.meta().channel.is_none() {
                     shelf.remove(mirror);
                 }
             }
@@ -90,16 +92,20 @@ impl Store {
     async fn take_over(&self, shelf: &Shelf, mirror: &Arc<Record>, look: Look) {
         let id = &mirror.meta().id;
         let before = mirror.status().last;
-        let Look { last, ended, deleted, viewer, alive, from, frames, .. } = look;
+        let ended = look.end(mirror.meta());
+        let Look { last, deleted, viewer, alive, from, frames, .. } = look;
         if deleted {
             return shelf.delete(mirror);
+        }
+        if mirror.is_lost() && !ended.as_ref().is_some_and(Ended::is_lost) {
+            return shelf.remove(mirror); // it lives after all: who comes now reads another mirror
         }
         mirror.fill(from, frames);
         if let Some((viewer, turn)) = viewer {
             self.supersede(id, mirror.taken_over(&viewer, turn)).await;
         }
         let now = mirror.status().last;
-        if now < last {
+        if now < last && mirror.is_running() {
             if now == before {
                 return shelf.delete(mirror); // its frames are gone
             }

@@ -6,21 +6,21 @@ use crate::journal::record::Meta;
 use crate::journal::store::seal::Seal;
 use crate::journal::store::{head, index, look, names, stream};
 
-/// A head of a stream, and how it is written again.
-pub fn head(stored: Bytes) -> Option<(Meta, Vec<u8>)> {
+/// A head of a stream, and how it is written again if it is small.
+pub fn head(stored: Bytes) -> Option<(Meta, Option<Bytes>)> {
     let meta = head::read(stored)?;
-    let written = head::write(&meta);
+    let written = head::piece(&meta, 0).filter(|(_, last)| *last).map(|(written, _)| written);
     Some((meta, written))
 }
 
 /// The first and the last number of a stream as it stands, and how many members follow.
-pub fn look(reply: &[Bytes]) -> Option<(u64, u64, usize)> {
-    look::read(reply).map(|(look, frames)| (look.first, look.last, frames.len()))
+pub fn look(key: Option<&[u8; 32]>, reply: &[Bytes]) -> Option<(u64, u64, usize)> {
+    look::read(&Seal::new(key, "abc"), reply).map(|(look, frames)| (look.first, look.last, frames.len()))
 }
 
-/// The number of a frame by the name of its entry.
-pub fn number_of(name: &[u8]) -> Option<u64> {
-    look::number_of(name)
+/// The number of a frame and the index of its piece, by the name of its entry.
+pub fn place_of(name: &[u8]) -> Option<(u64, u64)> {
+    look::place_of(name)
 }
 
 /// What the key of a request stands for.

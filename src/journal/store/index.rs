@@ -1,6 +1,6 @@
 //! The names under which streams are found: the key of the request that made one, its conversation, the list of its owner.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{BufMut as _, Bytes};
 
@@ -9,7 +9,7 @@ use crate::journal::list::Entry;
 use crate::journal::new::{Claim, IN_LINE, StoreError};
 use crate::journal::record::{Ended, Meta, Record, Status};
 use crate::journal::store::look::Question;
-use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, head, millis};
+use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, millis};
 
 /// How many streams of one owner are listed.
 const LISTED: isize = 1000;
@@ -47,7 +47,8 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let name = self.0.names.key(meta.owner.as_deref(), &key.name);
         let known = known.map(|known| claim(&known.fingerprint, &known.id)).unwrap_or_default();
-        let found = self.take_name(&name, &known, claim(&key.fingerprint, &meta.id)).await?;
+        let new = claim(&key.fingerprint, &meta.id);
+        let found = self.take_name((&name, self.name_ttl()), &known, new, QUICK).await?;
         Ok(if found == known { None } else { read_claim(&found) })
     }
 
@@ -70,16 +71,18 @@ impl Store {
         Ok(Some(found).filter(|found| found != known))
     }
 
+    /// Has a name stand for something new, if it stands for `known` now; gives what it stood for.
     pub(super) async fn take_name(
         &self,
-        name: &str,
+        (name, ttl): (&str, u64),
         known: &[u8],
         new: Vec<u8>,
+        patience: Duration,
     ) -> Result<Bytes, StoreError> {
         let mut script = self.0.scripts.claim.prepare_invoke();
-        script.key(name).arg(known).arg(new).arg(self.name_ttl());
+        script.key(name).arg(known).arg(new).arg(ttl);
         let mut connection = self.connection()?;
-        self.within(QUICK, script.invoke_async(&mut connection)).await
+        self.within(patience, script.invoke_async(&mut connection)).await
     }
 
     /// The id of the stream that its backend calls so.
@@ -215,9 +218,10 @@ impl Store {
             Ok(None) | Err(StoreError::Refused) => return Ok(None),
             Err(StoreError::Away) => return Err(StoreError::Away),
         };
-        let meta = self.seal(id).open(0, &look.head).and_then(head::read);
-        let own = |meta: &Meta| meta.owner.as_deref() == owner && meta.id == id && !look.deleted;
-        let Some(meta) = meta.filter(own) else { return Ok(None) };
+        // A large label is cut off: what stands behind it is not for lists.
+        let start = self.start(id, &look).map(|(meta, _)| meta);
+        let own = |meta: &Meta| meta.owner.as_deref() == owner && !look.deleted;
+        let Some(meta) = start.filter(own) else { return Ok(None) };
         let lost = (!look.alive && self.0.health.is_settled()).then(Ended::lost);
         let status = Status {
             first: look.first,

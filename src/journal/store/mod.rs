@@ -7,10 +7,13 @@
 //!
 //! Nothing that a reader of this process waits for waits for the store. The lease of a stream is there while its writer lives;
 //! a replica that finds it gone counts the stream's epoch up and ends it, and the writer, should it come back, is refused.
-//! One multiplexed connection carries all commands: a caller that goes away leaves its reply to nobody else.
+//! One multiplexed connection carries all commands: a caller that goes away leaves its reply to nobody else. What is large goes over
+//! it in pieces, and whether the store is there is asked on another: a late reply is no outage.
 
 mod budget;
 mod channel;
+mod connection;
+mod end;
 mod error;
 mod follow;
 #[cfg(fuzzing)]
@@ -22,6 +25,9 @@ mod listen;
 mod look;
 mod names;
 mod open;
+mod permissions;
+mod pieces;
+mod publish;
 mod scripts;
 mod seal;
 mod ship;
@@ -56,6 +62,8 @@ pub(super) struct Store(Arc<Inner>);
 struct Inner {
     client: Client,
     connection: Mutex<Option<MultiplexedConnection>>,
+    /// On which it is asked whether it is there.
+    probes: Mutex<Option<MultiplexedConnection>>,
     /// Which run of which server it is connected to.
     run: Mutex<String>,
     health: Health,
@@ -108,6 +116,7 @@ impl Store {
         Some(Self(Arc::new(Inner {
             client,
             connection: Mutex::default(),
+            probes: Mutex::default(),
             run: Mutex::default(),
             health: Health::default(),
             replica: random_id(),

@@ -3,6 +3,8 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
+use crate::telemetry::random_id;
+
 /// Makes the names.
 #[derive(Clone)]
 pub(super) struct Names {
@@ -14,10 +16,8 @@ pub(super) struct StreamKeys {
     /// How it stands.
     pub(super) meta: String,
     pub(super) frames: String,
-    /// What is known of it from its beginning.
+    /// What is known of it from its beginning, in pieces.
     pub(super) head: String,
-    /// There while its writer lives.
-    pub(super) lease: String,
     /// There while somebody reads it on another replica than its writer's.
     pub(super) readers: String,
     /// The viewers that may not read it any more.
@@ -32,12 +32,16 @@ impl StreamKeys {
             meta: format!("sg:{{{id}}}:meta"),
             frames: format!("sg:{{{id}}}:frames"),
             head: format!("sg:{{{id}}}:head"),
-            lease: format!("sg:{{{id}}}:lease"),
             readers: format!("sg:{{{id}}}:readers"),
             viewers: format!("sg:{{{id}}}:viewers"),
             channel: channel(id),
         }
     }
+}
+
+/// Where the pieces of one large frame wait for the others.
+pub(super) fn staged(id: &str) -> String {
+    format!("sg:{{{id}}}:staged:{}", random_id())
 }
 
 fn channel(id: &str) -> String {
@@ -56,6 +60,8 @@ pub(super) fn replica(id: &str) -> String {
 
 /// Where every replica writes now and then, to see whether it can.
 pub(super) const PROBE: &str = "sg:probe";
+/// The names of all channels, and until when they count.
+pub(super) const CHANNELS: &str = "sg:{channels}";
 /// The secret that addresses are signed with.
 pub(super) const SECRET: &str = "sg:secret";
 
@@ -82,6 +88,11 @@ impl Names {
     /// The channel of a name, as it stands now.
     pub(super) fn channel(&self, owner: Option<&str>, name: &str) -> String {
         format!("sg:channel:{}", self.digest(owner, name))
+    }
+
+    /// The names of an owner's channels, in the slot of the names of all.
+    pub(super) fn channels(&self, owner: Option<&str>) -> String {
+        format!("{CHANNELS}:{}", self.owner(owner))
     }
 
     /// The streams of a conversation that may still run, in the slot of its name.
@@ -128,7 +139,7 @@ mod tests {
     #[test]
     fn the_keys_of_a_stream_share_a_slot_and_its_channel_names_it() {
         let keys = StreamKeys::new("abc");
-        for key in [&keys.meta, &keys.frames, &keys.head, &keys.lease, &keys.readers, &keys.viewers] {
+        for key in [&keys.meta, &keys.frames, &keys.head, &keys.readers, &keys.viewers] {
             assert!(key.starts_with("sg:{abc}:"));
         }
         assert_eq!(stream_of(&keys.channel), Some("abc"));

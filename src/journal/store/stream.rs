@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
 
+use crate::journal::Trimmed;
 use crate::journal::new::StoreError;
-use crate::journal::record::{Batch, Ended, Gone, Record, Viewer};
+use crate::journal::record::{Batch, Gone, Load, Record, Viewer};
 use crate::journal::store::names::StreamKeys;
-use crate::journal::store::seal::Seal;
-use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, head, millis};
-use crate::journal::{End, Trimmed};
+use crate::journal::store::seal::{Place, Seal};
+use crate::journal::store::{PATIENT, QUICK, REMEMBERED, Store, end, head, millis};
 
 /// What came of an append.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(super) enum Appended {
     Deleted,
     /// The others took this writer for dead.
     Fenced,
-    /// The store has less than was thought: up to this frame.
-    Behind(u64),
+    /// The store has less than was thought: up to this frame, and so many pieces of the next.
+    Behind(u64, u64),
 }
 
 /// What a writer is told with every append.
@@ -32,6 +32,10 @@ pub(super) enum Appended {
 pub(super) struct News {
     /// The last frame that the store has.
     pub(super) last: u64,
+    /// How many pieces it has of the frame behind that one.
+    pub(super) pieces: u64,
+    /// How many pieces it has of what is known of the stream from its beginning.
+    pub(super) head: u64,
     pub(super) gone: Option<Gone>,
     /// The viewer that has taken everybody's place, and in which turn.
     pub(super) viewer: Option<(String, u64)>,
@@ -44,21 +48,22 @@ impl Store {
         Seal::new(self.0.seal.as_ref(), id)
     }
 
-    /// Begins a stream. Does nothing if it has begun.
+    /// Begins a stream. Does nothing if it has begun. What is known of it follows with its frames, where that is much.
     pub(in crate::journal) async fn begin(&self, record: &Record) -> Result<(), StoreError> {
         let meta = record.meta();
-        let keys = StreamKeys::new(&meta.id);
-        let head = self.seal(&meta.id).close(0, &head::write(meta)).ok_or(StoreError::Refused)?;
+        let (keys, seal) = (StreamKeys::new(&meta.id), self.seal(&meta.id));
+        let (first, last) = head::piece(meta, 0).ok_or(StoreError::Refused)?;
+        let head = seal.piece(0, (0, last), &first).ok_or(StoreError::Refused)?;
+        let owner = self.0.names.owner(meta.owner.as_deref());
+        let owner = seal.close_at(Place::Owner, owner.as_bytes()).ok_or(StoreError::Refused)?;
         let mut script = self.0.scripts.create.prepare_invoke();
-        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease);
-        script.arg(&self.0.replica).arg(self.0.names.owner(meta.owner.as_deref()));
-        script.arg(millis(self.0.lease)).arg(self.running_ttl()).arg(head);
+        script.key(keys.meta).key(keys.frames).key(keys.head);
+        script.arg(&self.0.replica).arg(owner).arg(millis(self.0.lease)).arg(self.running_ttl()).arg(head);
         let mut connection = self.connection()?;
-        self.within(QUICK, async {
-            let _: u8 = script.invoke_async(&mut connection).await?;
-            Ok(())
-        })
-        .await?;
+        let pieces: u64 = self.within(QUICK, script.invoke_async(&mut connection)).await?;
+        if let Some(copied) = record.copied() {
+            copied.has_head(pieces);
+        }
         self.enlist(meta).await
     }
 
@@ -97,20 +102,34 @@ impl Store {
         let meta = record.meta();
         let keys = StreamKeys::new(&meta.id);
         let seal = self.seal(&meta.id);
-        let (end, reason) = match &batch.ended {
-            None => ("", ""),
-            Some(ended) => (word(ended), ended.reason.as_deref().unwrap_or_default()),
+        let sent = if let Load::Frames(frames) = &batch.load { frames.len() as u64 } else { 1 };
+        let last = (batch.from + sent).saturating_sub(1);
+        let (end, reason, sealed) = match &batch.ended {
+            None => ("", "", Vec::new()),
+            Some(ended) => end::write(&seal, ended, Some(last))?,
         };
         let running = self.running_ttl();
         let ttl = |more: Duration| if end.is_empty() { running } else { millis(meta.retention + more) };
         let mut append = redis::cmd("EVALSHA");
-        append.arg(self.0.scripts.append.get_hash()).arg(5);
-        append.arg(keys.meta).arg(keys.frames).arg(keys.head).arg(keys.lease).arg(keys.readers);
+        append.arg(self.0.scripts.append.get_hash()).arg(4);
+        append.arg(keys.meta).arg(keys.frames).arg(keys.head).arg(keys.readers);
         append.arg(&self.0.replica).arg(batch.from).arg(batch.first).arg(batch.kept);
         append.arg(millis(self.0.lease)).arg(ttl(REMEMBERED)).arg(ttl(Duration::ZERO));
-        append.arg(end).arg(reason).arg(keys.channel);
-        for (number, frame) in (batch.from..).zip(&batch.frames) {
-            append.arg(seal.close(number, frame)?);
+        append.arg(end).arg(reason).arg(sealed).arg(keys.channel);
+        match &batch.load {
+            Load::Frames(frames) => {
+                append.arg("frames").arg(0);
+                for (number, frame) in (batch.from..).zip(frames) {
+                    append.arg(seal.close(number, frame)?);
+                }
+            }
+            Load::Piece { piece, index, last } => {
+                append.arg(if *last { "last" } else { "piece" }).arg(*index);
+                append.arg(seal.piece(batch.from, (*index, *last), piece)?);
+            }
+            Load::Head { piece, index, last } => {
+                append.arg("head").arg(*index).arg(seal.piece(0, (*index, *last), piece)?);
+            }
         }
         Some(append)
     }
@@ -123,7 +142,7 @@ impl Store {
         }
         let keys = StreamKeys::new(id);
         let mut script = self.0.scripts.fence.prepare_invoke();
-        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease);
+        script.key(keys.meta).key(keys.frames).key(keys.head);
         script.arg(self.running_ttl() + millis(REMEMBERED)).arg(self.running_ttl()).arg(keys.channel);
         let mut connection = self.connection()?;
         let fenced: u8 = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
@@ -146,7 +165,7 @@ impl Store {
     pub(in crate::journal) async fn delete(&self, id: &str) -> Result<(), StoreError> {
         let keys = StreamKeys::new(id);
         let mut script = self.0.scripts.delete.prepare_invoke();
-        script.key(keys.meta).key(keys.frames).key(keys.head).key(keys.lease);
+        script.key(keys.meta).key(keys.frames).key(keys.head);
         script.arg(millis(REMEMBERED)).arg(keys.channel).arg(id);
         let mut connection = self.connection()?;
         let _: u8 = self.within(PATIENT, script.invoke_async(&mut connection)).await?;
@@ -196,28 +215,6 @@ fn is_no_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// How an end is written.
-fn word(ended: &Ended) -> &'static str {
-    match ended.end {
-        End::Done => "done",
-        End::Failed if ended.words => "failed",
-        End::Failed if ended.is_lost() => "lost",
-        End::Failed => "broken",
-    }
-}
-
-/// How an end is read.
-pub(super) fn ended(word: &[u8], reason: &[u8]) -> Option<Ended> {
-    let reason = String::from_utf8_lossy(reason).into_owned();
-    match word {
-        b"" => None,
-        b"done" => Some(Ended::done()),
-        b"failed" => Some(Ended::failed(reason, true)),
-        b"lost" => Some(Ended::lost()),
-        _ => Some(Ended::failed(reason, false)),
-    }
-}
-
 pub(super) fn appended(reply: &[Bytes]) -> Option<Appended> {
     let number = |at: usize| std::str::from_utf8(reply.get(at)?).ok()?.parse::<u64>().ok();
     Some(match reply.first()?.as_ref() {
@@ -225,6 +222,8 @@ pub(super) fn appended(reply: &[Bytes]) -> Option<Appended> {
             let viewer = String::from_utf8(reply.get(4)?.to_vec()).ok().filter(|viewer| !viewer.is_empty());
             Appended::Kept(News {
                 last: number(1)?,
+                pieces: number(6)?,
+                head: number(7)?,
                 gone: Gone::of_word(reply.get(2)?),
                 viewer: viewer.zip(number(3)),
                 is_read: number(5)? == 1,
@@ -233,7 +232,7 @@ pub(super) fn appended(reply: &[Bytes]) -> Option<Appended> {
         b"missing" => Appended::Missing,
         b"deleted" => Appended::Deleted,
         b"fenced" => Appended::Fenced,
-        b"behind" => Appended::Behind(number(1)?),
+        b"behind" => Appended::Behind(number(1)?, number(2)?),
         _ => return None,
     })
 }

@@ -4,25 +4,27 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use streamgate::journal::fuzzing::{appended, claim, close, head, look, number_of, open, stream_of};
+use streamgate::journal::fuzzing::{appended, claim, close, head, look, open, place_of, stream_of};
 
 const KEY: [u8; 32] = [7; 32];
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (number, stored) = input;
     let bytes = Bytes::copy_from_slice(stored);
-    if let Some((meta, written)) = head(bytes.clone()) {
-        let (again, _) = head(written.into()).expect("what is written is read");
+    if let Some((meta, Some(written))) = head(bytes.clone()) {
+        let (again, _) = head(written).expect("what is written is read");
         assert_eq!(format!("{meta:?}"), format!("{again:?}"));
     }
     let parts: Vec<Bytes> = bytes.split(|byte| *byte == 0xff).map(|part| bytes.slice_ref(part)).collect();
-    if let Some((_, _, frames)) = look(&parts) {
-        assert!(frames < parts.len());
+    for key in [None, Some(&KEY)] {
+        if let Some((_, _, frames)) = look(key, &parts) {
+            assert!(frames < parts.len());
+        }
     }
     assert!(!appended(&parts) || !parts.is_empty());
     for part in &parts {
-        if let Some(number) = number_of(part) {
-            assert_eq!(number_of(format!("{number}-0").as_bytes()), Some(number));
+        if let Some((number, index)) = place_of(part) {
+            assert_eq!(place_of(format!("{number}-{index}").as_bytes()), Some((number, index)));
         }
         if let Some(stream) = std::str::from_utf8(part).ok().and_then(stream_of) {
             assert_eq!(part, format!("sg:{{{stream}}}").as_bytes());

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::support::redis::Redis;
 use super::super::support::{Client, Request, Setup, Upstream, prompt, responses, until};
+
 /// A replica whose lease is long: what it is busy with here is no reason to take it for dead.
 fn replica(url: &str) -> Setup {
     Setup::new().journal("store = \"redis\"").journal(&format!("url = \"{url}\"")).server("workers = 1")
@@ -49,38 +50,6 @@ async fn a_line_ends_at_its_bound_on_all_replicas_together_and_goes_on_when_one_
         status == 202
     })
     .await;
-}
-
-#[tokio::test]
-async fn channels_that_are_opened_and_never_published_on_count_too() {
-    let redis = Redis::start().await;
-    let setup = || {
-        let setup = replica(&redis.url()).demo();
-        let scopes = "scopes = [\"inference\", \"publish\"]";
-        setup.key("alice", "sk-it-alice-1", scopes).key("bob", "sk-it-bob-2", scopes)
-    };
-    let gateway = setup().start().await;
-    let by = |key: &str, request: Request| request.header("authorization", &format!("Bearer {key}"));
-    let (alice, bob) = ("sk-it-alice-1", "sk-it-bob-2");
-    let token = |name: &str| Request::post(&format!("/v1/channels/{name}/token"), &json!({}));
-    let mut client = gateway.client().await;
-    let mut status;
-    for number in 0..1000 {
-        (client, status) = next(client, &by(bob, token(&number.to_string()))).await;
-        assert_eq!(status, 200, "{number}");
-    }
-    (client, status) = next(client, &by(bob, token("more"))).await;
-    assert_eq!(status, 429);
-    (client, status) = next(client, &by(bob, Request::post("/v1/channels/more", &json!("x")))).await;
-    assert_eq!(status, 429);
-    (client, status) = next(client, &by(bob, Request::post("/v1/channels/7", &json!("x")))).await;
-    assert_eq!(status, 200, "it is open already");
-    (client, status) = next(client, &by(alice, token("hers"))).await;
-    assert_eq!(status, 200);
-    let ended = gateway.send(&by(bob, Request::new("DELETE", "/v1/channels/8"))).await;
-    assert_eq!(ended.status, 204);
-    (_, status) = next(client, &by(bob, token("more"))).await;
-    assert_eq!(status, 200);
 }
 
 #[tokio::test]

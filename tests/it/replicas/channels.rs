@@ -347,7 +347,7 @@ async fn a_replica_that_ends_lets_its_subscribers_go_and_the_channel_stays() {
 }
 
 #[tokio::test]
-async fn many_subscribers_of_many_channels_share_two_connections() {
+async fn many_subscribers_of_many_channels_share_three_connections() {
     let pair = Pair::start().await;
     let mut readers = Vec::new();
     for number in 0..24 {
@@ -364,5 +364,5 @@ async fn many_subscribers_of_many_channels_share_two_connections() {
     }
     let clients = pair.redis.ask(&["CLIENT", "LIST"]);
     let gateways = clients.lines().filter(|line| !line.contains("cmd=client")).count();
-    assert_eq!(gateways, 4, "two of each replica: {clients}");
+    assert_eq!(gateways, 6, "three of each replica: {clients}");
 }

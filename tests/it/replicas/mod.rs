@@ -1,12 +1,16 @@
 //! Several replicas on one Redis: each serves the streams of all, and none of them fails because another does, or Redis.
 
+mod alive;
 mod bounds;
+mod channel_bounds;
 mod channels;
 mod conversations;
 mod fenced;
+mod large;
 mod lists;
 mod outage;
 mod partition;
+mod permissions;
 mod pulls;
 mod sealed;
 mod shared;

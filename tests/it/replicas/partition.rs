@@ -83,7 +83,7 @@ async fn a_replica_that_is_cut_off_loses_its_stream_to_the_others_and_learns_so_
 }
 
 #[tokio::test]
-async fn many_readers_of_many_streams_share_two_connections() {
+async fn many_readers_of_many_streams_share_three_connections() {
     let mut pair = super::Pair::start().await;
     let (mut begun, mut readers) = (Vec::new(), Vec::new());
     for number in 0..8 {
@@ -104,5 +104,5 @@ async fn many_readers_of_many_streams_share_two_connections() {
     }
     let clients = pair.redis.ask(&["CLIENT", "LIST"]);
     let gateways = clients.lines().filter(|line| !line.contains("cmd=client")).count();
-    assert_eq!(gateways, 4, "two of each replica: {clients}");
+    assert_eq!(gateways, 6, "three of each replica: {clients}");
 }
