@@ -217,7 +217,7 @@ mod tests {
     }
     #[tokio::test]
     async fn nothing_is_read_behind_an_end() {
-        let mirror = mirror(&Arc::default());
+        let mirror = mirror();
         mirror.fill(1, frames(&["a"]));
         mirror.end_with(Ended::lost());
         mirror.fill(2, frames(&["b", "[DONE]"]));
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_not_held_against_the_writer() {
-        let mirror = mirror(&Arc::default());
+        let mirror = mirror();
         let second = Duration::from_secs(1);
         assert_eq!(mirror.away_for(), Duration::ZERO);
         tokio::time::advance(second * 9).await;

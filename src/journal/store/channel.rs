@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval};
 
 use crate::journal::channels::MAX_CHANNELS;
 use crate::journal::new::{ChannelError, StoreError};
-use crate::journal::record::{Ended, Meta, Record};
+use crate::journal::record::{Ended, Meta};
 use crate::journal::shelf::Shelf;
 use crate::journal::store::names::{CHANNELS, StreamKeys};
 use crate::journal::store::seal::Place;

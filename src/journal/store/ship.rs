@@ -169,7 +169,7 @@ impl Store {
                 if batch.load.is_empty() {
                     self.renew_names(record).await;
                 }
-                if batch.from == 1 || batch.frames.is_empty() || whole {
+                if batch.from == 1 || batch.load.is_empty() || whole {
                     self.share_alias(record).await;
                 }
                 self.heed(record, news).await;
