@@ -18,8 +18,14 @@ pub enum Image<'a> {
 #[derive(Clone, Debug)]
 pub struct Document<'a> {
     pub name: Option<Text<'a>>,
-    pub media_type: String,
-    pub base64: Text<'a>,
+    pub source: DocumentSource<'a>,
+}
+
+/// Where a document is.
+#[derive(Clone, Debug)]
+pub enum DocumentSource<'a> {
+    Data { media_type: String, base64: Text<'a> },
+    Url(Text<'a>),
 }
 
 impl<'a> Image<'a> {
@@ -58,17 +64,39 @@ impl<'a> Image<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// A data URL; `None` for anything else.
+    /// A data URL gives its data, one of the web stays what it is; `None` for anything else.
     pub(super) fn of_url(url: Text<'a>, name: Option<Text<'a>>) -> Option<Self> {
-        let (media_type, base64) = data_of(url)?;
-        Some(Self { name, media_type: media_type.unwrap_or_else(|| "application/pdf".into()), base64 })
+        let source = match data_of(url) {
+            Some((media_type, base64)) => {
+                let media_type = media_type.unwrap_or_else(|| "application/pdf".into());
+                DocumentSource::Data { media_type, base64 }
+            }
+            None if is_of_the_web(url) => DocumentSource::Url(url),
+            None => return None,
+        };
+        Some(Self { name, source })
     }
 
-    /// Writes the members `filename` and `file_data`.
+    /// Writes the members of a file in OpenAI's dialects. Only Responses can name a URL, and then takes no name beside it.
     pub(super) fn write_members(&self, object: &mut Object<'_>) {
-        object.text("filename", self.name.unwrap_or(Text::Plain("document")));
-        write_data_url(&self.media_type, self.base64, object.key("file_data"));
+        match &self.source {
+            DocumentSource::Data { media_type, base64 } => {
+                object.text("filename", self.name.unwrap_or(Text::Plain("document")));
+                write_data_url(media_type, *base64, object.key("file_data"));
+            }
+            DocumentSource::Url(url) => {
+                object.text("file_url", *url);
+            }
+        }
     }
+}
+
+fn is_of_the_web(url: Text<'_>) -> bool {
+    let url = url.plain();
+    ["https://", "http://"].iter().any(|scheme| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && url.len() > scheme.len()
+    })
 }
 
 /// The media type without its parameters, if there is one, and the data.

@@ -46,6 +46,24 @@ pub(super) fn inner_members<'a>(
     Ok(present(all))
 }
 
+/// The members of an object that have these names, in the order of the names, and `null` for those that are not there. Each
+/// other one that says something is handed to `unknown` by its name. `None` if the field is no object.
+pub(super) fn named<'a, const N: usize>(
+    object: Field<'a>,
+    names: [&str; N],
+    mut unknown: impl FnMut(&str),
+) -> Option<[Field<'a>; N]> {
+    let AllMembers(all) = object.read()?;
+    let mut found = [Field::default(); N];
+    for (key, value) in present(all) {
+        match names.iter().position(|name| *name == key).and_then(|at| found.get_mut(at)) {
+            Some(field) => *field = value,
+            None => unknown(&key),
+        }
+    }
+    Some(found)
+}
+
 /// The `usage` of a whole answer.
 pub(super) fn usage_member(body: &[u8]) -> Field<'_> {
     #[derive(Default, serde::Deserialize)]

@@ -11,6 +11,7 @@ mod answer;
 pub mod anthropic;
 mod balance;
 mod buffer;
+mod call_arguments;
 mod calls;
 mod citation;
 mod codec;
@@ -23,26 +24,32 @@ mod event;
 mod extra;
 mod failure;
 mod frame;
+mod function;
 mod halves;
 pub mod json;
 mod media;
 mod members;
 mod names;
 mod ndjson;
+mod offer;
 pub mod ollama;
 pub mod openai_chat;
 pub mod openai_responses;
 mod opening;
 mod pattern;
 mod published;
+mod remains;
 mod request;
 mod retreat;
+mod schema;
 mod seal;
 mod sequence;
 mod splitter;
 mod sse;
+mod turns;
 
 pub use answer::{Answer, AnswerBlock, KeptSeal, Times};
+pub use call_arguments::Arguments;
 pub use citation::{Citation, KeptCitation};
 pub use codec::{
     Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, Flow, Identity, failed, read_usage, whole,
@@ -57,16 +64,16 @@ pub use extra::{Extra, Extras, User};
 pub use failure::{Code, Failure, is_seen, read_failure};
 pub use frame::{Frame, Frames};
 pub use json::Text;
-pub use media::{Document, Image};
+pub use media::{Document, DocumentSource, Image};
 pub use names::Names;
+pub use offer::Offer;
 pub use openai_responses::Echo;
 pub use opening::opening;
 pub use pattern::fits;
 pub use published::Published;
 pub use request::{
-    Arguments, DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling,
-    Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
-    write_request,
+    DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling, Style,
+    Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request, write_request,
 };
 pub use retreat::without_thinking;
 pub use seal::{Seal, Sealed};

@@ -7,13 +7,15 @@ use std::fmt::Write as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
+use crate::wire::call_arguments::Arguments;
 use crate::wire::dialect::Dialect;
 use crate::wire::edits::Edits;
 use crate::wire::envelope::ParseError;
 use crate::wire::extra::{Extras, User};
-use crate::wire::json::{Field, Object, Text, write_inside};
-use crate::wire::media::{Document, Image};
+use crate::wire::json::{Text, write_inside};
+use crate::wire::media::{Document, DocumentSource, Image};
 use crate::wire::names::Names;
+use crate::wire::offer::Offer;
 use crate::wire::seal::Sealed;
 use crate::wire::{anthropic, ollama, openai_chat, openai_responses};
 
@@ -23,6 +25,8 @@ pub struct Request<'a> {
     pub messages: Vec<Message<'a>>,
     pub tools: Vec<Tool<'a>>,
     pub tool_choice: Option<ToolChoice<'a>>,
+    /// What else was read about tools, until they are settled.
+    pub(super) offer: Offer<'a>,
     /// May the model call several tools at once?
     pub parallel_tool_calls: Option<bool>,
     pub sampling: Sampling<'a>,
@@ -119,6 +123,31 @@ pub(super) fn parts_of<'p, 'a>(messages: &'p [Message<'a>]) -> impl Iterator<Ite
     messages.iter().flat_map(|message| &message.parts)
 }
 
+/// Refuses a document that is only named by its address, for dialects that take nothing but its bytes.
+pub(super) fn refuse_documents_by_url(messages: &[Message<'_>]) -> Result<(), Refused> {
+    let is_by_url = |part: &Part<'_>| match part {
+        Part::Document(document) => matches!(document.source, DocumentSource::Url(_)),
+        Part::Text(_)
+        | Part::Image(_)
+        | Part::Reasoning { .. }
+        | Part::Redacted(_)
+        | Part::ToolCall(_)
+        | Part::ToolResult(_) => false,
+    };
+    let in_result = |part: &Part<'_>| match part {
+        Part::ToolResult(result) => result.parts.iter().any(is_by_url),
+        Part::Text(_)
+        | Part::Image(_)
+        | Part::Document(_)
+        | Part::Reasoning { .. }
+        | Part::Redacted(_)
+        | Part::ToolCall(_) => false,
+    };
+    let found = parts_of(messages).any(|part| is_by_url(part) || in_result(part));
+    let why = "hold a document by URL, which the backend of this model cannot take: send the document itself";
+    if found { Err(Refused::new("messages", why)) } else { Ok(()) }
+}
+
 /// Names reasoning that only its vendor can read, for dialects of others.
 pub(super) fn name_closed(messages: &[Message<'_>], dropped: &mut Dropped) {
     let is_closed = |part: &Part<'_>| match part {
@@ -132,47 +161,10 @@ pub(super) fn name_closed(messages: &[Message<'_>], dropped: &mut Dropped) {
 }
 
 /// The texts among parts.
-pub(super) fn texts<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Text<'a>> {
-    parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None })
-}
-
-/// What a tool is called with.
-#[derive(Clone, Copy, Debug)]
-pub enum Arguments<'a> {
-    /// JSON text; none at all is an empty object.
-    Json(Text<'a>),
-    /// The free text of a custom tool: to a function it is one argument, `input`.
-    Input(Text<'a>),
-}
-
-impl<'a> Arguments<'a> {
-    /// JSON text, as it stands in a string or without one; whether it is an object is the business of who needs one.
-    pub(super) fn of(field: Field<'a>) -> Self {
-        Self::Json(field.text().or_else(|| field.raw().map(Text::Plain)).unwrap_or(Text::Plain("")))
-    }
-
-    /// The JSON text.
-    pub fn json(self) -> Cow<'a, str> {
-        match self {
-            Self::Json(text) if text.is_empty() => Cow::Borrowed("{}"),
-            Self::Json(text) => text.plain(),
-            Self::Input(text) => {
-                let mut out = BytesMut::new();
-                let mut object = Object::new(&mut out);
-                object.text("input", text);
-                object.end();
-                Cow::Owned(String::from_utf8_lossy(&out).into_owned())
-            }
-        }
-    }
-
-    /// Writes the JSON text as a JSON string.
-    pub fn write_quoted(self, out: &mut BytesMut) {
-        match self {
-            Self::Json(text) if !text.is_empty() => text.write_quoted(out),
-            Self::Json(_) | Self::Input(_) => Text::Plain(&self.json()).write_quoted(out),
-        }
-    }
+pub(super) fn texts<'p, 'a: 'p>(
+    parts: impl IntoIterator<Item = &'p Part<'a>>,
+) -> impl Iterator<Item = Text<'a>> {
+    parts.into_iter().filter_map(|part| if let Part::Text(text) = part { Some(*text) } else { None })
 }
 
 #[derive(Debug)]
@@ -182,6 +174,8 @@ pub struct Tool<'a> {
     /// A JSON Schema, as it was written.
     pub parameters: Option<&'a str>,
     pub strict: Option<bool>,
+    /// It is not loaded before it is named.
+    pub deferred: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +199,13 @@ pub struct Sampling<'a> {
     pub presence_penalty: Option<&'a str>,
     pub repeat_penalty: Option<&'a str>,
     pub stop: Vec<Text<'a>>,
+}
+
+impl<'a> Sampling<'a> {
+    /// The token limit. None at all, by which Anthropic fills a cache, is lawful nowhere else, and to Ollama it is no limit.
+    pub(super) fn limit(&self) -> Option<&'a str> {
+        self.max_tokens.map(|limit| if limit.parse::<f64>() == Ok(0.0) { "1" } else { limit })
+    }
 }
 
 /// Structured output.

@@ -1,5 +1,6 @@
 //! An estimate of a request's tokens, for backends that cannot count them: a quarter of its letters, as Ollama does it.
 
+use crate::wire::media::DocumentSource;
 use crate::wire::request::{Message, Part, Request};
 
 /// Letters in a token.
@@ -34,7 +35,12 @@ fn part(one: &Part<'_>) -> usize {
         Part::ToolCall(call) => call.name.plain().len() + call.arguments.json().chars().count(),
         Part::ToolResult(result) => return result.parts.iter().map(part).sum(),
         Part::Image(_) => return IMAGE,
-        Part::Document(document) => return document.base64.plain().len() / DOCUMENT_BYTES,
+        Part::Document(document) => {
+            return match &document.source {
+                DocumentSource::Data { base64, .. } => base64.plain().len() / DOCUMENT_BYTES,
+                DocumentSource::Url(_) => IMAGE, // nobody here knows how long it is
+            };
+        }
         Part::Redacted(_) => 0,
     };
     letters.div_ceil(LETTERS)

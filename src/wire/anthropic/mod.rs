@@ -1,10 +1,12 @@
 //! Anthropic Messages: requests read and written, streams decoded and encoded, whole answers written, tokens estimated.
 
+mod billing;
 mod blocks;
 mod decode;
 mod encode;
 mod estimate;
 mod history;
+mod hosted;
 mod parse;
 mod schema;
 mod turns;
@@ -12,6 +14,7 @@ mod usage;
 mod whole;
 mod write;
 
+pub use billing::without_billing;
 pub use decode::Decoder;
 pub use encode::Encoder;
 pub use estimate::estimate_tokens;

@@ -1,16 +1,16 @@
 //! Reads a Messages request.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
-use crate::wire::anthropic::blocks::{read_blocks, read_texts};
+use crate::wire::anthropic::blocks::{Beside, read_blocks, read_texts};
 use crate::wire::envelope::ParseError;
 use crate::wire::extra::User;
 use crate::wire::failure::THREAD;
+use crate::wire::function::{kind_of, read_choice, read_function};
 use crate::wire::json::{Field, Text};
-use crate::wire::members::{inner_members, list, members, number, strings};
-use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool, ToolChoice};
+use crate::wire::members::{inner_members, list, members, named, number, strings};
+use crate::wire::remains::SUMMARY;
+use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool};
 
 /// Reads a request body that is a JSON object.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -19,14 +19,16 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     for (key, field) in members(body)? {
         match key.as_ref() {
             "system" => system = Some(field),
-            "thinking" => budget = Some(read_thinking(field)?),
+            "thinking" => budget = Some(read_thinking(field, &mut request.dropped)?),
             "output_config" => effort = read_output(&mut request, field)?,
             "output_format" => request.format = Some(read_format(field, "output_format")?),
             _ => read_member(&mut request, &key, field)?,
         }
     }
     if let Some(system) = system {
-        let parts = read_texts(system, &mut request.dropped)?;
+        let mut beside = Beside::default();
+        let parts = read_texts(system, &mut beside)?;
+        request.dropped.extend(&beside.dropped);
         // One that says nothing would replace what a model has of its own.
         if !parts.is_empty() {
             request.messages.insert(0, Message { role: Role::System, parts });
@@ -42,6 +44,7 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     if !request.messages.iter().any(|message| message.role != Role::System) {
         return Err(ParseError::new("`messages` must not be empty", Some("messages")));
     }
+    request.settle_tools()?;
     Ok(request)
 }
 
@@ -50,19 +53,12 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
     match key {
         "model" | "stream" => {}
         "messages" => {
-            for wire in list::<WireMessage<'a>>(field, "messages")? {
-                let parts = read_blocks(wire.content, &mut request.dropped)?;
-                let role = match wire.role.as_ref() {
-                    "user" => Role::User,
-                    "assistant" => Role::Assistant,
-                    "system" => Role::System,
-                    other => {
-                        let words = format!("the role `{other}` is not known");
-                        return Err(ParseError::new(words, Some("messages")));
-                    }
-                };
-                push_message(&mut request.messages, role, parts);
+            let mut beside = Beside::default();
+            for message in list::<Field<'a>>(field, "messages")? {
+                read_message(message, &mut request.messages, &mut beside)?;
             }
+            request.dropped.extend(&beside.dropped);
+            request.offer.join(beside.offer);
         }
         "max_tokens" => sampling.max_tokens = number(field, "max_tokens")?,
         "temperature" => sampling.temperature = number(field, "temperature")?,
@@ -70,13 +66,14 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "top_k" => sampling.top_k = number(field, "top_k")?,
         "stop_sequences" => sampling.stop = strings(field, "stop_sequences")?,
         "tools" => {
-            for wire in list::<Field<'a>>(field, "tools")? {
-                if let Some(tool) = read_tool(wire, &mut request.dropped)? {
-                    request.tools.push(tool);
+            for tool in list::<Field<'a>>(field, "tools")? {
+                match read_tool(tool, &mut request.dropped)? {
+                    Some(tool) => request.tools.push(tool),
+                    None => request.offer.lose(kind_of(tool)),
                 }
             }
         }
-        "tool_choice" => read_tool_choice(request, field)?,
+        "tool_choice" => read_choice(request, field)?,
         "metadata" => {
             for (key, value) in inner_members(field, "metadata")? {
                 match key.as_ref() {
@@ -100,12 +97,33 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    #[serde(borrow)]
-    role: Cow<'a, str>,
-    #[serde(borrow, default)]
-    content: Field<'a>,
+fn read_message<'a>(
+    message: Field<'a>,
+    messages: &mut Vec<Message<'a>>,
+    beside: &mut Beside<'a>,
+) -> Result<(), ParseError> {
+    let wrong = |words: String| ParseError::new(words, Some("messages"));
+    let unknown = |other: &str| beside.dropped.add(format!("messages.{other}"));
+    let fields = named(message, ["role", "content"], unknown);
+    let [role, content] = fields.ok_or_else(|| wrong("`messages` must hold objects".into()))?;
+    let role = match role.string().as_deref() {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        Some("system") => Role::System,
+        Some(other) => return Err(wrong(format!("the role `{other}` is not known"))),
+        None => return Err(wrong("one of the `messages` has no role".into())),
+    };
+    let parts = read_blocks(content, beside)?;
+    if let Some(summary) = beside.summary.take() {
+        messages.clear();
+        let parts = vec![Part::Text(Text::Plain(SUMMARY)), Part::Text(summary)];
+        messages.push(Message { role: Role::User, parts });
+    }
+    // One of which nothing is left is not told as an empty one.
+    if !parts.is_empty() || content.text().is_some() {
+        push_message(messages, role, parts);
+    }
+    Ok(())
 }
 
 /// Results of tools are messages of their own in the request model; they come first, as Anthropic wants them.
@@ -120,60 +138,15 @@ fn push_message<'a>(messages: &mut Vec<Message<'a>>, role: Role, parts: Vec<Part
 }
 
 /// Tools that the vendor runs itself, like web search, are nothing to other models.
-fn read_tool<'a>(wire: Field<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'a>>, ParseError> {
-    let wrong = |why: &str| ParseError::new(why, Some("tools"));
-    let mut tool = Tool { name: Text::Plain(""), description: None, parameters: None, strict: None };
-    let mut lost = Vec::new();
-    for (key, value) in inner_members(wire, "tools").map_err(|_| wrong("a tool must be an object"))? {
-        match key.as_ref() {
-            "type" => {
-                if let Some(kind) = value.string().filter(|kind| kind != "custom") {
-                    dropped.add(format!("tools.{kind}"));
-                    return Ok(None);
-                }
-            }
-            "name" => tool.name = value.text().unwrap_or(tool.name),
-            "description" => tool.description = value.text(),
-            "input_schema" => tool.parameters = value.object(),
-            "strict" => tool.strict = value.boolean(),
-            "cache_control" => lost.push(key.into_owned()),
-            // how arguments are streamed, not what they are: every event is handed on as it comes
-            "eager_input_streaming" => {}
-            _ => lost.push(format!("tools.{key}")),
+pub(super) fn read_tool<'a>(wire: Field<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'a>>, ParseError> {
+    match kind_of(wire).as_ref() {
+        "custom" | "function" => {}
+        kind => {
+            dropped.add(format!("tools.{kind}"));
+            return Ok(None);
         }
     }
-    if tool.name.is_empty() {
-        return Err(wrong("a tool has no name"));
-    }
-    for field in lost {
-        dropped.add(field);
-    }
-    Ok(Some(tool))
-}
-
-fn read_tool_choice<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(rename = "type", borrow, default)]
-        kind: Field<'a>,
-        #[serde(borrow, default)]
-        name: Field<'a>,
-        #[serde(borrow, default)]
-        disable_parallel_tool_use: Field<'a>,
-    }
-    let wrong = || ParseError::new("`tool_choice` is none that is known", Some("tool_choice"));
-    let wire: Wire<'a> = field.read().ok_or_else(wrong)?;
-    request.tool_choice = Some(match wire.kind.string().as_deref() {
-        Some("auto") => ToolChoice::Auto,
-        Some("any") => ToolChoice::Required,
-        Some("none") => ToolChoice::None,
-        Some("tool") => ToolChoice::Named(wire.name.some_text().ok_or_else(wrong)?),
-        _ => return Err(wrong()),
-    });
-    if let Some(disabled) = wire.disable_parallel_tool_use.boolean() {
-        request.parallel_tool_calls = Some(!disabled);
-    }
-    Ok(())
+    read_function(wire, dropped).map(Some)
 }
 
 /// What `thinking` says.
@@ -185,20 +158,16 @@ enum Thinking {
     Budget(u64),
 }
 
-fn read_thinking(field: Field<'_>) -> Result<Thinking, ParseError> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(rename = "type", borrow, default)]
-        kind: Field<'a>,
-        #[serde(borrow, default)]
-        budget_tokens: Field<'a>,
-    }
+fn read_thinking(field: Field<'_>, dropped: &mut Dropped) -> Result<Thinking, ParseError> {
     let wrong = || ParseError::new("`thinking` is none that is known", Some("thinking"));
-    let wire: Wire<'_> = field.read().ok_or_else(wrong)?;
-    match wire.kind.string().as_deref() {
+    let unknown = |other: &str| dropped.add(format!("thinking.{other}"));
+    let [kind, budget] = named(field, ["type", "budget_tokens"], unknown).ok_or_else(wrong)?;
+    match kind.string().as_deref() {
         Some("disabled") => Ok(Thinking::Off),
-        Some("adaptive") => Ok(Thinking::Adaptive),
-        Some("enabled") => wire.budget_tokens.whole().map(Thinking::Budget).ok_or_else(wrong),
+        // Only when it thinks is left to the model then, or not even how much.
+        Some("adaptive" | "between_tools") => Ok(Thinking::Adaptive),
+        Some("enabled") if budget.is_absent() => Ok(Thinking::Adaptive),
+        Some("enabled") => budget.whole().map(Thinking::Budget).ok_or_else(wrong),
         _ => Err(wrong()),
     }
 }
@@ -218,7 +187,11 @@ fn read_output<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<Option
     for (key, value) in inner_members(field, "output_config")? {
         match key.as_ref() {
             "effort" => {
-                let level = value.string().and_then(|name| Effort::named(&name));
+                let name = value.string();
+                if name.as_deref() == Some("default") {
+                    continue; // the model's own
+                }
+                let level = name.and_then(|name| Effort::named(&name));
                 let wrong =
                     || ParseError::new("`output_config.effort` is none that is known", Some("output_config"));
                 effort = Some(level.ok_or_else(wrong)?);

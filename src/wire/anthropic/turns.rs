@@ -7,8 +7,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::wire::anthropic::encode::lawful_id;
 use crate::wire::calls::Calls;
-use crate::wire::json::{Object, Text, json_object, write_list};
-use crate::wire::media::Image;
+use crate::wire::json::{Object, Text, write_list};
+use crate::wire::media::{DocumentSource, Image};
 use crate::wire::names::Names;
 use crate::wire::request::{Dropped, Message, Part, Role, ToolCall, ToolResult};
 use crate::wire::seal::Seal;
@@ -76,10 +76,12 @@ impl<'r, 'a> Turns<'r, 'a> {
         })
     }
 
-    pub(super) fn write(&self, names: &mut Names, out: &mut BytesMut) {
+    /// Writes them. With `cache` the vendor keeps what it has read up to the end of the last turn of the user.
+    pub(super) fn write(&self, cache: bool, names: &mut Names, out: &mut BytesMut) {
         let parts = self.0.iter().flat_map(|turn| turn.parts.iter().copied());
         let mut calls = Calls::distinct(parts, lawful_id);
         let first = self.0.first().filter(|turn| turn.assistant);
+        let cached = self.0.iter().rposition(|turn| !turn.assistant).filter(|_| cache);
         out.put_u8(b'[');
         if first.is_some() || self.0.is_empty() {
             // Anthropic's conversations begin with the user.
@@ -94,7 +96,11 @@ impl<'r, 'a> Turns<'r, 'a> {
             let is_last = number + 1 == self.0.len() && turn.assistant;
             let last = turn.parts.len().saturating_sub(1);
             write_list(turn.parts.iter().enumerate(), message.key("content"), |(place, part), out| {
-                write_part(part, is_last && place == last, &mut calls, names, out);
+                let end = PartEnd {
+                    trimmed: is_last && place == last,
+                    cached: cached == Some(number) && place == last,
+                };
+                write_part(part, end, &mut calls, names, out);
             });
             message.end();
         }
@@ -124,9 +130,21 @@ fn is_lawful(part: &Part<'_>, dropped: &mut Dropped) -> bool {
     lawful
 }
 
+/// How a part ends.
+#[derive(Clone, Copy, Default)]
+struct PartEnd {
+    /// Without blanks: the end of an answer that is to go on.
+    trimmed: bool,
+    /// With a mark for the cache.
+    cached: bool,
+}
+
+/// The mark up to which the vendor keeps what it has read.
+pub(super) const CACHE: &str = "{\"type\":\"ephemeral\"}";
+
 fn write_part<'a>(
     part: &Part<'a>,
-    is_last: bool,
+    end: PartEnd,
     calls: &mut Calls<'a>,
     names: &mut Names,
     out: &mut BytesMut,
@@ -134,7 +152,7 @@ fn write_part<'a>(
     let mut block = Object::new(out);
     match part {
         // The end of the last turn must not be blank.
-        Part::Text(text) if is_last => {
+        Part::Text(text) if end.trimmed => {
             block.raw("type", "\"text\"").text("text", Text::Plain(text.plain().trim_end()));
         }
         Part::Text(text) => {
@@ -144,9 +162,14 @@ fn write_part<'a>(
             block.raw("type", "\"image\"").object("source", |source| write_image(image, source));
         }
         Part::Document(document) => {
-            block.raw("type", "\"document\"").object("source", |source| {
-                source.raw("type", "\"base64\"").text("media_type", Text::Plain(&document.media_type));
-                source.text("data", document.base64);
+            block.raw("type", "\"document\"").object("source", |source| match &document.source {
+                DocumentSource::Data { media_type, base64 } => {
+                    source.raw("type", "\"base64\"").text("media_type", Text::Plain(media_type));
+                    source.text("data", *base64);
+                }
+                DocumentSource::Url(url) => {
+                    source.raw("type", "\"url\"").text("url", *url);
+                }
             });
             if let Some(name) = document.name {
                 block.text("title", name);
@@ -164,6 +187,9 @@ fn write_part<'a>(
         }
         Part::ToolCall(call) => write_call(call, calls, names, &mut block),
         Part::ToolResult(result) => write_result(result, calls, names, &mut block),
+    }
+    if end.cached {
+        block.raw("cache_control", CACHE);
     }
     block.end();
 }
@@ -184,17 +210,7 @@ fn write_call<'a>(call: &ToolCall<'a>, calls: &mut Calls<'a>, names: &mut Names,
     let id = calls.open(call);
     block.raw("type", "\"tool_use\"").text("id", Text::Plain(&id));
     block.text("name", Text::Plain(&names.lawful(call.name, NAME_LIMIT)));
-    let arguments = call.arguments.json();
-    match json_object(&arguments) {
-        Some(input) => {
-            block.raw("input", input);
-        }
-        None => {
-            block.object("input", |input| {
-                input.text("_raw", Text::Plain(&arguments));
-            });
-        }
-    }
+    block.raw("input", &call.arguments.json());
 }
 
 fn write_result<'a>(
@@ -212,7 +228,9 @@ fn write_result<'a>(
         [Part::Text(text)] => {
             block.text("content", *text);
         }
-        _ => write_list(parts, block.key("content"), |part, out| write_part(part, false, calls, names, out)),
+        _ => write_list(parts, block.key("content"), |part, out| {
+            write_part(part, PartEnd::default(), calls, names, out);
+        }),
     }
     if result.is_error {
         block.boolean("is_error", true);

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use crate::wire::anthropic::schema::{write_closed, write_input};
-use crate::wire::anthropic::turns::{NAME_LIMIT, Turns};
+use crate::wire::anthropic::turns::{CACHE, NAME_LIMIT, Turns};
 use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::names::Names;
@@ -28,10 +28,12 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     });
     let limits = Limits::new(&request.sampling, effort, style);
     body.number("max_tokens", limits.max_tokens);
+    // Other APIs keep what they have read by themselves, this one only where it is told to.
+    let cache = request.extras.value(Extra::PromptCacheKey).is_some();
     if !system.is_empty() {
-        write_joined(system, "\\n\\n", body.key("system"));
+        write_system(system, cache, body.key("system"));
     }
-    turns.write(&mut names, body.key("messages"));
+    turns.write(cache, &mut names, body.key("messages"));
     let thinks = limits.thinking.is_some();
     if !thinks && effort.is_some_and(|effort| effort != Effort::None) {
         dropped.add("reasoning_effort"); // there is no room for it
@@ -40,11 +42,11 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
         write_called(&turns.called(), &mut names, &mut body);
     } else {
         let choice = tool_choice(request, thinks, &mut dropped);
-        write_tools(request, choice, &mut names, &mut body);
+        write_tools(request, choice, cache, &mut names, &mut body);
     }
     write_sampling(&request.sampling, thinks, &mut body, &mut dropped);
     write_thinking(effort, &limits, &mut body);
-    write_output(request.format, limits.level, &mut body, &mut dropped);
+    write_output(request.format, limits.level, &mut body)?;
     write_user(request, &mut body, &mut dropped);
     body.end();
     Ok(Written { body: out.freeze(), dropped, names })
@@ -68,7 +70,7 @@ const MIN_BUDGET: u64 = 1024;
 
 impl Limits {
     fn new(sampling: &Sampling<'_>, effort: Option<Effort>, style: Style) -> Self {
-        let asked = sampling.max_tokens.and_then(|number| number.parse::<f64>().ok());
+        let asked = sampling.limit().and_then(|number| number.parse::<f64>().ok());
         // whole and positive is all that can be sent
         let asked = asked
             .filter(|number| *number >= 1.0)
@@ -120,13 +122,31 @@ fn tool_choice<'a>(request: &Request<'a>, thinks: bool, dropped: &mut Dropped) -
     }
 }
 
+fn write_system(system: Vec<Text<'_>>, cache: bool, out: &mut BytesMut) {
+    if !cache {
+        write_joined(system, "\\n\\n", out);
+        return;
+    }
+    write_list([system], out, |system, out| {
+        let mut block = Object::new(out);
+        block.raw("type", "\"text\"");
+        write_joined(system, "\\n\\n", block.key("text"));
+        block.raw("cache_control", CACHE);
+        block.end();
+    });
+}
+
 fn write_tools(
     request: &Request<'_>,
     choice: Option<ToolChoice<'_>>,
+    cache: bool,
     names: &mut Names,
     body: &mut Object<'_>,
 ) {
-    write_list(&request.tools, body.key("tools"), |tool, out| write_tool(tool, names, out));
+    let last = request.tools.len().saturating_sub(1);
+    write_list(request.tools.iter().enumerate(), body.key("tools"), |(place, tool), out| {
+        write_tool(tool, cache && place == last, names, out);
+    });
     let Some(choice) = choice else { return };
     body.object("tool_choice", |object| {
         let kind = match choice {
@@ -148,7 +168,7 @@ fn write_tools(
 /// A schema is required.
 const EMPTY_SCHEMA: &str = "{\"type\":\"object\",\"properties\":{}}";
 
-fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
+fn write_tool(tool: &Tool<'_>, cached: bool, names: &mut Names, out: &mut BytesMut) {
     let mut object = Object::new(out);
     object.text("name", Text::Plain(&names.lawful(tool.name, NAME_LIMIT)));
     if let Some(description) = tool.description {
@@ -157,6 +177,9 @@ fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
     write_input(tool.parameters.unwrap_or(EMPTY_SCHEMA), object.key("input_schema"));
     if tool.strict == Some(true) {
         object.boolean("strict", true);
+    }
+    if cached {
+        object.raw("cache_control", CACHE);
     }
     object.end();
 }
@@ -231,19 +254,19 @@ fn write_output(
     format: Option<Format<'_>>,
     level: Option<&'static str>,
     body: &mut Object<'_>,
-    dropped: &mut Dropped,
-) {
+) -> Result<(), Refused> {
     let schema = match format {
         Some(Format::Schema { schema, .. }) => Some(schema),
         // Any object at all is more than a schema can say there.
         Some(Format::Json) => {
-            dropped.add("response_format");
-            None
+            let why =
+                "asks for JSON of any shape, which the backend of this model cannot promise: send a schema";
+            return Err(Refused::new("response_format", why));
         }
         None => None,
     };
     if schema.is_none() && level.is_none() {
-        return;
+        return Ok(());
     }
     body.object("output_config", |output| {
         if let Some(level) = level {
@@ -256,6 +279,7 @@ fn write_output(
             });
         }
     });
+    Ok(())
 }
 
 /// There is one field for who asks.
@@ -270,5 +294,10 @@ fn write_user(request: &Request<'_>, body: &mut Object<'_>, dropped: &mut Droppe
         }),
         (None, None) => body,
     };
-    request.extras.name_lost(|extra| extra == Extra::SafetyIdentifier && identifier.is_some(), dropped);
+    let told = |extra| match extra {
+        Extra::PromptCacheKey => true, // what it is for is done
+        Extra::SafetyIdentifier => identifier.is_some(),
+        Extra::Metadata | Extra::ServiceTier | Extra::Verbosity => false,
+    };
+    request.extras.name_lost(told, dropped);
 }

@@ -1,16 +1,12 @@
 //! Reads `/api/chat` and `/api/generate` requests.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-
+use crate::wire::call_arguments::Arguments;
 use crate::wire::envelope::ParseError;
+use crate::wire::function::read_function;
 use crate::wire::json::Field;
 use crate::wire::media::Image;
-use crate::wire::members::{inner_members, list, members, strings};
-use crate::wire::request::{
-    Arguments, Effort, Format, Message, Part, Request, Role, Tool, ToolCall, ToolResult,
-};
+use crate::wire::members::{inner_members, list, members, named, strings};
+use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, ToolCall, ToolResult};
 
 /// Reads the body of `/api/chat`. No messages at all ask for the model to be loaded.
 pub fn parse_chat(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -18,12 +14,14 @@ pub fn parse_chat(body: &[u8]) -> Result<Request<'_>, ParseError> {
     for (key, field) in members(body)? {
         match key.as_ref() {
             "messages" => {
-                let messages: Vec<WireMessage<'_>> = list(field, "messages")?;
-                request.messages = messages.into_iter().map(message).collect::<Result<_, _>>()?;
+                let dropped = &mut request.dropped;
+                let messages = list::<Field<'_>>(field, "messages")?.into_iter();
+                request.messages = messages.map(|field| message(field, dropped)).collect::<Result<_, _>>()?;
             }
             "tools" => {
-                let tools: Vec<WireTool<'_>> = list(field, "tools")?;
-                request.tools = tools.iter().map(tool).collect::<Result<_, _>>()?;
+                let tools = list::<Field<'_>>(field, "tools")?.into_iter();
+                let dropped = &mut request.dropped;
+                request.tools = tools.map(|tool| read_function(tool, dropped)).collect::<Result<_, _>>()?;
             }
             _ => read_shared(&mut request, &key, field)?,
         }
@@ -151,85 +149,55 @@ fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
     }
 }
 
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    #[serde(borrow)]
-    role: Cow<'a, str>,
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-    #[serde(borrow, default)]
-    images: Field<'a>,
-    #[serde(borrow, default)]
-    tool_calls: Option<Vec<WireToolCall<'a>>>,
-    #[serde(borrow, default)]
-    tool_name: Field<'a>,
-    #[serde(borrow, default)]
-    tool_call_id: Field<'a>,
+fn wrong(why: impl Into<String>) -> ParseError {
+    ParseError::new(why, Some("messages"))
 }
 
-#[derive(Deserialize)]
-struct WireToolCall<'a> {
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow)]
-    function: WireFunction<'a>,
-}
-
-#[derive(Deserialize)]
-struct WireFunction<'a> {
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    description: Field<'a>,
-    #[serde(borrow, default)]
-    arguments: Field<'a>,
-    #[serde(borrow, default)]
-    parameters: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct WireTool<'a> {
-    #[serde(borrow)]
-    function: WireFunction<'a>,
-}
-
-fn message(wire: WireMessage<'_>) -> Result<Message<'_>, ParseError> {
-    let role = match wire.role.to_ascii_lowercase().as_str() {
+fn message<'a>(message: Field<'a>, dropped: &mut Dropped) -> Result<Message<'a>, ParseError> {
+    let names = ["role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id"];
+    let fields = named(message, names, |other| dropped.add(format!("messages.{other}")));
+    let [role, content, thinking, images, tool_calls, tool_name, tool_call_id] =
+        fields.ok_or_else(|| wrong("`messages` must hold objects"))?;
+    let role = match role.string().unwrap_or_default().to_ascii_lowercase().as_str() {
         "system" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "tool" => Role::Tool,
-        other => {
-            return Err(ParseError::new(format!("invalid role: `{other}`"), Some("messages")));
-        }
+        other => return Err(wrong(format!("invalid role: `{other}`"))),
     };
-    if !wire.content.is_absent() && wire.content.text().is_none() {
-        return Err(ParseError::new("`content` must be a string", Some("messages")));
+    if !content.is_absent() && content.text().is_none() {
+        return Err(wrong("`content` must be a string"));
     }
     if role == Role::Tool {
-        let mut parts: Vec<_> = wire.content.some_text().map(Part::Text).into_iter().collect();
-        parts.append(&mut read_images(wire.images)?);
+        let mut parts: Vec<_> = content.some_text().map(Part::Text).into_iter().collect();
+        parts.append(&mut read_images(images)?);
         let result = ToolResult {
-            call_id: wire.tool_call_id.some_text(),
-            tool: wire.tool_name.some_text(),
+            call_id: tool_call_id.some_text(),
+            tool: tool_name.some_text(),
             parts,
             is_error: false,
         };
         return Ok(Message { role, parts: vec![Part::ToolResult(result)] });
     }
-    let mut parts = Vec::with_capacity(1);
-    parts.extend(wire.thinking.some_text().map(|text| Part::Reasoning { text, sealed: None }));
-    parts.extend(wire.content.some_text().map(Part::Text));
-    parts.append(&mut read_images(wire.images)?);
-    for call in wire.tool_calls.unwrap_or_default() {
-        let name = call.function.name.some_text();
-        let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
-        let arguments = Arguments::of(call.function.arguments);
-        parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
+    let mut parts = Vec::with_capacity(1); // nearly always; four times as much is taken otherwise
+    parts.extend(thinking.some_text().map(|text| Part::Reasoning { text, sealed: None }));
+    parts.extend(content.some_text().map(Part::Text));
+    parts.append(&mut read_images(images)?);
+    for call in list::<Field<'a>>(tool_calls, "messages")? {
+        parts.push(read_call(call, dropped)?);
     }
     Ok(Message { role, parts })
+}
+
+fn read_call<'a>(call: Field<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
+    let fields =
+        named(call, ["id", "function", "type"], |other| dropped.add(format!("messages.tool_calls.{other}")));
+    let [id, function, _] = fields.ok_or_else(|| wrong("`tool_calls` in `messages` must hold objects"))?;
+    let unknown = |other: &str| dropped.add(format!("messages.tool_calls.function.{other}"));
+    let fields = named(function, ["name", "arguments", "index"], unknown);
+    let [name, arguments, _] = fields.ok_or_else(|| wrong("a tool call has no `function`"))?;
+    let name = name.some_text().ok_or_else(|| wrong("a tool call has no name"))?;
+    Ok(Part::ToolCall(ToolCall { id: id.some_text(), name, arguments: Arguments::of(arguments) }))
 }
 
 fn read_images<'a>(field: Field<'a>) -> Result<Vec<Part<'a>>, ParseError> {
@@ -241,14 +209,4 @@ fn read_images<'a>(field: Field<'a>) -> Result<Vec<Part<'a>>, ParseError> {
         Ok(Part::Image(Image::Data { media_type: None, base64 }))
     };
     images.into_iter().map(data).collect()
-}
-
-fn tool<'a>(wire: &WireTool<'a>) -> Result<Tool<'a>, ParseError> {
-    let name = wire.function.name.some_text();
-    Ok(Tool {
-        name: name.ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?,
-        description: wire.function.description.text(),
-        parameters: wire.function.parameters.object(),
-        strict: None,
-    })
 }

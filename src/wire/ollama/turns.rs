@@ -6,21 +6,28 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, BytesMut};
 
-use crate::wire::json::{Object, Text, json_object, write_joined, write_list};
+use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::media::Image;
-use crate::wire::request::{Message, Part, Refused, Role, ToolCall, ToolResult};
+use crate::wire::request::{Dropped, Message, Part, Refused, Role, ToolCall, ToolResult};
+use crate::wire::turns::{Turn, turns};
 
 /// Writes all messages.
-pub(super) fn write_messages(messages: &[Message<'_>], out: &mut BytesMut) -> Result<(), Refused> {
+pub(super) fn write_messages(
+    messages: &[Message<'_>],
+    dropped: &mut Dropped,
+    out: &mut BytesMut,
+) -> Result<(), Refused> {
     let mut shown = Vec::new();
     let mut tools = HashMap::new();
+    let mut first = true;
     out.put_u8(b'[');
-    for (at, message) in messages.iter().enumerate() {
-        if at > 0 {
+    let mut turns = turns(messages, dropped).into_iter().peekable();
+    while let Some(turn) = turns.next() {
+        if !std::mem::take(&mut first) {
             out.put_u8(b',');
         }
-        write_message(message, &mut tools, &mut shown, out)?;
-        let more_results = messages.get(at + 1).is_some_and(|message| message.role == Role::Tool);
+        write_message(&turn, &mut tools, &mut shown, out)?;
+        let more_results = turns.peek().is_some_and(|turn| turn.role == Role::Tool);
         if !shown.is_empty() && !more_results {
             // Templates show the images of users only.
             out.put_slice(b",{\"role\":\"user\",\"content\":\"\",\"images\":");
@@ -40,17 +47,17 @@ type Tools<'a> = HashMap<Cow<'a, str>, Text<'a>>;
 struct Beside<'p, 'a> {
     thinking: Vec<Text<'a>>,
     images: Vec<Text<'a>>,
-    calls: Vec<(&'p ToolCall<'a>, String)>,
+    calls: Vec<&'p ToolCall<'a>>,
 }
 
 fn write_message<'a>(
-    message: &Message<'a>,
+    turn: &Turn<'_, 'a>,
     tools: &mut Tools<'a>,
     shown: &mut Vec<Text<'a>>,
     out: &mut BytesMut,
 ) -> Result<(), Refused> {
     let mut object = Object::new(out);
-    let role = match message.role {
+    let role = match turn.role {
         Role::System => "system",
         Role::User => "user",
         Role::Assistant => "assistant",
@@ -59,7 +66,7 @@ fn write_message<'a>(
     object.text("role", Text::Plain(role));
     let mut beside = Beside::default();
     let mut said = Vec::new();
-    for part in &message.parts {
+    for part in &turn.parts {
         match part {
             Part::Text(text) => said.push(*text),
             Part::Reasoning { text, .. } => beside.thinking.push(*text),
@@ -68,14 +75,15 @@ fn write_message<'a>(
             Part::Document(_) => return Err(document()),
             Part::ToolCall(call) => {
                 tools.extend(call.id.map(|id| (id.plain(), call.name)));
-                beside.calls.push((call, arguments(call)?));
+                beside.calls.push(call);
             }
             Part::ToolResult(result) => {
                 return write_result(result, tools, shown, object);
             }
         }
     }
-    write_joined(said, "\\n", object.key("content"));
+    let between = if turn.role == Role::System { "\\n\\n" } else { "\\n" };
+    write_joined(said, between, object.key("content"));
     let Beside { thinking, images, calls } = beside;
     if thinking.iter().any(|text| !text.is_empty()) {
         write_joined(thinking, "\\n", object.key("thinking"));
@@ -84,13 +92,13 @@ fn write_message<'a>(
         write_list(images, object.key("images"), Text::write_quoted);
     }
     if !calls.is_empty() {
-        write_list(calls, object.key("tool_calls"), |(call, arguments), out| {
+        write_list(calls, object.key("tool_calls"), |call, out| {
             let mut inner = Object::new(out);
             if let Some(id) = call.id {
                 inner.text("id", id);
             }
             inner.object("function", |function| {
-                function.text("name", call.name).raw("arguments", &arguments);
+                function.text("name", call.name).raw("arguments", &call.arguments.json());
             });
             inner.end();
         });
@@ -139,11 +147,4 @@ fn data<'a>(image: &Image<'a>) -> Result<Text<'a>, Refused> {
 
 fn document() -> Refused {
     Refused::new("messages", "hold a document, which the backend of this model cannot take")
-}
-
-/// Arguments must be an object there; a history that holds others cannot be told.
-fn arguments(call: &ToolCall<'_>) -> Result<String, Refused> {
-    let arguments = call.arguments.json();
-    let object = json_object(&arguments).map(String::from);
-    object.ok_or_else(|| Refused::new("messages", "hold a tool call whose arguments are not a JSON object"))
 }

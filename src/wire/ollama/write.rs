@@ -8,6 +8,7 @@ use crate::wire::ollama::turns::write_messages;
 use crate::wire::request::{
     Dropped, Effort, Format, Refused, Request, Sampling, Tool, ToolChoice, Written, name_closed,
 };
+use crate::wire::schema::{EMPTY, write_parameters};
 
 /// Writes `request` for a backend that calls the model `model`, as a stream.
 pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
@@ -16,7 +17,7 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
     let mut body = Object::new(&mut out);
     body.text("model", Text::Plain(model)).boolean("stream", true);
     name_closed(&request.messages, &mut dropped);
-    write_messages(&request.messages, body.key("messages"))?;
+    write_messages(&request.messages, &mut dropped, body.key("messages"))?;
     write_tools(request, &mut body, &mut dropped);
     match &request.format {
         Some(Format::Json) => {
@@ -62,7 +63,7 @@ fn write_tool(tool: &Tool<'_>, out: &mut BytesMut) {
     object.text("type", Text::Plain("function")).object("function", |function| {
         function.text("name", tool.name);
         function.text("description", tool.description.unwrap_or(Text::Plain("")));
-        function.raw("parameters", tool.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}"));
+        write_parameters(tool.parameters.unwrap_or(EMPTY), function.key("parameters"));
     });
     object.end();
 }
@@ -84,7 +85,7 @@ fn write_effort(effort: Effort, body: &mut Object<'_>) {
 
 fn write_options(sampling: &Sampling<'_>, options: &mut Object<'_>) {
     options
-        .maybe("num_predict", sampling.max_tokens)
+        .maybe("num_predict", sampling.limit())
         .maybe("temperature", sampling.temperature)
         .maybe("top_p", sampling.top_p)
         .maybe("top_k", sampling.top_k)

@@ -4,108 +4,108 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::wire::call_arguments::Arguments;
 use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Text};
 use crate::wire::media::{Document, Image};
-use crate::wire::request::{Arguments, Dropped, Message, Part, Role, ToolCall, ToolResult};
+use crate::wire::members::named;
+use crate::wire::request::{Dropped, Message, Part, Role, ToolCall, ToolResult};
 use crate::wire::seal::{Seal, Sealed};
 
-#[derive(Deserialize)]
-pub(super) struct WireMessage<'a> {
-    #[serde(borrow)]
+struct WireMessage<'a> {
     role: Cow<'a, str>,
-    #[serde(borrow, default)]
     content: Field<'a>,
-    #[serde(borrow, default)]
     reasoning_content: Field<'a>,
-    #[serde(borrow, default)]
     reasoning: Field<'a>,
-    #[serde(borrow, default)]
     thinking_blocks: Field<'a>,
-    #[serde(borrow, default)]
     refusal: Field<'a>,
-    #[serde(borrow, default)]
-    tool_calls: Option<Vec<WireToolCall<'a>>>,
-    #[serde(borrow, default)]
+    tool_calls: Field<'a>,
     function_call: Field<'a>,
-    #[serde(borrow, default)]
-    audio: Field<'a>,
-    #[serde(borrow, default)]
     tool_call_id: Field<'a>,
-    #[serde(borrow, default)]
     name: Field<'a>,
-    #[serde(borrow, default)]
-    cache_control: Field<'a>,
 }
 
-#[derive(Deserialize)]
-struct WireToolCall<'a> {
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow)]
-    function: WireFunction<'a>,
+fn wrong(why: impl Into<String>) -> ParseError {
+    ParseError::new(why, Some("messages"))
 }
 
-#[derive(Deserialize)]
-struct WireFunction<'a> {
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    arguments: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct WirePart<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    refusal: Field<'a>,
-    #[serde(borrow, default)]
-    image_url: Field<'a>,
-    #[serde(borrow, default)]
-    file: Field<'a>,
-    #[serde(borrow, default)]
-    cache_control: Field<'a>,
-    #[serde(borrow, default)]
-    prompt_cache_breakpoint: Field<'a>,
+impl<'a> WireMessage<'a> {
+    fn read(message: Field<'a>, dropped: &mut Dropped) -> Result<Self, ParseError> {
+        let names = [
+            "role",
+            "content",
+            "reasoning_content",
+            "reasoning",
+            "thinking_blocks",
+            "refusal",
+            "tool_calls",
+            "function_call",
+            "tool_call_id",
+            "name",
+            "cache_control",
+        ];
+        let fields = named(message, names, |other| dropped.add(format!("messages.{other}")));
+        let fields = fields.ok_or_else(|| wrong("`messages` must hold objects"))?;
+        let [
+            role,
+            content,
+            reasoning_content,
+            reasoning,
+            thinking_blocks,
+            refusal,
+            tool_calls,
+            function_call,
+            tool_call_id,
+            name,
+            cache_control,
+        ] = fields;
+        if !cache_control.is_absent() {
+            dropped.add("cache_control");
+        }
+        let role = role.string().ok_or_else(|| wrong("one of the `messages` has no `role`"))?;
+        Ok(Self {
+            role,
+            content,
+            reasoning_content,
+            reasoning,
+            thinking_blocks,
+            refusal,
+            tool_calls,
+            function_call,
+            tool_call_id,
+            name,
+        })
+    }
 }
 
 /// Reads one message, and names what of it has no place in the request model.
-pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Result<Message<'a>, ParseError> {
+pub(super) fn message<'a>(message: Field<'a>, dropped: &mut Dropped) -> Result<Message<'a>, ParseError> {
+    let wire = WireMessage::read(message, dropped)?;
     let role = match wire.role.as_ref() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        "tool" => Role::Tool,
-        other => {
-            let words = format!("the role `{other}` is not known to the backend of this model");
-            return Err(ParseError::new(words, Some("messages")));
-        }
+        "tool" | "function" => Role::Tool,
+        other => return Err(wrong(format!("the role `{other}` is not known to the backend of this model"))),
     };
     let mut parts = Vec::with_capacity(1); // most messages have one part, and there may be many
     read_reasoning(&wire, &mut parts);
-    read_content(wire.content, &mut parts, dropped)?;
-    if !wire.function_call.is_absent() || !wire.audio.is_absent() {
-        let words =
-            "a message holds a `function_call` or `audio`, which the backend of this model cannot be told";
-        return Err(ParseError::new(words, Some("messages")));
-    }
+    read_content(wire.content, role, &mut parts, dropped)?;
     if role != Role::Tool && !wire.name.is_absent() {
         dropped.add("messages.name");
-    }
-    if !wire.cache_control.is_absent() {
-        dropped.add("cache_control");
     }
     if let Some(text) = wire.refusal.some_text() {
         parts.push(Part::Text(text));
     }
-    for call in wire.tool_calls.unwrap_or_default() {
-        let name = call.function.name.some_text();
-        let name = name.ok_or_else(|| ParseError::new("a tool call has no name", Some("messages")))?;
-        let arguments = Arguments::of(call.function.arguments);
-        parts.push(Part::ToolCall(ToolCall { id: call.id.some_text(), name, arguments }));
+    let calls: Option<Vec<Field<'a>>> = wire.tool_calls.read();
+    if calls.is_none() && !wire.tool_calls.is_absent() {
+        return Err(wrong("`tool_calls` in `messages` must be a list"));
+    }
+    for call in calls.unwrap_or_default() {
+        parts.push(read_call(call, dropped)?);
+    }
+    if !wire.function_call.is_absent() {
+        parts.push(called(None, wire.function_call, dropped)?);
     }
     if role == Role::Tool {
         let result = ToolResult {
@@ -117,6 +117,33 @@ pub(super) fn message<'a>(wire: WireMessage<'a>, dropped: &mut Dropped) -> Resul
         parts = vec![Part::ToolResult(result)];
     }
     Ok(Message { role, parts })
+}
+
+fn read_call<'a>(call: Field<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
+    let names = ["id", "function", "custom", "type", "index"];
+    let fields = named(call, names, |other| dropped.add(format!("messages.tool_calls.{other}")));
+    let [id, function, custom, ..] =
+        fields.ok_or_else(|| wrong("`tool_calls` in `messages` must hold objects"))?;
+    if custom.is_absent() {
+        return called(id.some_text(), function, dropped);
+    }
+    let fields = named(custom, ["name", "input"], |_| {});
+    let [name, input] = fields.ok_or_else(|| wrong("a custom tool call in `messages` is no object"))?;
+    let name = name.some_text().ok_or_else(|| wrong("a tool call has no name"))?;
+    let arguments = Arguments::Input(input.text().unwrap_or(Text::Plain("")));
+    Ok(Part::ToolCall(ToolCall { id: id.some_text(), name, arguments }))
+}
+
+fn called<'a>(
+    id: Option<Text<'a>>,
+    function: Field<'a>,
+    dropped: &mut Dropped,
+) -> Result<Part<'a>, ParseError> {
+    let unknown = |other: &str| dropped.add(format!("messages.tool_calls.function.{other}"));
+    let fields = named(function, ["name", "arguments"], unknown);
+    let [name, arguments] = fields.ok_or_else(|| wrong("a tool call has no `function`"))?;
+    let name = name.some_text().ok_or_else(|| wrong("a tool call has no name"))?;
+    Ok(Part::ToolCall(ToolCall { id, name, arguments: Arguments::of(arguments) }))
 }
 
 /// Signed thinking where there is some (as `LiteLLM` hands it out), else the plain text.
@@ -151,69 +178,81 @@ fn read_reasoning<'a>(wire: &WireMessage<'a>, parts: &mut Vec<Part<'a>>) {
 
 fn read_content<'a>(
     content: Field<'a>,
+    role: Role,
     parts: &mut Vec<Part<'a>>,
     dropped: &mut Dropped,
 ) -> Result<(), ParseError> {
-    let wrong = || ParseError::new("`content` must be a string or a list of parts", Some("messages"));
-    match content.text() {
-        Some(text) if text.is_empty() => {}
-        Some(text) => parts.push(Part::Text(text)),
-        None if content.is_absent() => {}
-        None => {
-            for part in content.read::<Vec<WirePart<'a>>>().ok_or_else(wrong)? {
-                parts.push(read_part(&part, dropped)?);
-            }
+    if let Some(text) = content.text() {
+        parts.extend(Some(text).filter(|text| !text.is_empty()).map(Part::Text));
+        return Ok(());
+    }
+    if content.is_absent() {
+        return Ok(());
+    }
+    let wrong_content = || wrong("`content` must be a string or a list of parts");
+    for part in content.read::<Vec<Field<'a>>>().ok_or_else(wrong_content)? {
+        if let Some(part) = read_part(part, role, dropped)? {
+            parts.push(part);
         }
     }
     Ok(())
 }
 
-fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
-    let incomplete = || ParseError::new(format!("a `{}` part is not complete", part.kind), Some("messages"));
-    let hints =
-        [("cache_control", part.cache_control), ("prompt_cache_breakpoint", part.prompt_cache_breakpoint)];
+/// Reads a part; `None` of what another vendor's answer left in the history.
+fn read_part<'a>(part: Field<'a>, role: Role, dropped: &mut Dropped) -> Result<Option<Part<'a>>, ParseError> {
+    let names = [
+        "type",
+        "text",
+        "refusal",
+        "image_url",
+        "file",
+        "cache_control",
+        "prompt_cache_breakpoint",
+        "annotations",
+    ];
+    let mut unknown = Vec::new();
+    let fields = named(part, names, |other| unknown.push(format!("messages.content.{other}")));
+    let wrong_part = || wrong("a part of `content` has no `type`");
+    let [kind, text, refusal, image_url, file, cache_control, breakpoint, _] =
+        fields.ok_or_else(wrong_part)?;
+    let kind = kind.string().ok_or_else(wrong_part)?;
+    let incomplete = || wrong(format!("a `{kind}` part is not complete"));
+    let hints = [("cache_control", cache_control), ("prompt_cache_breakpoint", breakpoint)];
     for (name, _) in hints.into_iter().filter(|(_, hint)| !hint.is_absent()) {
         dropped.add(name);
     }
-    match part.kind.as_ref() {
-        "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
-        "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),
-        "image_url" => {
-            #[derive(Deserialize)]
-            struct ImageUrl<'a> {
-                #[serde(borrow, default)]
-                url: Field<'a>,
-                #[serde(borrow, default)]
-                detail: Field<'a>,
-            }
-            let url = match part.image_url.text() {
-                Some(url) => Some(url), // some clients leave the object out
-                None => part.image_url.read::<ImageUrl<'a>>().and_then(|image| {
-                    if !image.detail.is_absent() {
-                        dropped.add("messages.content.image_url.detail");
-                    }
-                    image.url.text()
-                }),
-            };
-            url.map(Image::of_url).map(Part::Image).ok_or_else(incomplete)
+    let read = match kind.as_ref() {
+        "text" | "input_text" | "output_text" => text.text().map(Part::Text).ok_or_else(incomplete)?,
+        "refusal" => refusal.text().map(Part::Text).ok_or_else(incomplete)?,
+        "image_url" => Part::Image(read_image(image_url, dropped).ok_or_else(incomplete)?),
+        "file" => Part::Document(read_file(file, dropped).ok_or_else(incomplete)?),
+        other if role == Role::Assistant => {
+            dropped.add(format!("messages.content.{other}"));
+            return Ok(None);
         }
-        "file" => {
-            #[derive(Deserialize)]
-            struct File<'a> {
-                #[serde(borrow, default)]
-                file_data: Field<'a>,
-                #[serde(borrow, default)]
-                filename: Field<'a>,
-            }
-            let file: File<'a> = part.file.read().ok_or_else(incomplete)?;
-            let data = file.file_data.text().and_then(|url| Document::of_url(url, file.filename.some_text()));
-            data.map(Part::Document).ok_or_else(incomplete)
+        other => {
+            return Err(wrong(format!("a `{other}` part cannot be carried to the backend of this model")));
         }
-        other => Err(ParseError::new(
-            format!("a `{other}` part cannot be carried to the backend of this model"),
-            Some("messages"),
-        )),
+    };
+    for name in unknown {
+        dropped.add(name);
     }
+    Ok(Some(read))
+}
+
+fn read_image<'a>(image: Field<'a>, dropped: &mut Dropped) -> Option<Image<'a>> {
+    if let Some(url) = image.text() {
+        return Some(Image::of_url(url)); // some clients leave the object out
+    }
+    let unknown = |other: &str| dropped.add(format!("messages.content.image_url.{other}"));
+    let [url] = named(image, ["url"], unknown)?;
+    url.text().map(Image::of_url)
+}
+
+fn read_file<'a>(file: Field<'a>, dropped: &mut Dropped) -> Option<Document<'a>> {
+    let unknown = |other: &str| dropped.add(format!("messages.content.file.{other}"));
+    let [data, name] = named(file, ["file_data", "filename"], unknown)?;
+    Document::of_url(data.text()?, name.some_text())
 }
 
 #[cfg(test)]

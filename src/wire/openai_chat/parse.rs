@@ -6,10 +6,11 @@ use serde::Deserialize;
 
 use crate::wire::envelope::ParseError;
 use crate::wire::extra::{Extra, User};
-use crate::wire::json::Field;
-use crate::wire::members::{list, members, number, strings};
-use crate::wire::openai_chat::messages::{WireMessage, message};
-use crate::wire::request::{Effort, Format, Request, Tool, ToolChoice};
+use crate::wire::function::{kind_of, read_choice, read_function};
+use crate::wire::json::{Field, Text};
+use crate::wire::members::{inner_members, list, members, number, strings};
+use crate::wire::openai_chat::messages::message;
+use crate::wire::request::{Effort, Format, Request};
 
 /// Reads a request body that is a JSON object.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -20,6 +21,7 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     if request.messages.is_empty() {
         return Err(ParseError::new("`messages` must not be empty", Some("messages")));
     }
+    request.settle_tools()?;
     Ok(request)
 }
 
@@ -29,17 +31,15 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "model" | "stream" | "stream_options" => {}
         "messages" => {
             let dropped = &mut request.dropped;
-            let wires = list::<WireMessage<'a>>(field, "messages")?.into_iter();
+            let wires = list::<Field<'a>>(field, "messages")?.into_iter();
             request.messages = wires.map(|wire| message(wire, dropped)).collect::<Result<_, _>>()?;
         }
         "tools" => {
-            let wires = list::<WireTool<'a>>(field, "tools")?;
-            if wires.iter().any(|wire| !wire.cache_control.is_absent()) {
-                request.dropped.add("cache_control");
+            for tool in list::<Field<'a>>(field, "tools")? {
+                read_tool(request, tool)?;
             }
-            request.tools = wires.into_iter().map(tool).collect::<Result<_, _>>()?;
         }
-        "tool_choice" => request.tool_choice = Some(tool_choice(field)?),
+        "tool_choice" => read_choice(request, field)?,
         "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
         "max_completion_tokens" => sampling.max_tokens = number(field, "max_completion_tokens")?,
         "max_tokens" => sampling.max_tokens = sampling.max_tokens.or(number(field, "max_tokens")?),
@@ -58,19 +58,14 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
             }
         }
         "response_format" => request.format = format(field)?,
-        "reasoning_effort" => request.effort = Some(effort(field)?),
+        "reasoning_effort" => request.effort = effort(field)?.or(request.effort),
+        "chat_template_kwargs" => read_template(request, field)?,
         "n" if field.whole() == Some(1) => {}
-        "logprobs" | "store" if field.boolean() == Some(false) => {}
         "modalities" if field.raw() == Some("[\"text\"]") => {}
+        "store" if field.boolean() == Some(false) => {}
         "user" => request.user = field.some_text().map(|id| User { id, word: "user" }),
-        "n" | "logprobs" | "modalities" | "audio" | "functions" | "function_call" | "web_search_options" => {
-            return Err(ParseError::new(
-                format!(
-                    "`{key}` cannot be carried to the backend of this model, and the answer would not be the same without it"
-                ),
-                KNOWN_LOSSES.iter().find(|known| **known == key).copied(),
-            ));
-        }
+        _ if KNOWN_LOSSES.contains(&key) && says_nothing(key, field) => {}
+        _ if KNOWN_LOSSES.contains(&key) => return Err(lost(key)),
         _ => match Extra::named(key) {
             Some(extra) => request.extras.add(extra, extra.name(), field),
             None => request.dropped.add(key),
@@ -79,66 +74,79 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
     Ok(())
 }
 
-/// Fields without which the answer would be another one.
-const KNOWN_LOSSES: [&str; 7] =
-    ["n", "logprobs", "modalities", "audio", "functions", "function_call", "web_search_options"];
+/// Fields without which the answer would be another one, those of vLLM and llama.cpp among them.
+const KNOWN_LOSSES: [&str; 20] = [
+    "n",
+    "logprobs",
+    "modalities",
+    "audio",
+    "functions",
+    "function_call",
+    "web_search_options",
+    "logit_bias",
+    "grammar",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "structured_outputs",
+    "samplers",
+    "lora",
+    "stop_token_ids",
+    "bad_words",
+    "ignore_eos",
+    "min_tokens",
+];
 
-#[derive(Deserialize)]
-struct WireTool<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    function: Option<WireToolFunction<'a>>,
-    #[serde(borrow, default)]
-    cache_control: Field<'a>,
+fn lost(key: &str) -> ParseError {
+    let words =
+        "cannot be carried to the backend of this model, and the answer would not be the same without it";
+    let param = KNOWN_LOSSES.iter().chain(&["chat_template_kwargs"]).find(|known| **known == key);
+    ParseError::new(format!("`{key}` {words}"), param.copied())
 }
 
-#[derive(Deserialize)]
-struct WireToolFunction<'a> {
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    description: Field<'a>,
-    #[serde(borrow, default)]
-    parameters: Field<'a>,
-    #[serde(borrow, default)]
-    strict: Field<'a>,
-}
-
-fn tool(wire: WireTool<'_>) -> Result<Tool<'_>, ParseError> {
-    let kind = wire.kind.string().unwrap_or(Cow::Borrowed("function"));
-    let function = wire.function.filter(|_| kind == "function").ok_or_else(|| {
-        ParseError::new(
-            format!("a tool of type `{kind}` cannot be carried to the backend of this model"),
-            Some("tools"),
-        )
-    })?;
-    let name =
-        function.name.some_text().ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
-    Ok(Tool {
-        name,
-        description: function.description.text(),
-        parameters: function.parameters.object(),
-        strict: function.strict.boolean(),
-    })
-}
-
-fn tool_choice(field: Field<'_>) -> Result<ToolChoice<'_>, ParseError> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow)]
-        function: WireToolFunction<'a>,
+/// Is it what there is without it?
+fn says_nothing(key: &str, field: Field<'_>) -> bool {
+    if key == "web_search_options" {
+        return false; // it is searched for the asking
     }
-    match field.string().as_deref() {
-        Some("auto") => Ok(ToolChoice::Auto),
-        Some("none") => Ok(ToolChoice::None),
-        Some("required") => Ok(ToolChoice::Required),
-        _ => field
-            .read::<Named<'_>>()
-            .and_then(|named| named.function.name.some_text())
-            .map(ToolChoice::Named)
-            .ok_or_else(|| ParseError::new("`tool_choice` is none that is known", Some("tool_choice"))),
+    let raw = field.raw().unwrap_or("{}");
+    ["false", "0"].contains(&raw) || field.text().is_some_and(Text::is_empty) || {
+        let inside = raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let inside = inside.or_else(|| raw.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
+        inside.is_some_and(|inside| inside.trim().is_empty())
     }
+}
+
+/// What a chat template is told: whether to think is known to every backend, all else only to its own.
+fn read_template<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
+    for (key, value) in inner_members(field, "chat_template_kwargs")? {
+        match (key.as_ref(), value.boolean()) {
+            ("enable_thinking" | "thinking", Some(thinks)) => {
+                let wish = if thinks { Effort::Medium } else { Effort::None };
+                request.effort = request.effort.or(Some(wish));
+            }
+            _ => return Err(lost("chat_template_kwargs")),
+        }
+    }
+    Ok(())
+}
+
+/// Tools that a vendor runs itself, like web search, are nothing to other models.
+fn read_tool<'a>(request: &mut Request<'a>, tool: Field<'a>) -> Result<(), ParseError> {
+    match kind_of(tool).as_ref() {
+        "function" => request.tools.push(read_function(tool, &mut request.dropped)?),
+        // It is the client's own, which would not know its call again.
+        "custom" => {
+            let words = "a tool of type `custom` cannot be carried to the backend of this model";
+            return Err(ParseError::new(words, Some("tools")));
+        }
+        other => {
+            request.dropped.add(format!("tools.{other}"));
+            request.offer.lose(other);
+        }
+    }
+    Ok(())
 }
 
 fn format(field: Field<'_>) -> Result<Option<Format<'_>>, ParseError> {
@@ -172,7 +180,13 @@ fn format(field: Field<'_>) -> Result<Option<Format<'_>>, ParseError> {
     }
 }
 
-fn effort(field: Field<'_>) -> Result<Effort, ParseError> {
-    let named = field.string().and_then(|name| Effort::named(&name));
-    named.ok_or_else(|| ParseError::new("`reasoning_effort` is none that is known", Some("reasoning_effort")))
+/// The effort, unless it is the model's own.
+fn effort(field: Field<'_>) -> Result<Option<Effort>, ParseError> {
+    let name = field.string();
+    if name.as_deref() == Some("default") {
+        return Ok(None);
+    }
+    let known = name.and_then(|name| Effort::named(&name));
+    let wrong = || ParseError::new("`reasoning_effort` is none that is known", Some("reasoning_effort"));
+    known.map(Some).ok_or_else(wrong)
 }

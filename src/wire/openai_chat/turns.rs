@@ -6,13 +6,20 @@ use bytes::{BufMut, BytesMut};
 use crate::wire::calls::Calls;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::names::Names;
-use crate::wire::request::{Message, Part, Role, Style, parts_of, texts};
+use crate::wire::request::{Dropped, Message, Part, Role, Style, parts_of, texts};
+use crate::wire::turns::{Turn, turns};
 
 /// The longest name of a tool.
 pub(super) const NAME_LIMIT: usize = 64;
 
 /// Writes all messages.
-pub(super) fn write_messages(messages: &[Message<'_>], style: Style, names: &mut Names, out: &mut BytesMut) {
+pub(super) fn write_messages(
+    messages: &[Message<'_>],
+    style: Style,
+    names: &mut Names,
+    dropped: &mut Dropped,
+    out: &mut BytesMut,
+) {
     let mut writer = Writer { style, calls: Calls::new(parts_of(messages)), names };
     let mut shown: Vec<&Part<'_>> = Vec::new();
     let mut first = true;
@@ -22,17 +29,18 @@ pub(super) fn write_messages(messages: &[Message<'_>], style: Style, names: &mut
         }
     };
     out.put_u8(b'[');
-    for (at, message) in messages.iter().enumerate() {
+    let mut turns = turns(messages, dropped).into_iter().peekable();
+    while let Some(turn) = turns.next() {
         next(out);
-        writer.message(message, out);
-        for part in &message.parts {
+        writer.message(&turn, out);
+        for part in &turn.parts {
             if let Part::ToolResult(result) = part {
                 shown.extend(
                     result.parts.iter().filter(|part| matches!(part, Part::Image(_) | Part::Document(_))),
                 );
             }
         }
-        let more_results = messages.get(at + 1).is_some_and(|message| message.role == Role::Tool);
+        let more_results = turns.peek().is_some_and(|turn| turn.role == Role::Tool);
         if !shown.is_empty() && !more_results {
             next(out);
             let mut object = Object::new(out);
@@ -51,16 +59,16 @@ struct Writer<'n, 'a> {
 }
 
 impl<'a> Writer<'_, 'a> {
-    fn message(&mut self, message: &Message<'a>, out: &mut BytesMut) {
+    fn message(&mut self, turn: &Turn<'_, 'a>, out: &mut BytesMut) {
         let mut object = Object::new(out);
-        let role = match message.role {
+        let role = match turn.role {
             Role::System => "system",
             Role::User => "user",
             Role::Assistant => "assistant",
             Role::Tool => "tool",
         };
         object.text("role", Text::Plain(role));
-        for part in &message.parts {
+        for part in &turn.parts {
             if let Part::ToolResult(result) = part {
                 let id = self.calls.close(result);
                 object.text("tool_call_id", Text::Plain(&id));
@@ -69,14 +77,15 @@ impl<'a> Writer<'_, 'a> {
                 return; // a result is all that a message of a tool holds
             }
         }
-        write_content(&message.parts, object.key("content"));
-        self.tool_calls(message, &mut object);
-        write_reasoning(&message.parts, self.style, &mut object);
+        let between = if turn.role == Role::System { "\\n\\n" } else { "\\n" };
+        write_content(&turn.parts, between, object.key("content"));
+        self.tool_calls(turn, &mut object);
+        write_reasoning(&turn.parts, self.style, &mut object);
         object.end();
     }
 
-    fn tool_calls(&mut self, message: &Message<'a>, object: &mut Object<'_>) {
-        let mut calls = message
+    fn tool_calls(&mut self, turn: &Turn<'_, 'a>, object: &mut Object<'_>) {
+        let mut calls = turn
             .parts
             .iter()
             .filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None })
@@ -99,7 +108,7 @@ impl<'a> Writer<'_, 'a> {
 }
 
 /// What the model thought, in one field.
-fn write_reasoning(parts: &[Part<'_>], style: Style, object: &mut Object<'_>) {
+fn write_reasoning(parts: &[&Part<'_>], style: Style, object: &mut Object<'_>) {
     let texts = parts.iter().filter_map(|part| match part {
         Part::Reasoning { text, .. } => Some(*text),
         Part::Text(_)
@@ -116,11 +125,11 @@ fn write_reasoning(parts: &[Part<'_>], style: Style, object: &mut Object<'_>) {
 }
 
 /// A string where there is only text, a list of parts where there is more.
-fn write_content(parts: &[Part<'_>], out: &mut BytesMut) {
+fn write_content(parts: &[&Part<'_>], between: &str, out: &mut BytesMut) {
     if parts.iter().any(|part| matches!(part, Part::Image(_) | Part::Document(_))) {
-        write_parts(parts.iter(), out);
+        write_parts(parts.iter().copied(), out);
     } else {
-        write_joined(texts(parts), "\\n", out);
+        write_joined(texts(parts.iter().copied()), between, out);
     }
 }
 

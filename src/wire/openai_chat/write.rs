@@ -8,8 +8,9 @@ use crate::wire::names::Names;
 use crate::wire::openai_chat::turns::{NAME_LIMIT, write_messages};
 use crate::wire::request::{
     Dropped, Format, Part, Refused, Request, Sampling, Style, Tool, ToolChoice, Written, name_closed,
-    parts_of,
+    parts_of, refuse_documents_by_url,
 };
+use crate::wire::schema::write_parameters;
 
 /// Writes `request` for a backend that calls the model `model`, as a stream with usage.
 pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written, Refused> {
@@ -21,8 +22,9 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     if style.usage {
         body.raw("stream_options", "{\"include_usage\":true}");
     }
+    refuse_documents_by_url(&request.messages)?;
     name_closed(&request.messages, &mut dropped);
-    write_messages(&request.messages, style, &mut names, body.key("messages"));
+    write_messages(&request.messages, style, &mut names, &mut dropped, body.key("messages"));
     let thought = |part: &Part<'_>| matches!(part, Part::Reasoning { text, .. } if !text.is_empty());
     if style.told_reasoning.is_none() && parts_of(&request.messages).any(thought) {
         dropped.add("reasoning");
@@ -36,7 +38,7 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
             body.boolean("parallel_tool_calls", parallel);
         }
     }
-    write_sampling(&request.sampling, style, &mut body, &mut dropped);
+    write_sampling(&request.sampling, style, &mut body, &mut dropped)?;
     if let Some(format) = &request.format {
         write_format(format, body.key("response_format"));
     }
@@ -66,7 +68,9 @@ fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
         if let Some(description) = tool.description {
             function.text("description", description);
         }
-        function.maybe("parameters", tool.parameters);
+        if let Some(schema) = tool.parameters {
+            write_parameters(schema, function.key("parameters"));
+        }
         if let Some(strict) = tool.strict {
             function.boolean("strict", strict);
         }
@@ -90,8 +94,16 @@ fn write_choice(choice: ToolChoice<'_>, names: &mut Names, out: &mut BytesMut) {
     }
 }
 
-fn write_sampling(sampling: &Sampling<'_>, style: Style, body: &mut Object<'_>, dropped: &mut Dropped) {
-    body.maybe(style.max_tokens_field, sampling.max_tokens)
+/// How many stop sequences OpenAI takes.
+const STOPS: usize = 4;
+
+fn write_sampling(
+    sampling: &Sampling<'_>,
+    style: Style,
+    body: &mut Object<'_>,
+    dropped: &mut Dropped,
+) -> Result<(), Refused> {
+    body.maybe(style.max_tokens_field, sampling.limit())
         .maybe("temperature", sampling.temperature)
         .maybe("top_p", sampling.top_p)
         .maybe("seed", sampling.seed)
@@ -109,11 +121,18 @@ fn write_sampling(sampling: &Sampling<'_>, style: Style, body: &mut Object<'_>, 
             body.raw("repetition_penalty", value); // llama.cpp's word is the first, vLLM's the second
         }
     }
+    if sampling.stop.len() > STOPS && !style.sampling_extensions {
+        return Err(Refused::new(
+            "stop",
+            "has more than four sequences, and the backend of this model takes four",
+        ));
+    }
     if !sampling.stop.is_empty() {
         write_list(&sampling.stop, body.key("stop"), |stop, out| {
             stop.write_quoted(out);
         });
     }
+    Ok(())
 }
 
 fn write_format(format: &Format<'_>, out: &mut BytesMut) {

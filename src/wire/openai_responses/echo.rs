@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::wire::json::{Field, Object};
 use crate::wire::members::members;
-use crate::wire::openai_responses::namespace::{OwnName, joined, names_in};
+use crate::wire::openai_responses::namespace::{OwnName, joined, loaded, names_in};
 
 /// The repeated members, written once. Empty for other dialects.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,9 @@ struct Tools {
     /// Those in namespaces, by the names under which they are told.
     inner: HashMap<String, (String, String)>,
 }
+
+/// Items that load tools: most requests have none, and need no second look.
+const LOADING: [&[u8]; 2] = [b"tool_search_output", b"additional_tools"];
 
 /// Each with what it is where the request does not say.
 const MEMBERS: [(&str, &str); 18] = [
@@ -67,6 +71,12 @@ impl Echo {
         let mut known = Tools::default();
         for tool in tools.unwrap_or_default().read::<Vec<&RawValue>>().unwrap_or_default() {
             known.add(tool);
+        }
+        if LOADING.iter().any(|kind| memmem::find(body, kind).is_some()) {
+            let input = given.iter().find(|(key, _)| key == "input").map(|(_, field)| *field);
+            for tool in loaded(input.unwrap_or_default()) {
+                known.add(tool);
+            }
         }
         Self { members, tools: Arc::new(known) }
     }

@@ -2,117 +2,109 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
+use crate::wire::call_arguments::Arguments;
 use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Text};
 use crate::wire::media::{Document, Image};
-use crate::wire::members::list;
-use crate::wire::request::{Arguments, Dropped, Message, Part, Role, ToolCall, ToolResult};
+use crate::wire::members::{list, named};
+use crate::wire::openai_responses::compaction::is_trigger;
+use crate::wire::openai_responses::hosted::{ask_for_summary, read_hosted};
+use crate::wire::request::{Dropped, Message, Part, Request, Role, ToolCall, ToolResult};
 use crate::wire::seal::{Seal, Sealed};
 
-#[derive(Deserialize)]
+/// An item, without what means nothing outside of OpenAI.
 struct Item<'a> {
-    #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
-    #[serde(borrow, default)]
     role: Field<'a>,
-    #[serde(borrow, default)]
     content: Field<'a>,
-    #[serde(borrow, default)]
     call_id: Field<'a>,
-    #[serde(borrow, default)]
     name: Field<'a>,
-    #[serde(borrow, default)]
     arguments: Field<'a>,
-    #[serde(borrow, default)]
     input: Field<'a>,
-    #[serde(borrow, default)]
     output: Field<'a>,
-    #[serde(borrow, default)]
     summary: Field<'a>,
-    #[serde(borrow, default)]
     encrypted_content: Field<'a>,
 }
 
-#[derive(Deserialize)]
-struct WirePart<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    refusal: Field<'a>,
-    #[serde(borrow, default)]
-    image_url: Field<'a>,
-    #[serde(borrow, default)]
-    detail: Field<'a>,
-    #[serde(borrow, default)]
-    file_data: Field<'a>,
-    #[serde(borrow, default)]
-    filename: Field<'a>,
-    #[serde(borrow, default)]
-    prompt_cache_breakpoint: Field<'a>,
+impl<'a> Item<'a> {
+    /// Reads an item; `unknown` hears of the members that are none of these.
+    fn read(item: Field<'a>, unknown: impl FnMut(&str)) -> Result<Self, ParseError> {
+        let names = [
+            "type",
+            "role",
+            "content",
+            "call_id",
+            "name",
+            "arguments",
+            "input",
+            "output",
+            "summary",
+            "encrypted_content",
+            "id",
+            "status",
+        ];
+        let fields = named(item, names, unknown).ok_or_else(|| wrong("`input` must hold objects"))?;
+        let [kind, role, content, call_id, name, arguments, input, output, summary, encrypted_content, ..] =
+            fields;
+        let kind = kind.some_text().map_or(Cow::Borrowed("message"), Text::plain);
+        Ok(Self { kind, role, content, call_id, name, arguments, input, output, summary, encrypted_content })
+    }
 }
 
 /// Reads `input`: a string, or a list of items.
-pub(super) fn read_input<'a>(
-    input: Field<'a>,
-    messages: &mut Vec<Message<'a>>,
-    dropped: &mut Dropped,
-) -> Result<(), ParseError> {
+pub(super) fn read_input<'a>(input: Field<'a>, request: &mut Request<'a>) -> Result<(), ParseError> {
     if let Some(text) = input.text() {
-        messages.push(Message { role: Role::User, parts: vec![Part::Text(text)] });
+        request.messages.push(Message { role: Role::User, parts: vec![Part::Text(text)] });
         return Ok(());
     }
-    for item in list::<Item<'a>>(input, "input")? {
-        read_item(&item, messages, dropped)?;
+    let items = list::<Field<'a>>(input, "input")?;
+    let asks_for_summary = items.last().is_some_and(|item| is_trigger(*item));
+    for item in items {
+        read_item(item, request)?;
+    }
+    if asks_for_summary {
+        ask_for_summary(request);
     }
     Ok(())
 }
 
-fn read_item<'a>(
-    item: &Item<'a>,
-    messages: &mut Vec<Message<'a>>,
-    dropped: &mut Dropped,
-) -> Result<(), ParseError> {
+fn read_item<'a>(field: Field<'a>, request: &mut Request<'a>) -> Result<(), ParseError> {
+    let mut unknown = Vec::new();
+    let item = Item::read(field, |other| unknown.push(format!("input.{other}")))?;
+    let (messages, dropped) = (&mut request.messages, &mut request.dropped);
     match item.kind.as_ref() {
-        "" | "message" => {
+        "message" => {
             let role = match item.role.string().as_deref() {
                 Some("system" | "developer") => Role::System,
                 Some("user") => Role::User,
                 Some("assistant") => Role::Assistant,
                 _ => return Err(wrong("a message has no role that is known")),
             };
-            let parts = read_content(item.content, dropped)?;
+            let parts = read_content(item.content, role, dropped)?;
             push(messages, role, parts);
         }
-        "reasoning" => push(messages, Role::Assistant, read_reasoning(item)),
+        "reasoning" => push(messages, Role::Assistant, read_reasoning(&item)),
         "function_call" => {
             let arguments = Arguments::of(item.arguments);
-            push(messages, Role::Assistant, vec![call(item, arguments)?]);
+            push(messages, Role::Assistant, vec![call(&item, arguments)?]);
         }
         "custom_tool_call" => {
             let arguments = Arguments::Input(item.input.text().unwrap_or(Text::Plain("")));
-            push(messages, Role::Assistant, vec![call(item, arguments)?]);
+            push(messages, Role::Assistant, vec![call(&item, arguments)?]);
         }
         "function_call_output" | "custom_tool_call_output" => {
-            let result = ToolResult {
-                call_id: item.call_id.some_text(),
-                tool: None,
-                parts: read_content(item.output, dropped)?,
-                is_error: false,
-            };
-            messages.push(Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] });
+            let parts = read_content(item.output, Role::Tool, dropped)?;
+            messages.push(result(item.call_id, parts));
         }
         "item_reference" => {
             return Err(wrong(
                 "an `item_reference` cannot be followed, for nothing is stored: send `store: false` and the items themselves",
             ));
         }
-        other => {
-            return Err(wrong(&format!("a `{other}` item cannot be carried to the backend of this model")));
-        }
+        _ => return read_hosted(field, &item.kind, request),
+    }
+    for name in unknown {
+        dropped.add(name);
     }
     Ok(())
 }
@@ -121,11 +113,16 @@ fn wrong(why: &str) -> ParseError {
     ParseError::new(why, Some("input"))
 }
 
-fn push<'a>(messages: &mut Vec<Message<'a>>, role: Role, mut parts: Vec<Part<'a>>) {
+pub(super) fn push<'a>(messages: &mut Vec<Message<'a>>, role: Role, mut parts: Vec<Part<'a>>) {
     match messages.last_mut() {
         Some(last) if role == Role::Assistant && last.role == role => last.parts.append(&mut parts),
         _ => messages.push(Message { role, parts }),
     }
+}
+
+pub(super) fn result<'a>(call_id: Field<'a>, parts: Vec<Part<'a>>) -> Message<'a> {
+    let result = ToolResult { call_id: call_id.some_text(), tool: None, parts, is_error: false };
+    Message { role: Role::Tool, parts: vec![Part::ToolResult(result)] }
 }
 
 fn call<'a>(item: &Item<'a>, arguments: Arguments<'a>) -> Result<Part<'a>, ParseError> {
@@ -137,8 +134,9 @@ fn call<'a>(item: &Item<'a>, arguments: Arguments<'a>) -> Result<Part<'a>, Parse
 fn read_reasoning<'a>(item: &Item<'a>) -> Vec<Part<'a>> {
     let sealed = item.encrypted_content.some_text().map(|data| Sealed::read(data, Seal::Encrypted));
     let texts = |field: Field<'a>| -> Vec<Text<'a>> {
-        let parts: Vec<WirePart<'a>> = field.read().unwrap_or_default();
-        parts.iter().filter_map(|part| part.text.some_text()).collect()
+        let parts: Vec<Field<'a>> = field.read().unwrap_or_default();
+        let text = |part| named(part, ["text"], |_| {}).and_then(|[text]| text.some_text());
+        parts.into_iter().filter_map(text).collect()
     };
     let raw = texts(item.content);
     let texts = if raw.is_empty() { texts(item.summary) } else { raw };
@@ -158,32 +156,70 @@ fn read_reasoning<'a>(item: &Item<'a>) -> Vec<Part<'a>> {
     parts
 }
 
-fn read_content<'a>(content: Field<'a>, dropped: &mut Dropped) -> Result<Vec<Part<'a>>, ParseError> {
-    match content.text() {
-        Some(text) if text.is_empty() => Ok(Vec::new()),
-        Some(text) => Ok(vec![Part::Text(text)]),
-        None => list::<WirePart<'a>>(content, "input")?.iter().map(|part| read_part(part, dropped)).collect(),
+fn read_content<'a>(
+    content: Field<'a>,
+    role: Role,
+    dropped: &mut Dropped,
+) -> Result<Vec<Part<'a>>, ParseError> {
+    if let Some(text) = content.text() {
+        return Ok(if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] });
     }
+    let mut parts = Vec::new();
+    for part in list::<Field<'a>>(content, "input")? {
+        parts.extend(read_part(part, role, dropped)?);
+    }
+    Ok(parts)
 }
 
-fn read_part<'a>(part: &WirePart<'a>, dropped: &mut Dropped) -> Result<Part<'a>, ParseError> {
-    let incomplete = || wrong(&format!("a `{}` part is not complete", part.kind));
-    if !part.prompt_cache_breakpoint.is_absent() {
+/// Reads a part; `None` of what OpenAI's own answer left in the history.
+fn read_part<'a>(part: Field<'a>, role: Role, dropped: &mut Dropped) -> Result<Option<Part<'a>>, ParseError> {
+    let names = [
+        "type",
+        "text",
+        "refusal",
+        "image_url",
+        "detail",
+        "file_data",
+        "file_url",
+        "filename",
+        "prompt_cache_breakpoint",
+        // what an answer says about itself
+        "annotations",
+        "logprobs",
+    ];
+    let mut unknown = Vec::new();
+    let fields = named(part, names, |other| unknown.push(format!("input.content.{other}")));
+    let [kind, text, refusal, image_url, detail, data, url, filename, breakpoint, ..] =
+        fields.ok_or_else(|| wrong("the `content` of a message must hold objects"))?;
+    let kind = kind.string().unwrap_or_default();
+    let incomplete = || wrong(&format!("a `{kind}` part is not complete"));
+    if !breakpoint.is_absent() {
         dropped.add("prompt_cache_breakpoint");
     }
-    match part.kind.as_ref() {
-        "input_text" | "output_text" | "text" => part.text.text().map(Part::Text).ok_or_else(incomplete),
-        "refusal" => part.refusal.text().map(Part::Text).ok_or_else(incomplete),
+    let read = match kind.as_ref() {
+        "input_text" | "output_text" | "text" => text.text().map(Part::Text).ok_or_else(incomplete)?,
+        "refusal" => refusal.text().map(Part::Text).ok_or_else(incomplete)?,
         "input_image" => {
-            if !part.detail.is_absent() && part.detail.string().as_deref() != Some("auto") {
+            if !detail.is_absent() && detail.string().as_deref() != Some("auto") {
                 dropped.add("input.content.detail");
             }
-            part.image_url.some_text().map(Image::of_url).map(Part::Image).ok_or_else(incomplete)
+            image_url.some_text().map(Image::of_url).map(Part::Image).ok_or_else(incomplete)?
         }
         "input_file" => {
-            let data = part.file_data.text().and_then(|url| Document::of_url(url, part.filename.some_text()));
-            data.map(Part::Document).ok_or_else(incomplete)
+            let source = data.some_text().or_else(|| url.some_text());
+            let document = source.and_then(|url| Document::of_url(url, filename.some_text()));
+            document.map(Part::Document).ok_or_else(incomplete)?
         }
-        other => Err(wrong(&format!("a `{other}` part cannot be carried to the backend of this model"))),
+        other if role == Role::Assistant => {
+            dropped.add(format!("input.content.{other}"));
+            return Ok(None);
+        }
+        other => {
+            return Err(wrong(&format!("a `{other}` part cannot be carried to the backend of this model")));
+        }
+    };
+    for name in unknown {
+        dropped.add(name);
     }
+    Ok(Some(read))
 }

@@ -1,11 +1,13 @@
 //! OpenAI Responses: requests read and written, streams decoded and encoded, whole answers written.
 
+mod compaction;
 mod custom;
 mod decode;
 mod echo;
 mod encode;
 mod failed;
 mod history;
+mod hosted;
 mod input;
 mod item;
 mod items;

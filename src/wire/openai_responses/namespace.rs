@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::wire::json::{Field, Object, Text, write_list};
-use crate::wire::members::AllMembers;
+use crate::wire::members::{AllMembers, named};
 
 /// A tool's own name, and the namespace that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +90,33 @@ fn write_tools(tools: &[&RawValue], out: &mut BytesMut) {
 }
 
 fn write_item(item: &RawValue, out: &mut BytesMut) {
-    let namespace = Field::of(item).read::<Named<'_>>().and_then(|item| item.namespace.string());
-    match namespace {
-        Some(namespace) => write_named(item, &namespace, out),
-        None => out.put_slice(item.get().as_bytes()),
+    let read: Option<Named<'_>> = Field::of(item).read();
+    let namespace = read.as_ref().and_then(|item| item.namespace.string());
+    match (namespace, read.and_then(|item| item.tools.read::<Vec<&RawValue>>())) {
+        (Some(namespace), _) => write_named(item, &namespace, out),
+        (None, Some(tools)) => {
+            // Tools that the history has loaded, by a search for example.
+            let AllMembers(members) = Field::of(item).read().unwrap_or_default();
+            let mut object = Object::new(out);
+            for (key, value) in &members {
+                match key.as_ref() {
+                    "tools" => write_tools(&tools, object.key(key)),
+                    _ => {
+                        object.raw(key, value.get());
+                    }
+                }
+            }
+            object.end();
+        }
+        (None, None) => out.put_slice(item.get().as_bytes()),
     }
+}
+
+/// The tools that the items of an input have loaded.
+pub(super) fn loaded(input: Field<'_>) -> Vec<&RawValue> {
+    let items: Vec<Field<'_>> = input.read().unwrap_or_default();
+    let tools = items.into_iter().filter_map(|item| named(item, ["tools"], |_| {}));
+    tools.filter_map(|[tools]| tools.read::<Vec<&RawValue>>()).flatten().collect()
 }
 
 /// Something with a name in a namespace, under both.

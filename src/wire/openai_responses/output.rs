@@ -43,6 +43,7 @@ impl<'a> Writer<'_, 'a> {
                 self.said(message.role, &mut said, out);
             }
             match part {
+                Part::Text(text) if text.is_empty() && message.role == Role::Assistant => {}
                 Part::Text(_) | Part::Image(_) | Part::Document(_) => said.push(part),
                 Part::Reasoning { text, sealed } => {
                     thought.push(*text);

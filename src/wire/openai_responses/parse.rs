@@ -4,11 +4,12 @@ use serde::Deserialize;
 
 use crate::wire::envelope::ParseError;
 use crate::wire::extra::{Extra, User};
+use crate::wire::function::{kind_of, read_choice, read_function};
 use crate::wire::json::{Field, Text};
-use crate::wire::members::{inner_members, list, members, number};
+use crate::wire::members::{inner_members, list, members, named, number};
 use crate::wire::openai_responses::custom::SCHEMA;
 use crate::wire::openai_responses::input::read_input;
-use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool, ToolChoice};
+use crate::wire::request::{Dropped, Effort, Format, Message, Part, Request, Role, Tool};
 
 /// Reads a request body that is a JSON object.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -31,10 +32,11 @@ pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
     if input.is_absent() {
         return Err(ParseError::new("`input` is required", Some("input")));
     }
-    read_input(input, &mut request.messages, &mut request.dropped)?;
+    read_input(input, &mut request)?;
     if request.messages.is_empty() {
         return Err(ParseError::new("`input` must not be empty", Some("input")));
     }
+    request.settle_tools()?;
     Ok(request)
 }
 
@@ -65,13 +67,18 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
             return Err(ParseError::new(words, Some("top_logprobs")));
         }
         "tools" => {
-            for wire in list::<WireTool<'a>>(field, "tools")? {
-                if let Some(tool) = read_tool(&wire, &mut request.dropped)? {
-                    request.tools.push(tool);
+            for tool in list::<Field<'a>>(field, "tools")? {
+                match read_tool(tool, &mut request.dropped)? {
+                    Ok(tool) => request.tools.push(tool),
+                    Err(kind) => request.offer.lose(kind),
                 }
             }
         }
-        "tool_choice" => request.tool_choice = Some(read_tool_choice(field)?),
+        "tool_choice" => read_choice(request, field)?,
+        "moderation" if blocks(field) => {
+            let words = "`moderation` is to block what is not fit, which the backend of this model cannot do";
+            return Err(ParseError::new(words, Some("moderation")));
+        }
         "parallel_tool_calls" => request.parallel_tool_calls = field.boolean(),
         "text" => read_text(request, field)?,
         "reasoning" => read_reasoning(request, field)?,
@@ -85,54 +92,34 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct WireTool<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    description: Field<'a>,
-    #[serde(borrow, default)]
-    parameters: Field<'a>,
-    #[serde(borrow, default)]
-    format: Field<'a>,
-    #[serde(borrow, default)]
-    strict: Field<'a>,
-}
-
-/// Tools that OpenAI runs itself, like web search, are nothing to other models. Custom tools become functions.
-fn read_tool<'a>(wire: &WireTool<'a>, dropped: &mut Dropped) -> Result<Option<Tool<'a>>, ParseError> {
-    let kind = wire.kind.string().unwrap_or_default();
-    let parameters = match kind.as_ref() {
-        "function" => wire.parameters.object(),
-        "custom" => Some(SCHEMA),
+/// Tools that OpenAI runs itself, like web search, are nothing to other models: only their type is left. Custom tools become
+/// functions.
+pub(super) fn read_tool<'a>(
+    tool: Field<'a>,
+    dropped: &mut Dropped,
+) -> Result<Result<Tool<'a>, String>, ParseError> {
+    match kind_of(tool).as_ref() {
+        "function" => read_function(tool, dropped).map(Ok),
+        "custom" => {
+            // a grammar holds only at OpenAI, and is named
+            let tool = read_function(tool, dropped)?;
+            Ok(Ok(Tool { parameters: Some(SCHEMA), ..tool }))
+        }
         other => {
             dropped.add(format!("tools.{other}"));
-            return Ok(None);
+            Ok(Err(other.to_owned()))
         }
-    };
-    if !wire.format.is_absent() {
-        dropped.add("tools.format"); // a grammar holds only at OpenAI
     }
-    let name = wire.name.some_text().ok_or_else(|| ParseError::new("a tool has no name", Some("tools")))?;
-    let strict = wire.strict.boolean();
-    Ok(Some(Tool { name, description: wire.description.text(), parameters, strict }))
 }
 
-fn read_tool_choice(field: Field<'_>) -> Result<ToolChoice<'_>, ParseError> {
-    let wrong = || ParseError::new("`tool_choice` is none that is known", Some("tool_choice"));
-    match field.string().as_deref() {
-        Some("auto") => return Ok(ToolChoice::Auto),
-        Some("none") => return Ok(ToolChoice::None),
-        Some("required") => return Ok(ToolChoice::Required),
-        _ => {}
-    }
-    let wire: WireTool<'_> = field.read().ok_or_else(wrong)?;
-    match (wire.kind.string().as_deref(), wire.name.some_text()) {
-        (Some("function" | "custom"), Some(name)) => Ok(ToolChoice::Named(name)),
-        _ => Err(wrong()),
-    }
+/// Is something to be blocked that the moderation finds?
+fn blocks(moderation: Field<'_>) -> bool {
+    let modes =
+        named(moderation, ["policy"], |_| {}).and_then(|[policy]| named(policy, ["input", "output"], |_| {}));
+    let is_block = |policy: Field<'_>| {
+        named(policy, ["mode"], |_| {}).is_some_and(|[mode]| mode.string().as_deref() == Some("block"))
+    };
+    modes.is_some_and(|modes| modes.into_iter().any(is_block))
 }
 
 fn read_text<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
@@ -177,7 +164,11 @@ fn read_reasoning<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(),
     for (key, value) in inner_members(field, "reasoning")? {
         match key.as_ref() {
             "effort" => {
-                let effort = value.string().and_then(|name| Effort::named(&name));
+                let name = value.string();
+                if name.as_deref() == Some("default") {
+                    continue; // the model's own
+                }
+                let effort = name.and_then(|name| Effort::named(&name));
                 let wrong = || ParseError::new("`reasoning.effort` is none that is known", Some("reasoning"));
                 request.effort = Some(effort.ok_or_else(wrong)?);
             }

@@ -9,6 +9,7 @@ use crate::wire::openai_responses::output::{NAME_LIMIT, write_input};
 use crate::wire::request::{
     Dropped, Effort, Format, Refused, Request, Role, Sampling, Tool, ToolChoice, Written, texts,
 };
+use crate::wire::schema::{EMPTY, write_parameters};
 
 /// Writes `request` for a backend that calls the model `model`, as a stream. The backend stores nothing: every request brings its whole history.
 pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
@@ -33,7 +34,7 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
             body.boolean("parallel_tool_calls", parallel);
         }
     }
-    write_sampling(&request.sampling, &mut body, &mut dropped);
+    write_sampling(&request.sampling, &mut body, &mut dropped)?;
     let verbosity = request.extras.value(Extra::Verbosity);
     if request.format.is_some() || verbosity.is_some() {
         body.object("text", |text| {
@@ -71,7 +72,7 @@ fn write_tool(tool: &Tool<'_>, names: &mut Names, out: &mut BytesMut) {
     if let Some(description) = tool.description {
         object.text("description", description);
     }
-    object.raw("parameters", tool.parameters.unwrap_or("{\"type\":\"object\",\"properties\":{}}"));
+    write_parameters(tool.parameters.unwrap_or(EMPTY), object.key("parameters"));
     object.boolean("strict", tool.strict == Some(true));
     object.end();
 }
@@ -92,8 +93,17 @@ fn write_choice(choice: ToolChoice<'_>, names: &mut Names, body: &mut Object<'_>
     body.text("tool_choice", Text::Plain(word));
 }
 
-fn write_sampling(sampling: &Sampling<'_>, body: &mut Object<'_>, dropped: &mut Dropped) {
-    body.maybe("max_output_tokens", sampling.max_tokens)
+fn write_sampling(
+    sampling: &Sampling<'_>,
+    body: &mut Object<'_>,
+    dropped: &mut Dropped,
+) -> Result<(), Refused> {
+    if !sampling.stop.is_empty() {
+        let why =
+            "cannot be carried to the backend of this model, and the answer would not end where it should";
+        return Err(Refused::new("stop", why));
+    }
+    body.maybe("max_output_tokens", sampling.limit())
         .maybe("temperature", sampling.temperature)
         .maybe("top_p", sampling.top_p);
     for (name, value) in [
@@ -108,9 +118,7 @@ fn write_sampling(sampling: &Sampling<'_>, body: &mut Object<'_>, dropped: &mut 
             dropped.add(name);
         }
     }
-    if !sampling.stop.is_empty() {
-        dropped.add("stop");
-    }
+    Ok(())
 }
 
 fn text_format(format: &Format<'_>, text: &mut Object<'_>) {

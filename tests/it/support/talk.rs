@@ -147,6 +147,9 @@ pub(crate) fn told(backend: Api, request: &Value) -> Vec<String> {
         }
         Api::Anthropic => {
             lines.extend(request["system"].as_str().map(|text| format!("system: {text}")));
+            for block in request["system"].as_array().into_iter().flatten() {
+                lines.push(block_of("system", block));
+            }
             for message in request["messages"].as_array().unwrap() {
                 let role = message["role"].as_str().unwrap();
                 lines.extend(message["content"].as_str().map(|text| format!("{role}: {text}")));
@@ -199,7 +202,14 @@ fn part_of(role: &str, part: &Value) -> String {
 }
 
 fn file_of(role: &str, file: &Value) -> String {
-    format!("{role} gives {} {}", file["filename"].as_str().unwrap(), file["file_data"].as_str().unwrap())
+    match file["file_url"].as_str() {
+        Some(url) => format!("{role} gives {url}"),
+        None => format!(
+            "{role} gives {} {}",
+            file["filename"].as_str().unwrap(),
+            file["file_data"].as_str().unwrap()
+        ),
+    }
 }
 
 fn item_of(item: &Value, lines: &mut Vec<String>) {
@@ -248,6 +258,7 @@ fn block_of(role: &str, block: &Value) -> String {
     match block["type"].as_str().unwrap() {
         "text" => format!("{role}: {}", string("text")),
         "image" => format!("{role} shows {}", data()),
+        "document" if source["type"] == "url" => format!("{role} gives {}", data()),
         "document" => format!("{role} gives {} {}", string("title"), data()),
         "thinking" => format!("thinks: {} [{}]", string("thinking"), string("signature")),
         "redacted_thinking" => format!("thinks: [{}]", string("data")),

@@ -149,6 +149,112 @@ async fn one_call_at_a_time_makes_a_choice_for_anthropic_where_there_is_none() {
     }
 }
 
+/// Two tools, and the choice that allows the second alone.
+fn allowing(client: Api, mode: &str) -> Value {
+    let mut both = tools(client);
+    let mut other = both[0].clone();
+    let place = if client == Api::Chat { &mut other["function"] } else { &mut other };
+    place["name"] = json!("width");
+    both.as_array_mut().unwrap().push(other);
+    let choice = match client {
+        Api::Chat => {
+            let allowed = json!([{"type": "function", "function": {"name": "width"}}]);
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}})
+        }
+        Api::Responses | Api::Anthropic | Api::Ollama => {
+            json!({"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "width"}]})
+        }
+    };
+    json!({"tools": both, "tool_choice": choice})
+}
+
+#[tokio::test]
+async fn allowed_tools_are_the_only_ones_that_are_told() {
+    let mut bench = Bench::start().await;
+    for client in [Api::Chat, Api::Responses] {
+        for backend in client.others() {
+            for (mode, choice) in [("auto", Choice::Auto), ("required", Choice::Required)] {
+                let sent = bench.sent(client, backend, &question(client, &allowing(client, mode))).await;
+                let names = sent["tools"].to_string();
+                assert!(
+                    names.contains("width") && !names.contains("depth"),
+                    "{client:?} to {backend:?}: {names}"
+                );
+                if backend != Api::Ollama {
+                    assert_eq!(
+                        sent["tool_choice"],
+                        written(backend, choice),
+                        "{client:?} to {backend:?}: {mode}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_choice_is_understood_in_the_words_of_every_vendor() {
+    let mut bench = Bench::start().await;
+    for client in Api::Ollama.others() {
+        for backend in client.others().filter(|backend| *backend != Api::Ollama) {
+            for (choice, meant) in [
+                (json!("any"), Choice::Required),
+                (json!("required"), Choice::Required),
+                (json!("auto"), Choice::Auto),
+                (json!("none"), Choice::None),
+                (json!({"type": "auto"}), Choice::Auto),
+                (json!({"type": "any"}), Choice::Required),
+                (json!({"type": "required"}), Choice::Required),
+                (json!({"type": "none"}), Choice::None),
+                (json!({"type": "tool", "name": "depth"}), Choice::Named),
+                (json!({"type": "function", "name": "depth"}), Choice::Named),
+                (json!({"type": "function", "function": {"name": "depth"}}), Choice::Named),
+                (json!({"function": {"name": "depth"}}), Choice::Named),
+            ] {
+                let more = json!({"tools": tools(client), "tool_choice": choice});
+                let sent = bench.sent(client, backend, &question(client, &more)).await;
+                assert_eq!(
+                    sent["tool_choice"],
+                    written(backend, meant),
+                    "{choice}: {client:?} to {backend:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_choice_of_a_tool_that_is_not_told_is_refused_by_name() {
+    let mut bench = Bench::start().await;
+    for (client, hosted, choice) in [
+        (
+            Api::Anthropic,
+            json!({"type": "web_search_20250305", "name": "web_search"}),
+            json!({"type": "tool", "name": "web_search"}),
+        ),
+        (Api::Responses, json!({"type": "web_search"}), json!({"type": "web_search"})),
+        (Api::Responses, json!({"type": "web_search"}), json!({"type": "function", "name": "width"})),
+        (
+            Api::Chat,
+            json!({"type": "web_search"}),
+            json!({"type": "function", "function": {"name": "width"}}),
+        ),
+        (
+            Api::Responses,
+            json!({"type": "web_search"}),
+            json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]}),
+        ),
+    ] {
+        let mut offered = tools(client);
+        offered.as_array_mut().unwrap().push(hosted);
+        for backend in client.others() {
+            let more = json!({"tools": offered, "tool_choice": choice});
+            let refused = bench.refused(client, backend, &question(client, &more)).await.message;
+            assert!(refused.contains("tool_choice"), "{choice}: {client:?} to {backend:?}: {refused}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_choice_that_nobody_knows_is_refused_by_name() {
     let mut bench = Bench::start().await;

@@ -75,7 +75,11 @@ fn check_history(lines: &[String]) {
 }
 
 fn check_dropped(backend: Api, sent: &Sent) {
-    let told: &[&str] = if backend == Api::Chat { &["prompt_cache_key", "text.verbosity"] } else { &[] };
+    let told: &[&str] = match backend {
+        Api::Chat => &["prompt_cache_key", "text.verbosity"],
+        Api::Anthropic => &["prompt_cache_key"], // by marks for its cache
+        Api::Responses | Api::Ollama => &[],
+    };
     for name in ["tools.web_search", "prompt_cache_key", "text.verbosity", "client_metadata"] {
         let named = sent.dropped.iter().any(|dropped| dropped == name);
         assert_eq!(named, !told.contains(&name), "{name}: {:?}", sent.dropped);
@@ -86,10 +90,7 @@ fn check_dropped(backend: Api, sent: &Sent) {
 async fn ollama_is_asked_all_that_matters() {
     let sent = sent(Api::Ollama).await;
     let lines = told(Api::Ollama, &sent.json);
-    assert_eq!(
-        lines[..2],
-        ["system: You are a coding agent.", "system: <permissions>read only</permissions>"]
-    );
+    assert_eq!(lines[0], "system: You are a coding agent.\n\n<permissions>read only</permissions>");
     check_history(&lines);
     assert!(lines.contains(&"thinks: First read.".to_owned()), "{lines:?}");
     assert_eq!(lines[lines.len() - 2..], ["result call_C: ".to_owned(), format!("user shows {PNG}")]);
@@ -106,10 +107,7 @@ async fn ollama_is_asked_all_that_matters() {
 async fn a_chat_backend_is_asked_all_that_matters() {
     let sent = sent(Api::Chat).await;
     let lines = told(Api::Chat, &sent.json);
-    assert_eq!(
-        lines[..2],
-        ["system: You are a coding agent.", "system: <permissions>read only</permissions>"]
-    );
+    assert_eq!(lines[0], "system: You are a coding agent.\n\n<permissions>read only</permissions>");
     check_history(&lines);
     assert_eq!(lines.last().unwrap(), &format!("user shows data:image/png;base64,{PNG}"));
     assert_eq!(

@@ -49,6 +49,66 @@ async fn a_pdf_is_refused_where_the_backend_takes_none() {
     }
 }
 
+/// The same by its address, where the API has a form for it.
+fn named(client: Api, url: &str) -> Value {
+    match client {
+        Api::Responses => {
+            let file = json!({"type": "input_file", "file_url": url});
+            json!({"input": [{"role": "user", "content": [file, {"type": "input_text", "text": "Sum it up."}]}]})
+        }
+        Api::Anthropic => {
+            let file =
+                json!({"type": "document", "title": "rivers.pdf", "source": {"type": "url", "url": url}});
+            let content = json!([file, {"type": "text", "text": "Sum it up."}]);
+            json!({"max_tokens": 9, "messages": [{"role": "user", "content": content}]})
+        }
+        Api::Chat | Api::Ollama => {
+            let file = json!({"type": "file", "file": {"filename": "rivers.pdf", "file_data": url}});
+            json!({"messages": [{"role": "user", "content": [file, {"type": "text", "text": "Sum it up."}]}]})
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_document_by_url_reaches_the_backends_that_fetch_one() {
+    let mut bench = Bench::start().await;
+    for (client, backend) in Api::pairs().filter(|(client, _)| *client != Api::Ollama) {
+        for url in ["https://example.org/rivers.pdf", "http://example.org/r?a=\"b\""] {
+            let request = named(client, url);
+            if matches!(backend, Api::Chat | Api::Ollama) {
+                let refused = bench.refused(client, backend, &request).await.message;
+                assert!(refused.contains("document"), "{client:?} to {backend:?}: {refused}");
+                continue;
+            }
+            let sent = bench.sent(client, backend, &request).await;
+            let wanted = format!("user gives {url}");
+            assert_eq!(
+                told(backend, &sent),
+                [wanted.as_str(), "user: Sum it up."],
+                "{client:?} to {backend:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_a_tool_gives_by_url_is_refused_where_it_cannot_be_fetched() {
+    let mut bench = Bench::start().await;
+    let file =
+        json!({"type": "document", "source": {"type": "url", "url": "https://example.org/rivers.pdf"}});
+    let request = json!({"max_tokens": 9, "messages": [
+        {"role": "user", "content": "Q"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "get", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": [file]}]}
+    ]});
+    for backend in [Api::Chat, Api::Ollama] {
+        let words = bench.refused(Api::Anthropic, backend, &request).await.message;
+        assert!(words.contains("document"), "{backend:?}: {words}");
+    }
+    let sent = bench.sent(Api::Anthropic, Api::Responses, &request).await;
+    assert!(sent.to_string().contains("https://example.org/rivers.pdf"), "{sent}");
+}
+
 #[tokio::test]
 async fn a_document_that_is_text_is_text() {
     let texts = [

@@ -127,6 +127,56 @@ async fn ollamas_think_is_an_effort() {
 }
 
 #[tokio::test]
+async fn thinking_without_a_budget_is_as_much_as_the_model_likes() {
+    let mut bench = Bench::start().await;
+    for thinking in [
+        json!({"type": "enabled"}),
+        json!({"type": "enabled", "budget_tokens": null}),
+        json!({"type": "adaptive"}),
+        json!({"type": "between_tools"}),
+    ] {
+        for backend in [Api::Chat, Api::Responses] {
+            let request = question(Api::Anthropic, &json!({"thinking": thinking}));
+            let sent = bench.sent(Api::Anthropic, backend, &request).await;
+            assert_eq!(level(backend, &sent), "high", "{thinking} to {backend:?}");
+        }
+    }
+    let shown = json!({"thinking": {"type": "adaptive", "display": "omitted"}});
+    let sent = bench.ask(Api::Anthropic, Api::Chat, &question(Api::Anthropic, &shown)).await;
+    assert_eq!(sent.dropped, ["thinking.display"]);
+}
+
+#[tokio::test]
+async fn the_effort_of_the_model_itself_is_not_told() {
+    let mut bench = Bench::start().await;
+    for (client, more) in [
+        (Api::Chat, json!({"reasoning_effort": "default"})),
+        (Api::Responses, json!({"reasoning": {"effort": "default"}})),
+        (Api::Anthropic, json!({"output_config": {"effort": "default"}})),
+    ] {
+        for backend in client.others() {
+            let sent = bench.ask(client, backend, &question(client, &more)).await;
+            for member in ["reasoning_effort", "reasoning", "think", "thinking"] {
+                assert!(sent.json.get(member).is_none(), "{client:?} to {backend:?}: {}", sent.text);
+            }
+            assert!(sent.dropped.is_empty(), "{client:?} to {backend:?}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_template_is_told_of_thinking_is_an_effort() {
+    let mut bench = Bench::start().await;
+    for (name, thinks, effort) in
+        [("enable_thinking", false, "none"), ("thinking", false, "none"), ("enable_thinking", true, "medium")]
+    {
+        let more = json!({"chat_template_kwargs": {name: thinks}});
+        let sent = bench.sent(Api::Chat, Api::Responses, &question(Api::Chat, &more)).await;
+        assert_eq!(level(Api::Responses, &sent), effort, "{name}: {thinks}");
+    }
+}
+
+#[tokio::test]
 async fn anthropics_thinking_is_an_effort() {
     let mut bench = Bench::start().await;
     let budget = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
@@ -176,7 +226,7 @@ async fn an_effort_that_nobody_knows_is_refused_by_name() {
         (Api::Responses, json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
         (Api::Anthropic, json!({"output_config": {"effort": "huge"}}), "output_config.effort"),
         (Api::Anthropic, json!({"thinking": {"type": "huge"}}), "thinking"),
-        (Api::Anthropic, json!({"thinking": {"type": "enabled"}}), "thinking"),
+        (Api::Anthropic, json!({"thinking": {"type": "enabled", "budget_tokens": "much"}}), "thinking"),
         (Api::Ollama, json!({"think": "huge"}), "think"),
     ] {
         for backend in client.others() {

@@ -109,6 +109,17 @@ async fn a_limit_for_anthropic_is_a_whole_number() {
 }
 
 #[tokio::test]
+async fn no_token_at_all_is_told_as_one() {
+    let mut bench = Bench::start().await;
+    for (client, backend) in Api::pairs() {
+        for none in [json!(0), json!(0.0)] {
+            let sent = bench.sent(client, backend, &limited(client, &none)).await;
+            assert_eq!(told(backend, &sent), 1, "{none} of {client:?} to {backend:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_limit_that_is_no_number_is_refused_by_name() {
     let mut bench = Bench::start().await;
     for client in Api::ALL {

@@ -18,6 +18,19 @@ fn losses() -> Vec<(Api, Value, &'static str)> {
         (Api::Chat, json!({"functions": [{"name": "depth"}]}), "functions"),
         (Api::Chat, json!({"function_call": "auto"}), "function_call"),
         (Api::Chat, json!({"web_search_options": {}}), "web_search_options"),
+        (Api::Chat, json!({"logit_bias": {"50256": -100}}), "logit_bias"),
+        (Api::Chat, json!({"grammar": "root ::= \"yes\""}), "grammar"),
+        (Api::Chat, json!({"guided_choice": ["yes", "no"]}), "guided_choice"),
+        (Api::Chat, json!({"structured_outputs": {"regex": "[a-z]+"}}), "structured_outputs"),
+        (Api::Chat, json!({"samplers": ["top_k"]}), "samplers"),
+        (Api::Chat, json!({"lora": [{"id": 0, "scale": 0.5}]}), "lora"),
+        (Api::Chat, json!({"ignore_eos": true}), "ignore_eos"),
+        (Api::Chat, json!({"chat_template_kwargs": {"language": "hu"}}), "chat_template_kwargs"),
+        (
+            Api::Responses,
+            json!({"moderation": {"model": "m", "policy": {"output": {"mode": "block"}}}}),
+            "moderation",
+        ),
         (Api::Responses, json!({"previous_response_id": "resp_1"}), "previous_response_id"),
         (Api::Responses, json!({"conversation": "conv_1"}), "conversation"),
         (Api::Responses, json!({"conversation": {"id": "conv_1"}}), "conversation"),
@@ -47,9 +60,7 @@ async fn a_field_whose_loss_changes_the_answer_is_refused_by_name() {
 #[tokio::test]
 async fn an_item_that_only_the_vendor_has_is_refused() {
     let mut bench = Bench::start().await;
-    for item in
-        [json!({"type": "item_reference", "id": "rs_1"}), json!({"type": "computer_call", "call_id": "c1"})]
-    {
+    for item in [json!({"type": "item_reference", "id": "rs_1"})] {
         let kind = item["type"].as_str().unwrap();
         for backend in Api::Responses.others() {
             let request = json!({"input": [{"role": "user", "content": "Q"}, item]});
@@ -61,13 +72,103 @@ async fn an_item_that_only_the_vendor_has_is_refused() {
 }
 
 #[tokio::test]
-async fn a_block_that_only_the_vendor_has_is_refused() {
+async fn a_block_that_nobody_knows_is_refused_and_so_is_a_question_of_which_nothing_is_left() {
     let mut bench = Bench::start().await;
-    let block = json!({"type": "container_upload", "file_id": "file_1"});
-    for backend in Api::Anthropic.others() {
-        let request = json!({"max_tokens": 9, "messages": [{"role": "user", "content": [block]}]});
-        let words = bench.refused(Api::Anthropic, backend, &request).await.message;
-        assert!(words.contains("container_upload"), "{backend:?}: {words}");
+    for (block, word) in [
+        (json!({"type": "hologram", "data": "AAAA"}), "hologram"),
+        (json!({"type": "container_upload", "file_id": "file_1"}), "messages"),
+    ] {
+        for backend in Api::Anthropic.others() {
+            let request = json!({"max_tokens": 9, "messages": [{"role": "user", "content": [block]}]});
+            let words = bench.refused(Api::Anthropic, backend, &request).await.message;
+            assert!(words.contains(word), "{backend:?}: {words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_backend_cannot_promise_is_refused_by_name() {
+    let mut bench = Bench::start().await;
+    let many = json!(["a", "b", "c", "d", "e"]);
+    for (client, backend, more, name) in [
+        (Api::Chat, Api::Responses, json!({"stop": "END"}), "stop"),
+        (Api::Anthropic, Api::Responses, json!({"stop_sequences": ["END"]}), "stop"),
+        (Api::Ollama, Api::Responses, json!({"options": {"stop": ["END"]}}), "stop"),
+        (Api::Chat, Api::Anthropic, json!({"response_format": {"type": "json_object"}}), "response_format"),
+        (
+            Api::Responses,
+            Api::Anthropic,
+            json!({"text": {"format": {"type": "json_object"}}}),
+            "response_format",
+        ),
+        (Api::Ollama, Api::Anthropic, json!({"format": "json"}), "response_format"),
+        (Api::Anthropic, Api::Chat, json!({"stop_sequences": many}), "stop"),
+        (Api::Ollama, Api::Chat, json!({"options": {"stop": many}}), "stop"),
+    ] {
+        let refused = bench.refused(client, backend, &question(client, &more)).await;
+        assert!(refused.message.contains(name), "{client:?} to {backend:?}: {}", refused.message);
+    }
+    let mut bench = Bench::with(Api::Chat, "sampling_extensions = true").await;
+    let request = question(Api::Anthropic, &json!({"stop_sequences": many}));
+    assert_eq!(bench.sent(Api::Anthropic, Api::Chat, &request).await["stop"], many);
+}
+
+#[tokio::test]
+async fn members_that_nobody_knows_are_named() {
+    let mut bench = Bench::start().await;
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "depth", "arguments": "{}", "f": 1}, "e": 1});
+    let chat = json!({
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hi", "p": 1}]},
+            {"role": "assistant", "content": "Yes.", "prefix": true, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "9 m", "m": 1}
+        ],
+        "tools": [{"type": "function", "t": 1, "function": {"name": "depth", "parameters": {}, "g": 1}}]
+    });
+    let anthropic = json!({"max_tokens": 9, "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "Hi", "p": 1}], "m": 1},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "depth", "input": {}, "u": 1}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "9 m", "r": 1}]}
+    ]});
+    let responses = json!({"input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "Hi", "p": 1}], "phase": "commentary"},
+        {"type": "function_call", "id": "fc_1", "status": "completed", "call_id": "c1", "name": "depth", "arguments": "{}", "c": 1},
+        {"type": "function_call_output", "call_id": "c1", "output": "9 m", "o": 1}
+    ]});
+    let ollama = json!({"messages": [
+        {"role": "user", "content": "Hi", "m": 1},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "function": {"name": "depth", "arguments": {}, "f": 1}, "e": 1}]},
+        {"role": "tool", "tool_name": "depth", "tool_call_id": "c1", "content": "9 m"}
+    ]});
+    for (client, request, names) in [
+        (
+            Api::Chat,
+            chat,
+            vec![
+                "messages.content.p",
+                "messages.prefix",
+                "messages.tool_calls.e",
+                "messages.tool_calls.function.f",
+                "messages.m",
+                "tools.t",
+                "tools.function.g",
+            ],
+        ),
+        (
+            Api::Anthropic,
+            anthropic,
+            vec!["messages.content.p", "messages.m", "messages.content.u", "messages.content.r"],
+        ),
+        (Api::Responses, responses, vec!["input.content.p", "input.phase", "input.c", "input.o"]),
+        (Api::Ollama, ollama, vec!["messages.m", "messages.tool_calls.function.f", "messages.tool_calls.e"]),
+    ] {
+        for backend in client.others() {
+            let mut dropped = bench.ask(client, backend, &request).await.dropped;
+            let mut wanted = names.clone();
+            dropped.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(dropped, wanted, "{client:?} to {backend:?}");
+        }
     }
 }
 

@@ -114,10 +114,10 @@ async fn without_ollama_unloading_a_model_is_told_and_nobody_is_asked() {
     }
 }
 
-/// The answer to a `logit_bias`, which only OpenAI's dialect has, where the first backend serves or fails.
-async fn biased(fails: bool) -> Answer {
+/// The answer to a `prediction`, which only OpenAI's dialect has, where the first backend serves or fails.
+async fn predicted(fails: bool) -> Answer {
     let (gateway, mut openai, mut ollama) = over("openai", "ollama").await;
-    let asked = gateway.ask_post(CHAT, &request(json!({"logit_bias": {"50256": -100}}))).await;
+    let asked = gateway.ask_post(CHAT, &request(json!({"prediction": {"50256": -100}}))).await;
     let mut call = openai.call().await;
     if fails {
         call.answer(503, &openai::error("full")).await;
@@ -129,10 +129,10 @@ async fn biased(fails: bool) -> Answer {
 
 #[tokio::test]
 async fn what_the_backend_that_serves_was_told_is_not_named() {
-    assert_eq!(biased(false).await.header("x-dropped-fields"), None);
+    assert_eq!(predicted(false).await.header("x-dropped-fields"), None);
 }
 
 #[tokio::test]
 async fn what_the_backend_that_serves_was_not_told_is_named() {
-    assert_eq!(biased(true).await.header("x-dropped-fields"), Some("logit_bias"));
+    assert_eq!(predicted(true).await.header("x-dropped-fields"), Some("prediction"));
 }

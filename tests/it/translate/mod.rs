@@ -3,6 +3,7 @@
 mod answers;
 mod ask_ollama;
 mod ask_openai;
+mod caching;
 mod calls;
 mod characters;
 mod choice;
@@ -25,6 +26,7 @@ mod hear_anthropic;
 mod hear_ollama;
 mod hear_openai;
 mod hear_responses;
+mod histories;
 mod ids;
 mod images;
 mod limits;

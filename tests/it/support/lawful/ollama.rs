@@ -30,7 +30,9 @@ pub(super) fn check(request: &Value) {
     );
     let format = request.get("format");
     assert!(format.is_none_or(|format| format == "json" || format.is_object()), "format: {format:?}");
-    list(&request["messages"], "messages").iter().for_each(message);
+    let messages = list(&request["messages"], "messages");
+    assert!(messages.iter().skip(1).all(|message| message["role"] != "system"), "a late system: {request}");
+    messages.iter().for_each(message);
     for tool in list(request.get("tools").unwrap_or(&Value::Array(Vec::new())), "tools") {
         assert_eq!(tool["type"], "function", "{tool}");
         text(&tool["function"]["name"], "the name of a tool");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{known, list, text, unmarked, within, word};
+use super::{known, list, object, text, unmarked, within, word};
 
 const MEMBERS: [&str; 19] = [
     "model",
@@ -49,7 +49,7 @@ pub(super) fn check(request: &Value) {
             "function_call" => {
                 known(item, "a call", &["type", "call_id", "name", "arguments"]);
                 word(&item["name"], "the name of a called tool", 64);
-                text(&item["arguments"], "arguments");
+                object(&item["arguments"], "arguments");
                 open.push(text(&item["call_id"], "the id of a call"));
             }
             "function_call_output" => {
@@ -90,6 +90,11 @@ fn input_part(part: &Value, written: &str) {
             text(&part["image_url"], "the URL of an image");
         }
         "input_file" => {
+            if let Some(url) = part["file_url"].as_str() {
+                known(part, "a file by URL", &["type", "file_url"]);
+                assert!(url.starts_with("http"), "{part}");
+                return;
+            }
             let data = text(&part["file_data"], "the data of a file");
             assert!(data.starts_with("data:") && part["filename"].is_string(), "{part}");
         }
@@ -105,5 +110,5 @@ fn tool(tool: &Value) {
     assert_eq!(tool["type"], "function", "{tool}");
     word(&tool["name"], "the name of a tool", 64);
     // Both members are required, and who leaves `strict` out gets a strict tool.
-    assert!(tool["parameters"].is_object() && tool["strict"].is_boolean(), "{tool}");
+    assert!(tool["parameters"]["properties"].is_object() && tool["strict"].is_boolean(), "{tool}");
 }
