@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::wire::json::{Field, Object};
 use crate::wire::members::members;
+use crate::wire::openai_responses::compaction::is_asked;
 use crate::wire::openai_responses::namespace::{OwnName, joined, loaded, names_in};
 
 /// The repeated members, written once. Empty for other dialects.
@@ -18,6 +19,8 @@ pub struct Echo {
     /// JSON members, separated by commas.
     members: Arc<str>,
     tools: Arc<Tools>,
+    /// The answer is a summary for the client to send back.
+    pub(super) compacts: bool,
 }
 
 /// What of the request's tools their names do not say.
@@ -78,7 +81,7 @@ impl Echo {
                 known.add(tool);
             }
         }
-        Self { members, tools: Arc::new(known) }
+        Self { members, tools: Arc::new(known), compacts: is_asked(body) }
     }
 
     /// How many bytes the repeated members take.

@@ -170,7 +170,8 @@ impl Writer {
                 Some("response.reasoning_summary_text.delta")
             }
             Kind::FunctionCall => Some("response.function_call_arguments.delta"),
-            Kind::CustomCall => None, // the free text is known when the arguments are whole
+            // The free text is known when the arguments are whole, and a summary is shown as a whole.
+            Kind::CustomCall | Kind::Compaction => None,
         };
         item.size += item.block.add(event);
         if let Some(name) = name {
@@ -202,6 +203,7 @@ impl Writer {
                 self.text_event("response.refusal.done", &item, ("refusal", text), out);
                 self.part_event("response.content_part.done", &item, out);
             }
+            Kind::Compaction => {}
             Kind::Reasoning if text.is_empty() => {}
             Kind::Reasoning => {
                 self.text_event("response.reasoning_summary_text.done", &item, ("text", text), out);
@@ -285,7 +287,7 @@ impl Writer {
         buffer.put_slice(match item.kind {
             Kind::Message | Kind::Refusal => b",\"content_index\":0",
             Kind::Reasoning => b",\"summary_index\":0",
-            Kind::FunctionCall | Kind::CustomCall => b"",
+            Kind::FunctionCall | Kind::CustomCall | Kind::Compaction => b"",
         });
     }
 }

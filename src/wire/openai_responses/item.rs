@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use crate::wire::answer::{AnswerBlock, KeptSeal};
 use crate::wire::citation::KeptCitation;
 use crate::wire::json::{Object, Text, json_object, write_list};
+use crate::wire::openai_responses::compaction::write_summary;
 use crate::wire::openai_responses::custom::input_of;
 use crate::wire::openai_responses::echo::Echo;
 use crate::wire::seal::{Seal, Sealed};
@@ -17,11 +18,14 @@ pub(super) enum Kind {
     Reasoning,
     FunctionCall,
     CustomCall,
+    /// What was asked for is a summary: the text is one, and goes back as a whole.
+    Compaction,
 }
 
 impl Kind {
     pub(super) fn of(block: &AnswerBlock, echo: &Echo) -> Self {
         match block {
+            AnswerBlock::Text { .. } if echo.compacts => Self::Compaction,
             AnswerBlock::Text { .. } => Self::Message,
             AnswerBlock::Refusal(_) => Self::Refusal,
             AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) => Self::Reasoning,
@@ -37,6 +41,7 @@ impl Kind {
             Self::Reasoning => "rs",
             Self::FunctionCall => "fc",
             Self::CustomCall => "ctc",
+            Self::Compaction => "cmp",
         };
         format!("{prefix}_{id}_{number}")
     }
@@ -75,13 +80,16 @@ pub(super) fn write_item(id: &str, block: &AnswerBlock, stage: Stage, echo: &Ech
         Kind::Reasoning => item.raw("type", "\"reasoning\""),
         Kind::FunctionCall => item.raw("type", "\"function_call\""),
         Kind::CustomCall => item.raw("type", "\"custom_tool_call\""),
+        Kind::Compaction => item.raw("type", "\"compaction\""),
     };
     let status = match stage {
         Stage::Begun => "\"in_progress\"",
         Stage::Completed => "\"completed\"",
         Stage::Incomplete => "\"incomplete\"",
     };
-    item.raw("status", status);
+    if kind != Kind::Compaction {
+        item.raw("status", status);
+    }
     match kind {
         Kind::Message | Kind::Refusal => {
             item.raw("role", "\"assistant\"");
@@ -89,6 +97,10 @@ pub(super) fn write_item(id: &str, block: &AnswerBlock, stage: Stage, echo: &Ech
         }
         Kind::Reasoning => write_reasoning(block, whole, &mut item),
         Kind::FunctionCall | Kind::CustomCall => write_call(block, whole, echo, &mut item),
+        Kind::Compaction => {
+            let summary = if whole { block.escaped() } else { "" };
+            write_summary(Text::Escaped(summary), item.key("encrypted_content"));
+        }
     }
     item.end();
 }
@@ -108,7 +120,7 @@ pub(super) fn write_part(kind: Kind, block: &AnswerBlock, out: &mut BytesMut) {
     match kind {
         Kind::Refusal => part.raw("type", "\"refusal\"").text("refusal", text),
         Kind::Reasoning => part.raw("type", "\"summary_text\"").text("text", text),
-        Kind::Message | Kind::FunctionCall | Kind::CustomCall => {
+        Kind::Message | Kind::FunctionCall | Kind::CustomCall | Kind::Compaction => {
             part.raw("type", "\"output_text\"");
             write_list(block.citations(), part.key("annotations"), |kept, out| {
                 write_annotation(kept, block, out);
@@ -161,7 +173,7 @@ fn write_call(block: &AnswerBlock, whole: bool, echo: &Echo, item: &mut Object<'
             let input = if whole { input_of(block.escaped()) } else { String::new() };
             item.text("input", Text::Escaped(&input));
         }
-        Kind::FunctionCall | Kind::Message | Kind::Refusal | Kind::Reasoning => {
+        Kind::FunctionCall | Kind::Message | Kind::Refusal | Kind::Reasoning | Kind::Compaction => {
             item.text("arguments", if whole { arguments(block) } else { Text::Plain("") });
         }
     }

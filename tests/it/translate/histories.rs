@@ -357,6 +357,43 @@ async fn a_compaction_is_asked_for_in_words_and_without_tools() {
 }
 
 #[tokio::test]
+async fn the_summary_that_was_asked_for_is_one_item_and_comes_back() {
+    let mut request = with_items(&[]);
+    request["input"].as_array_mut().unwrap().push(json!({"type": "compaction_trigger"}));
+    let mut bench = Bench::start().await;
+    for backend in Api::Responses.others() {
+        for stream in [true, false] {
+            let body = addressed(backend, &request.to_string())
+                .replace("\"stream\":true", &format!("\"stream\":{stream}"));
+            let asked = Request::raw("/v1/responses", body.as_bytes());
+            let (mut call, mut asked) = bench.call(backend, &asked).await;
+            call.say(&["The tide was ", "asked for."]).await;
+            call.end().await;
+            let answer = asked.head().await;
+            let response = if stream {
+                let (events, _) = answer.events().await;
+                let done: Vec<Value> = events.iter().map(crate::support::Event::json).collect();
+                let items = done.iter().filter(|event| event["type"] == "response.output_item.done");
+                assert_eq!(items.count(), 1, "{backend:?}: {done:?}");
+                done.last().unwrap()["response"].clone()
+            } else {
+                answer.json().await
+            };
+            let output = response["output"].as_array().unwrap();
+            assert_eq!(
+                (output.len(), &output[0]["type"]),
+                (1, &json!("compaction")),
+                "{backend:?}: {response}"
+            );
+            assert!(output[0]["id"].as_str().unwrap().starts_with("cmp_"), "{response}");
+            let next = json!({"input": [output[0], {"role": "user", "content": "Go on."}]});
+            let lines = told(backend, &bench.sent(Api::Responses, backend, &next).await).join(" ");
+            assert!(lines.contains("The tide was asked for."), "{backend:?}: {lines}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_summary_of_the_gateways_own_comes_back_as_text_to_every_backend() {
     let item = json!({"type": "compaction", "id": "cmp_1", "encrypted_content": "sg1:summary:The tide was \"asked\" for.\nTwice."});
     let request = with_items(&[item]);
