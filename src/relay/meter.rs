@@ -40,7 +40,7 @@ impl Meter {
     pub(super) fn content(&mut self, event: &Event<'_>) {
         self.letters += match event {
             Event::Delta { text, .. } => text.characters(),
-            Event::Other => 1,
+            Event::Other { .. } => 1,
             Event::Start
             | Event::Open { .. }
             | Event::Citation { .. }
@@ -54,6 +54,20 @@ impl Meter {
         if self.letters >= self.mark {
             self.mark = self.letters + MARK;
             self.over |= !self.access.letters(self.letters);
+        }
+    }
+
+    /// How much was said.
+    pub(super) fn said(&self) -> u64 {
+        self.letters
+    }
+
+    /// What of the answer its client could not be told, by the backend's names for it.
+    pub(super) fn left_out(&self, names: &[String]) {
+        if !names.is_empty() {
+            self.access.metrics().left_out(names.len());
+            let request_id = self.access.request_id();
+            tracing::info!(request_id, names = names.join(", "), "left out of an answer in another API");
         }
     }
 

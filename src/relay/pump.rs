@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::journal::{Backlog, Gone};
 use crate::relay::meter::Meter;
@@ -66,7 +66,7 @@ impl Pump {
                 biased;
                 next = self.frames.next() => next,
                 gone = writer.abandoned() => return Ending::Abandoned(gone),
-                failure = timers.expired() => return Ending::Failed(failure),
+                failure = timers.expired() => return self.silent(failure),
                 failure = stopped.as_mut() => return Ending::Failed(failure),
             };
             let now = Instant::now();
@@ -80,6 +80,14 @@ impl Pump {
                 return ending;
             }
         }
+    }
+
+    /// The backend has been silent for too long: an answer that is complete is one all the same.
+    fn silent(&mut self, failure: Failure) -> Ending {
+        if failure.code != Code::UpstreamStalled || !self.rewrite.is_complete() {
+            return Ending::Failed(failure);
+        }
+        self.step(|rewrite, _, out| rewrite.end(out)).unwrap_or(Ending::Done)
     }
 
     /// Takes what else has come already of a backend that says much at once. hyper hands over chunk by chunk, each when the one
@@ -162,7 +170,17 @@ impl Pump {
         outside: Outside,
         on_disconnect: OnDisconnect,
     ) -> Option<Box<FrameStream>> {
-        let Outside { writer, stopped, .. } = outside;
+        let Outside { writer, mut stopped, .. } = outside;
+        let ending = match ending {
+            Ending::Abandoned(Gone::Left) if self.rewrite.is_complete() => tokio::select! {
+                biased;
+                ending = self.read_behind() => ending,
+                _ = &mut stopped => ending,
+            },
+            ending
+            @ (Ending::Done | Ending::Abandoned(_) | Ending::Failed(_) | Ending::FailedSame { .. }) => ending,
+        };
+        self.meter.left_out(self.rewrite.lost());
         writer.append(self.out.drain(..));
         if let Some(usage) = self.meter.last_usage() {
             writer.tokens(usage.input, usage.output);
@@ -203,6 +221,26 @@ impl Pump {
         None
     }
 
+    /// The reader has left behind the reason for which the answer ends, as many do: the backend has nothing more to compute, and
+    /// its usage comes within a moment. If more of the answer comes, it was not over.
+    async fn read_behind(&mut self) -> Ending {
+        if self.meter.last_usage().is_some() {
+            return Ending::Done; // there is nothing to wait for
+        }
+        let said = self.meter.said();
+        let end = Instant::now() + BEHIND;
+        while let Ok(next) = timeout_at(end, self.frames.next()).await {
+            let ending = self.take(next, Instant::now());
+            if self.meter.said() > said {
+                return Ending::Abandoned(Gone::Left);
+            }
+            if ending.is_some() {
+                break;
+            }
+        }
+        Ending::Done
+    }
+
     /// Reads to the end for the sake of the usage, and shows it to nobody.
     async fn read_on(&mut self) {
         loop {
@@ -229,6 +267,8 @@ async fn turn() {
     .await;
 }
 
+/// How long is read behind the reason for which an answer ends, when nobody reads any more.
+const BEHIND: Duration = Duration::from_millis(400);
 /// A backend whose chunks come so soon behind one another has more than one to say.
 const BURST: Duration = Duration::from_millis(1);
 /// How much of it is taken at once.

@@ -9,8 +9,8 @@ use crate::relay::meter::Meter;
 use crate::relay::{Client, HELD_BYTES, now, too_large, truncated};
 use crate::upstream::Backend;
 use crate::wire::{
-    Code, Decode as _, Decoder, Dialect, Encode as _, Encoder, Event, Failure, Flow, Frame, Frames, Names,
-    is_seen,
+    Code, Decode as _, Decoder, Dialect, Encode as _, EncodeError, Encoder, Event, Failure, Flow, Frame,
+    Frames, Names, Timestamp, Translation, is_seen,
 };
 
 /// How the frames of one answer are rewritten.
@@ -29,11 +29,23 @@ enum To {
         /// An error that is not the last frame of its dialect, and what it says: the two go out together.
         held: Option<(Bytes, Failure)>,
     },
-    Other {
-        encoder: Box<Encoder>,
-        names: Names,
-        frames: Frames,
-    },
+    Other(Box<Translator>),
+}
+
+/// Writes the answer anew, in the dialect of the client.
+#[derive(Debug)]
+struct Translator {
+    names: Names,
+    translation: Translation,
+    encoder: Encoder,
+    frames: Frames,
+}
+
+impl Translator {
+    fn pass(&mut self, event: Event<'_>, at: Timestamp) -> Result<(), EncodeError> {
+        let Self { names, translation, encoder, frames } = self;
+        translation.pass(&names.restore(event), &mut |event| encoder.encode(event, at, frames))
+    }
 }
 
 /// How the answer stands behind a frame.
@@ -56,7 +68,10 @@ impl Rewrite {
             .then(|| Encoder::new(client.dialect, &client.identity, client.style))
             .flatten();
         let to = match encoder {
-            Some(encoder) => To::Other { encoder: Box::new(encoder), names, frames: Frames::default() },
+            Some(encoder) => {
+                let translation = Translation::new(&client.identity.echo);
+                To::Other(Box::new(Translator { names, translation, encoder, frames: Frames::default() }))
+            }
             None => To::Same {
                 dialect,
                 hide_usage: dialect.has_stream_options() && !client.style.usage,
@@ -74,7 +89,7 @@ impl Rewrite {
         }
         let step = match &mut self.to {
             To::Same { .. } => self.same(frame, meter, out),
-            To::Other { .. } => self.translated(&frame, meter, out),
+            To::Other(_) => self.translated(&frame, meter, out),
         };
         let too_much = matches!(step, Step::More) && self.held() > HELD_BYTES;
         if too_much { Step::Failed(too_large()) } else { step }
@@ -84,7 +99,7 @@ impl Rewrite {
     fn held(&self) -> usize {
         let encoder = match &self.to {
             To::Same { .. } => 0,
-            To::Other { encoder, .. } => encoder.held(),
+            To::Other(to) => to.encoder.held() + to.translation.held(),
         };
         encoder + self.decoder.held()
     }
@@ -97,7 +112,7 @@ impl Rewrite {
         let flow = self.decoder.decode(&frame, &mut |event| match event {
             Event::Usage(usage) => meter.usage(usage),
             Event::Fail(failure) => failed = Some(failure),
-            Event::Delta { .. } | Event::Other => meter.content(&event),
+            Event::Delta { .. } | Event::Other { .. } => meter.content(&event),
             Event::Start
             | Event::Open { .. }
             | Event::Signature { .. }
@@ -141,7 +156,7 @@ impl Rewrite {
     }
 
     fn translated(&mut self, frame: &Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
-        let To::Other { encoder, names, frames } = &mut self.to else {
+        let To::Other(to) = &mut self.to else {
             return Step::More;
         };
         let at = now();
@@ -154,7 +169,7 @@ impl Rewrite {
             if let Event::Fail(failure) = event {
                 failed = Some(failure);
             } else if refused.is_none() {
-                refused = encoder.encode(&names.restore(event), at, frames).err();
+                refused = to.pass(event, at).err();
             }
         });
         let step = match (failed, refused, flow) {
@@ -164,11 +179,11 @@ impl Rewrite {
             (None, None, Ok(Flow::More)) => Step::More,
             (None, None, Ok(Flow::Truncated)) => Step::Failed(truncated()),
             (None, None, Ok(Flow::Ended)) => {
-                encoder.finish(at, frames);
+                to.encoder.finish(at, &mut to.frames);
                 Step::Ended
             }
         };
-        out.extend(frames.drain());
+        out.extend(to.frames.drain());
         step
     }
 
@@ -192,21 +207,45 @@ impl Rewrite {
                     out.push(Bytes::from_static(terminator));
                 }
             }
-            To::Other { encoder, frames, .. } => {
-                encoder.finish(now(), frames);
-                out.extend(frames.drain());
+            To::Other(to) => {
+                let at = now();
+                let mut refused = None;
+                self.decoder.end(&mut |event| {
+                    if refused.is_none() {
+                        refused = to.pass(event, at).err();
+                    }
+                });
+                if let Some(error) = refused {
+                    out.extend(to.frames.drain());
+                    return Step::Failed(Failure::new(Code::UpstreamError, error.to_string()));
+                }
+                to.encoder.finish(at, &mut to.frames);
+                out.extend(to.frames.drain());
             }
         }
         Step::Ended
+    }
+
+    /// Is the answer complete if nothing more comes?
+    pub(super) fn is_complete(&self) -> bool {
+        self.decoder.complete()
+    }
+
+    /// What of the answer its client could not be told, by the backend's names for it.
+    pub(super) fn lost(&self) -> &[String] {
+        match &self.to {
+            To::Same { .. } => &[],
+            To::Other(to) => to.translation.lost(),
+        }
     }
 
     /// What ends the client's stream if the answer fails here.
     pub(super) fn last_words(&mut self, failure: &Failure) -> Bytes {
         match &mut self.to {
             To::Same { .. } => self.decoder.last_words(failure),
-            To::Other { encoder, frames, .. } => {
-                encoder.fail(failure, frames);
-                frames.joined()
+            To::Other(to) => {
+                to.encoder.fail(failure, &mut to.frames);
+                to.frames.joined()
             }
         }
     }

@@ -10,7 +10,9 @@ use crate::relay::timers::Timers;
 use crate::relay::{Client, HELD_BYTES, Limits, broken, now, too_large, truncated};
 use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, FrameStream, Next, Opened, Plan, Pool, StreamError};
-use crate::wire::{Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, whole};
+use crate::wire::{
+    Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, Translation, whole,
+};
 
 /// An answer that was gathered.
 pub struct Collected {
@@ -39,13 +41,14 @@ pub async fn collect(
     access.first_content();
     timers.event(Instant::now());
     let decoder = Decoder::new(dialect, &client.identity.id);
-    let mut gathering =
-        Gathering { backend, decoder, names, answer: Answer::default(), meter: Meter::new(access.clone()) };
+    let (translation, answer) = (Translation::new(&client.identity.echo), Answer::default());
+    let meter = Meter::new(access.clone());
+    let mut gathering = Gathering { backend, decoder, names, translation, answer, meter };
     let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));
     while state.is_none() {
         let next = tokio::select! {
             biased;
-            failure = timers.expired() => { state = Some(Err(failure)); break }
+            failure = timers.expired() => { state = Some(gathering.silent(failure)); break }
             next = frames.next() => next,
         };
         timers.event(Instant::now());
@@ -64,6 +67,7 @@ struct Gathering {
     backend: Arc<Backend>,
     decoder: Decoder,
     names: Names,
+    translation: Translation,
     answer: Answer,
     meter: Meter,
 }
@@ -75,10 +79,7 @@ impl Gathering {
             Ok(Next::Frame(frame)) => self.frame(&frame),
             Ok(Next::End(tail)) => {
                 let ended = tail.filter(Frame::is_complete).and_then(|tail| self.frame(&tail));
-                let complete = || {
-                    if self.decoder.complete() { Ok(()) } else { Err(truncated()) }
-                };
-                Some(ended.unwrap_or_else(complete))
+                Some(ended.unwrap_or_else(|| self.ended()))
             }
             Err(error) => Some(Err(broken(error))),
         }
@@ -90,19 +91,28 @@ impl Gathering {
         }
         self.meter.event(Instant::now());
         let at = now();
-        let answer = &mut self.answer;
-        let (meter, names) = (&mut self.meter, &self.names);
+        let Self { answer, translation, names, meter, .. } = self;
+        let mut refused = None;
         let flow = self.decoder.decode(frame, &mut |event| {
             if let Event::Usage(usage) = &event {
                 meter.usage(*usage);
             }
             meter.content(&event);
-            answer.add(&names.restore(event), at);
+            let mut add = |event: &Event<'_>| {
+                answer.add(event, at);
+                Ok(())
+            };
+            if refused.is_none() {
+                refused = translation.pass(&names.restore(event), &mut add).err();
+            }
         });
         if let Some(failure) = answer.failure.take() {
             return Some(Err(self.backend.scrub_failure(failure)));
         }
-        if answer.size + self.decoder.held() > HELD_BYTES {
+        if let Some(error) = refused {
+            return Some(Err(Failure::new(Code::UpstreamError, error.to_string())));
+        }
+        if answer.size + translation.held() + self.decoder.held() > HELD_BYTES {
             return Some(Err(too_large()));
         }
         match flow {
@@ -113,12 +123,41 @@ impl Gathering {
         }
     }
 
+    /// The body has ended, or nothing more comes.
+    fn ended(&mut self) -> Result<(), Failure> {
+        if !self.decoder.complete() {
+            return Err(truncated());
+        }
+        let at = now();
+        let Self { decoder, answer, translation, names, .. } = self;
+        let mut result = Ok(());
+        decoder.end(&mut |event| {
+            if result.is_ok() {
+                result = translation.pass(&names.restore(event), &mut |event| {
+                    answer.add(event, at);
+                    Ok(())
+                });
+            }
+        });
+        result.map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
+    }
+
+    /// The backend has been silent for too long: an answer that is complete is one all the same.
+    fn silent(&mut self, failure: Failure) -> Result<(), Failure> {
+        if failure.code == Code::UpstreamStalled && self.decoder.complete() {
+            self.ended()
+        } else {
+            Err(failure)
+        }
+    }
+
     fn end(self, state: Result<(), Failure>, client: &Client) -> Result<Bytes, Attempted> {
         let written = state.and_then(|()| {
             whole(client.dialect, &self.answer, &client.identity, client.style, now())
                 .unwrap_or_else(|| Ok(Bytes::new()))
                 .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
         });
+        self.meter.left_out(self.translation.lost());
         self.meter.finish();
         written.map_err(|failure| Attempted { generated: true, ..Attempted::refusal(failure) })
     }

@@ -280,7 +280,7 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
         if let Some(frame) = frame.filter(|frame| !frame.data.is_empty()) {
             let mut failure = None;
             let flow = decoder.decode(&frame, &mut |event| match event {
-                Event::Delta { .. } | Event::Other | Event::Finish(_) => content = true,
+                Event::Delta { .. } | Event::Other { .. } | Event::Finish(_) => content = true,
                 Event::Fail(failed) => failure = Some(failed),
                 Event::Start
                 | Event::Open { .. }
@@ -296,7 +296,7 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
             if matches!(flow, Ok(Flow::Truncated)) {
                 return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));
             }
-            content |= matches!(flow, Ok(Flow::Ended));
+            content |= matches!(flow, Ok(Flow::Ended)) || decoder.complete();
             if flow.is_err() && !last {
                 let words = "the backend answered with something that is not an event of its API";
                 return Err(Attempted::retryable(Code::UpstreamError, words));

@@ -198,7 +198,7 @@ impl Answer {
             Event::StopSequence(text) => text.write_into(self.stop_sequence.insert(String::new())),
             Event::Finish(finish) => self.finish = Some(*finish),
             Event::Fail(failure) => self.failure = Some(failure.clone()),
-            Event::Start | Event::Close { .. } | Event::Other => {}
+            Event::Start | Event::Close { .. } | Event::Other { .. } => {}
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Balance {
     /// Letters of an escape of the outer text that are still to come, and what they make.
     outer: Outer,
     state: State,
+    /// There is something in the object.
+    members: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +42,40 @@ impl Balance {
         self.state == State::Whole
     }
 
+    /// The same, and there is something in it: an empty object may be there for one that follows.
+    pub(super) fn is_done(self) -> bool {
+        self.is_whole() && self.members
+    }
+
     /// Reads on.
     pub(super) fn read(&mut self, text: Text<'_>) {
         match text {
             Text::Plain(text) => text.bytes().for_each(|byte| self.letter(byte)),
             Text::Escaped(text) => text.bytes().for_each(|byte| self.escaped_byte(byte)),
+        }
+    }
+
+    /// Reads on up to the end of the object; gives what belongs to it, and what comes behind it.
+    pub(super) fn split<'a>(&mut self, text: Text<'a>) -> (Text<'a>, Text<'a>) {
+        let (Text::Plain(inside) | Text::Escaped(inside)) = text;
+        let end = match self.state {
+            State::Whole => Some(0),
+            State::Before | State::Inside | State::Other => inside
+                .bytes()
+                .position(|byte| {
+                    match text {
+                        Text::Plain(_) => self.letter(byte),
+                        Text::Escaped(_) => self.escaped_byte(byte),
+                    }
+                    self.is_whole()
+                })
+                .map(|last| last + 1),
+        };
+        // The end is behind a brace, and so between two letters.
+        let (one, other) = inside.split_at_checked(end.unwrap_or(inside.len())).unwrap_or((inside, ""));
+        match text {
+            Text::Plain(_) => (Text::Plain(one), Text::Plain(other)),
+            Text::Escaped(_) => (Text::Escaped(one), Text::Escaped(other)),
         }
     }
 
@@ -75,6 +106,7 @@ impl Balance {
     }
 
     fn letter(&mut self, byte: u8) {
+        self.members |= self.state == State::Inside && !matches!(byte, b'}' | b' ' | b'\n' | b'\r' | b'\t');
         if self.in_string {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -86,6 +118,7 @@ impl Balance {
         }
         match (self.state, byte) {
             (State::Before, b'{') => (self.state, self.depth) = (State::Inside, 1),
+            (State::Whole, b'{') if !self.members => (self.state, self.depth) = (State::Inside, 1),
             (State::Inside, b'"') => self.in_string = true,
             (State::Inside, b'{' | b'[') => self.depth += 1,
             (State::Inside, b'}' | b']') => {
@@ -121,6 +154,7 @@ mod tests {
         assert!(whole(&[Text::Escaped("{\\\"a\\\": \\\"}\\\\\\\"{\\\"}\\n")]));
         assert!(!whole(&[Text::Plain("{\"a\":{}")]));
         assert!(!whole(&[Text::Plain("")]) && !whole(&[Text::Plain("{}x")]) && !whole(&[Text::Plain("[]")]));
+        assert!(!whole(&[Text::Plain("{}{")]) && whole(&[Text::Plain("{}{\"a\":1}")]));
         assert!(whole(&[Text::Escaped("{\\u0022"), Text::Escaped("a}\\u00"), Text::Escaped("22:1}")]));
     }
 

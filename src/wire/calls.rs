@@ -1,9 +1,11 @@
 //! The ids of tool calls in a history, for dialects that insist on them: those that are missing are made, those that a dialect
-//! does not take are told otherwise, and results are given to the call they answer.
+//! does not take are told otherwise, those that were changed for the client are told again as their backend gave them, and results
+//! are given to the call they answer.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use crate::wire::call_ids;
 use crate::wire::json::Text;
 use crate::wire::request::{Part, ToolCall, ToolResult};
 
@@ -33,12 +35,13 @@ impl<'a> Calls<'a> {
         'a: 'p,
     {
         let given = parts.filter_map(|part| if let Part::ToolCall(call) = part { call.id } else { None });
+        let given = given.map(Text::plain).map(call_ids::own);
         Self {
             open: Vec::new(),
             oldest: 0,
             by_id: HashMap::new(),
             by_tool: HashMap::new(),
-            given: given.map(Text::plain).collect(),
+            given: given.collect(),
             lawful: None,
             told: HashSet::new(),
             made: 0,
@@ -56,10 +59,10 @@ impl<'a> Calls<'a> {
     /// The id of a call. What is made goes by its place in the history, so that the same history always has the same ids.
     pub(super) fn open(&mut self, call: &ToolCall<'a>) -> Cow<'a, str> {
         let own = call.id.map(Text::plain);
-        let told = match (&own, self.lawful) {
+        let told = match (own.clone().map(call_ids::own), self.lawful) {
             (None, _) => self.make("call"),
-            (Some(id), None) => id.clone(),
-            (Some(id), Some(lawful)) => self.distinguish(id, lawful(id)),
+            (Some(id), None) => id,
+            (Some(id), Some(lawful)) => self.distinguish(&id, lawful(&id)),
         };
         if self.lawful.is_some() {
             self.told.insert(told.clone());
@@ -78,8 +81,8 @@ impl<'a> Calls<'a> {
         if let Some(id) = result.call_id.map(Text::plain) {
             return match (take_first(self.by_id.get_mut(&id), &mut self.open), self.lawful) {
                 (Some(told), _) => told,
-                (None, Some(lawful)) => Cow::Owned(lawful(&id)),
-                (None, None) => id,
+                (None, Some(lawful)) => Cow::Owned(lawful(&call_ids::own(id))),
+                (None, None) => call_ids::own(id),
             };
         }
         let named =

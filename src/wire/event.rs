@@ -27,12 +27,17 @@ pub enum Event<'a> {
     Usage(Usage),
     /// The stop sequence that ended the answer, where the backend names it. Before the finish.
     StopSequence(Text<'a>),
-    /// Why the answer ends. Exactly once in an answer that ends well, after every block is closed.
+    /// Why the answer ends. Exactly once in an answer that ends well, after every block is closed: the last event but usage.
     Finish(Finish),
     /// The backend gave up.
     Fail(Failure),
-    /// Content for which this model has no block (a further choice, audio): passed through where the dialects are the same.
-    Other,
+    /// Content for which this model has no block (a further choice, a picture): passed through where the dialects are the same.
+    Other {
+        /// What the backend calls it.
+        name: &'a str,
+        /// The client has to do something before the model can go on.
+        awaits_client: bool,
+    },
 }
 
 /// What a block holds.
@@ -84,6 +89,16 @@ pub struct Usage {
     pub output: u64,
     /// The part of `output` that was reasoning.
     pub reasoning: u64,
+}
+
+impl Usage {
+    /// The same, where a vendor may count what came from a cache beside the input: it does where that is the larger of the two.
+    #[must_use]
+    pub(super) fn with_cache_inside(self) -> Self {
+        let cached = self.cache_read.saturating_add(self.cache_write);
+        let apart = if cached > self.input { cached } else { 0 };
+        Self { input: self.input.saturating_add(apart), ..self }
+    }
 }
 
 /// Nanoseconds since 1970: handed in, for nothing here reads a clock.

@@ -4,11 +4,9 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
 
 use crate::wire::dialect::{Dialect, Framing};
-use crate::wire::frame::Frame;
-use crate::wire::json::{Field, Object, Text};
+use crate::wire::json::{Object, Text};
 
 /// Why a request was refused or a stream broke off. The list is closed: clients may match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,11 +98,13 @@ pub struct Failure {
     pub kind: Option<String>,
     /// The request field that is to blame.
     pub param: Option<String>,
+    /// The tokens of a request that is too long, and how many the backend can read, where it says so.
+    pub numbers: Option<(u64, u64)>,
 }
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), status: None, kind: None, param: None }
+        Self { code, message: message.into(), status: None, kind: None, param: None, numbers: None }
     }
 
     /// Blames a field of the request.
@@ -203,6 +203,9 @@ impl Failure {
         if let Some(status) = self.status.filter(|_| self.code == Code::UpstreamError) {
             error.number("status", u64::from(status));
         }
+        if let Some((prompt, context)) = self.numbers {
+            error.number("n_prompt_tokens", prompt).number("n_ctx", context);
+        }
     }
 
     /// Clients know a full context by the first words alone, and make their history shorter then.
@@ -252,7 +255,7 @@ pub(super) const THREAD: &str = "thread";
 const NO_THREADS: &str = "{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}";
 
 /// Anthropic's types of errors, each with its status.
-const ANTHROPIC_TYPES: [(&str, u16); 10] = [
+pub(super) const ANTHROPIC_TYPES: [(&str, u16); 10] = [
     ("invalid_request_error", 400),
     ("authentication_error", 401),
     ("billing_error", 402),
@@ -266,156 +269,10 @@ const ANTHROPIC_TYPES: [(&str, u16); 10] = [
 ];
 
 /// What Anthropic's clients know a full context by.
-const TOO_LONG: &str = "prompt is too long";
-/// Words of other servers (OpenAI, vLLM, `SGLang`, llama.cpp, Mistral, Gemini, Ollama) for the same, in small letters.
-const FULL_CONTEXT: [&str; 9] = [
-    TOO_LONG,
-    "maximum context length",
-    "exceed context limit",
-    "exceeds the available context size",
-    "exceeds the context window",
-    "exceeds the context length",
-    "longer than the model's context length",
-    "longer than the maximum model length",
-    "exceeds the maximum number of tokens allowed",
-];
-
-/// Reads an error body or an error in a frame, in any of the shapes that servers use: `{"error": {…}}`, `{"error": "…"}`,
-/// `{"type": "error", "error": {…}}`, `{"detail": …}`, `{"message": …, "object": "error"}`, or no JSON at all.
-pub fn read_failure(body: &[u8]) -> Failure {
-    let Ok(outer) = serde_json::from_slice::<Outer<'_>>(body) else {
-        return Failure::new(Code::UpstreamError, "the backend answered with an error that is not JSON");
-    };
-    let inner: Inner<'_> = outer.error.read().unwrap_or_default();
-    let words = [outer.error, inner.message, inner.error, outer.message, outer.detail];
-    let message = words.into_iter().find_map(Field::string).filter(|text| !text.is_empty());
-    let fallback =
-        || outer.detail.raw().or_else(|| inner.code.raw()).map(|raw| raw.chars().take(500).collect());
-    let message = message
-        .map(String::from)
-        .or_else(fallback)
-        .unwrap_or_else(|| "the backend reported an error without a message".into());
-    let word = |field: Field<'_>| field.string().filter(|text| !text.is_empty()).map(String::from);
-    let (kind, param) = (word(inner.kind), word(inner.param));
-    if is_full_context(&inner, kind.as_deref(), &message) {
-        // The type is told in the words of the client's dialect.
-        return Failure { param, ..Failure::new(Code::ContextLengthExceeded, message) };
-    }
-    if inner.code.string().as_deref() == Some("model_not_found") {
-        return Failure { kind, param, ..Failure::new(Code::ModelNotFound, message) };
-    }
-    let status = status_of(&inner, kind.as_deref());
-    Failure { code: Code::UpstreamError, message, status, kind, param }
-}
-
-fn is_full_context(error: &Inner<'_>, kind: Option<&str>, message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    error.code.string().as_deref() == Some("context_length_exceeded")
-        || kind == Some("exceed_context_size_error")
-        || FULL_CONTEXT.iter().any(|words| message.contains(words))
-}
-
-/// The status that an error should have had, where it says one: by a number, or by its type. 500 says no more than that it failed.
-fn status_of(error: &Inner<'_>, kind: Option<&str>) -> Option<u16> {
-    let number = error.code.whole().and_then(|code| u16::try_from(code).ok());
-    let by_type = || ANTHROPIC_TYPES.iter().find(|(known, _)| kind == Some(known)).map(|(_, status)| *status);
-    number.filter(|status| (400..600).contains(status)).or_else(by_type).filter(|status| *status != 500)
-}
-
-/// Do clients of `dialect` see the error that this frame of it carries? Anthropic's look for the name of the event, all others for
-/// the member `error`; a finish reason that means failure is for OpenAI's to read.
-pub fn is_seen(dialect: Dialect, frame: &Frame) -> bool {
-    let named = frame.event.as_deref() == Some(b"error");
-    let nested =
-        || serde_json::from_slice::<Outer<'_>>(&frame.data).is_ok_and(|outer| !outer.error.is_absent());
-    match dialect {
-        Dialect::Anthropic => named,
-        Dialect::OpenAiChat | Dialect::OpenAiCompletions => !named || nested(),
-        Dialect::OpenAiResponses | Dialect::OllamaChat | Dialect::OllamaGenerate => nested(),
-    }
-}
-
-#[derive(Default, Deserialize)]
-struct Outer<'a> {
-    #[serde(borrow, default)]
-    error: Field<'a>,
-    #[serde(borrow, default)]
-    detail: Field<'a>,
-    #[serde(borrow, default)]
-    message: Field<'a>,
-}
-
-#[derive(Default, Deserialize)]
-struct Inner<'a> {
-    #[serde(borrow, default)]
-    error: Field<'a>,
-    #[serde(borrow, default)]
-    message: Field<'a>,
-    #[serde(rename = "type", borrow, default)]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    code: Field<'a>,
-    #[serde(borrow, default)]
-    param: Field<'a>,
-}
-
+pub(super) const TOO_LONG: &str = "prompt is too long";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_shape_of_an_error_body_gives_its_message() {
-        for (body, message) in [
-            (r#"{"error":{"message":"m1","type":"t","code":400}}"#, "m1"),
-            (r#"{"error":"m2"}"#, "m2"),
-            (r#"{"type":"error","error":{"type":"x","message":"m3"}}"#, "m3"),
-            (r#"{"detail":"m4"}"#, "m4"),
-            (r#"{"detail":[{"loc":["a"],"msg":"m"}]}"#, r#"[{"loc":["a"],"msg":"m"}]"#),
-            (r#"{"message":"m5","object":"error"}"#, "m5"),
-            (r#"{"error":{"error":"m6"}}"#, "m6"),
-            (r#"{"error":{"code":503}}"#, "503"),
-            ("<html>", "the backend answered with an error that is not JSON"),
-            ("{}", "the backend reported an error without a message"),
-        ] {
-            assert_eq!(read_failure(body.as_bytes()).message, message, "{body}");
-        }
-    }
-
-    #[test]
-    fn an_error_says_its_status_by_a_number_or_by_its_type() {
-        for (body, status) in [
-            (r#"{"error":{"message":"m","code":503}}"#, Some(503)),
-            (r#"{"error":{"message":"m","code":"503"}}"#, None),
-            (r#"{"error":{"message":"m","code":200}}"#, None),
-            (r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#, Some(529)),
-            (r#"{"type":"error","error":{"type":"rate_limit_error","message":"m"}}"#, Some(429)),
-            (r#"{"error":{"type":"server_error","message":"m"}}"#, None),
-            (r#"{"error":{"message":"m","code":500}}"#, None),
-        ] {
-            assert_eq!(read_failure(body.as_bytes()).status, status, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_full_context_has_a_code_of_its_own_and_the_words_by_which_clients_know_it() {
-        for body in [
-            r#"{"error":{"message":"too many","code":"context_length_exceeded"}}"#,
-            r#"{"error":{"code":400,"message":"m","type":"exceed_context_size_error","n_ctx":8}}"#,
-            r#"{"object":"error","message":"This model's maximum context length is 8 tokens.","code":400}"#,
-            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8"}}"#,
-        ] {
-            let failure = read_failure(body.as_bytes());
-            assert_eq!((failure.code, failure.status()), (Code::ContextLengthExceeded, 400), "{body}");
-            let told: serde_json::Value =
-                serde_json::from_slice(&failure.body(Dialect::Anthropic, None)).unwrap();
-            let words = told["error"]["message"].as_str().unwrap();
-            assert!(words.starts_with(TOO_LONG) && words.matches(TOO_LONG).count() == 1, "{words}");
-            let told: serde_json::Value =
-                serde_json::from_slice(&failure.body(Dialect::OpenAiChat, None)).unwrap();
-            assert_eq!(told["error"]["code"], "context_length_exceeded");
-            assert_eq!(told["error"]["type"], "invalid_request_error");
-        }
-    }
 
     #[test]
     fn a_failure_is_valid_json_in_every_dialect() {

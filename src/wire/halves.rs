@@ -34,7 +34,7 @@ impl Halves {
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
-            | Event::Other => emit(event),
+            | Event::Other { .. } => emit(event),
         }
     }
 

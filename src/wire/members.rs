@@ -150,4 +150,4 @@ fn is_named(key: &str, name: &str) -> bool {
 
 /// A key, borrowed unless it has escapes.
 #[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);

@@ -9,9 +9,11 @@
 
 mod answer;
 pub mod anthropic;
+mod argument_stream;
 mod balance;
 mod buffer;
 mod call_arguments;
+mod call_ids;
 mod calls;
 mod citation;
 mod codec;
@@ -27,6 +29,7 @@ mod frame;
 mod function;
 mod halves;
 pub mod json;
+mod lenient;
 mod media;
 mod members;
 mod names;
@@ -44,8 +47,11 @@ mod retreat;
 mod schema;
 mod seal;
 mod sequence;
+mod sources;
 mod splitter;
 mod sse;
+mod told_failure;
+mod translation;
 mod turns;
 
 pub use answer::{Answer, AnswerBlock, KeptSeal, Times};
@@ -61,7 +67,7 @@ pub use edits::Edits;
 pub use envelope::{Envelope, ModelKey, ParseError, streaming};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
 pub use extra::{Extra, Extras, User};
-pub use failure::{Code, Failure, is_seen, read_failure};
+pub use failure::{Code, Failure};
 pub use frame::{Frame, Frames};
 pub use json::Text;
 pub use media::{Document, DocumentSource, Image};
@@ -78,3 +84,5 @@ pub use request::{
 pub use retreat::without_thinking;
 pub use seal::{Seal, Sealed};
 pub use splitter::{FrameTooLarge, Splitter};
+pub use told_failure::{is_seen, read_failure};
+pub use translation::Translation;

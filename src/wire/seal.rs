@@ -21,6 +21,8 @@ pub enum Seal {
     Redacted,
     /// The `encrypted_content` of a reasoning item of OpenAI.
     Encrypted,
+    /// An entry of `OpenRouter`'s `reasoning_details`, but for its text: a JSON object.
+    Detail,
 }
 
 /// What a field of a vendor's own dialect holds, seen by that vendor.
@@ -38,10 +40,11 @@ pub(super) enum Found<'a> {
 pub(super) const MARK: &str = "sg1:";
 
 /// The marks; their version is in them, for they outlive the gateway in the histories of clients.
-const MARKS: [(Seal, &str); 3] = [
+const MARKS: [(Seal, &str); 4] = [
     (Seal::Signature, "sg1:signature:"),
     (Seal::Redacted, "sg1:redacted:"),
     (Seal::Encrypted, "sg1:openai:"),
+    (Seal::Detail, "sg1:detail:"),
 ];
 
 impl<'a> Sealed<'a> {
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_one_vendor_sealed_comes_back_to_it_through_the_dialect_of_another() {
-        for seal in [Seal::Signature, Seal::Redacted, Seal::Encrypted] {
+        for seal in [Seal::Signature, Seal::Redacted, Seal::Encrypted, Seal::Detail] {
             for native in [Seal::Signature, Seal::Redacted, Seal::Encrypted] {
                 let sealed = Sealed { seal, data: Text::Escaped("a\\/b=") };
                 let mut out = BytesMut::new();

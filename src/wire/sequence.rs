@@ -63,7 +63,7 @@ impl Sequence {
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
-            | Event::Other => emit(event),
+            | Event::Other { .. } => emit(event),
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
                     | Event::StopSequence(_)
                     | Event::Finish(_)
                     | Event::Fail(_)
-                    | Event::Other => format!("{event:?}"),
+                    | Event::Other { .. } => format!("{event:?}"),
                 });
             });
         }

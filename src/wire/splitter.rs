@@ -138,6 +138,33 @@ mod tests {
     }
 
     #[test]
+    fn json_without_a_field_is_an_event_and_an_error_if_it_says_so() {
+        for (text, name) in [
+            ("{\"error\":{\"message\":\"m\"}}\n\n", Some(&b"error"[..])),
+            ("{\n  \"error\": {\n    \"message\": \"m\"\n  }\n}\n", Some(b"error")),
+            (": hello\n{\"detail\":\"m\"}", Some(b"error")),
+            ("{\"choices\":[],\"error\":null}\n\n", None),
+        ] {
+            let frames = split(Framing::Sse, &[text.as_bytes()]);
+            assert_eq!(frames.len(), 1, "{text}");
+            assert_eq!(frames[0].event.as_deref(), name, "{text}");
+            assert!(frames[0].is_complete() && frames[0].raw.ends_with(b"\n\n"), "{frames:?}");
+            for at in 0..text.len() {
+                let (one, other) = text.as_bytes().split_at(at);
+                assert_eq!(split(Framing::Sse, &[one, other]), frames, "{text} cut at {at}");
+            }
+        }
+        let behind = split(Framing::Sse, &[b"data: a\n\n{\"error\":\"m\"}\ndata: b\n\ndata: c\n\n"]);
+        assert_eq!(
+            payloads(&behind),
+            ["a", "{\"error\":\"m\"}", "c"],
+            "the end of an answer that failed does not count"
+        );
+        let other = split(Framing::Sse, &[b"{\"x\":1}\ndata: b\n\ndata: c\n\n"]);
+        assert_eq!(payloads(&other), ["b", "c"]);
+    }
+
+    #[test]
     fn a_plain_event_is_passed_on_without_a_change() {
         let text = "event: x\ndata: {\"a\": 1}\n\n";
         assert_eq!(split(Framing::Sse, &[text.as_bytes()])[0].raw, text);

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::wire::buffer::Buffer;
 use crate::wire::frame::Frame;
+use crate::wire::told_failure::is_error;
 
 /// Where the scanner stands in the block at the start of the buffer.
 #[derive(Debug, Default)]
@@ -20,10 +21,22 @@ pub(super) struct Blocks {
     fields: Fields,
 }
 
+/// JSON lines without any field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Bare {
+    #[default]
+    None,
+    Lines,
+    /// They are an error, and fields follow in the same block: those do not count.
+    Error,
+}
+
 #[derive(Debug, Default)]
 struct Fields {
     event: Option<Range<usize>>,
     data: SmallVec<[Range<usize>; 2]>,
+    /// The block is JSON without any field, as servers write it that fail before they know what was asked of them.
+    bare: Bare,
     /// Something stands in the block that must be left out or written in another way.
     rewrite: bool,
 }
@@ -104,6 +117,12 @@ impl Fields {
         let Some(bytes) = buffer.get(line.clone()) else {
             return;
         };
+        if self.is_bare(buffer, bytes) {
+            if self.bare == Bare::Lines {
+                self.data.push(line);
+            }
+            return;
+        }
         let colon = memchr::memchr(b':', bytes);
         let (name, mut value) = match colon {
             Some(at) => (bytes.get(..at), line.start + at + 1..line.end),
@@ -128,8 +147,29 @@ impl Fields {
         }
     }
 
+    /// Is the line one of JSON without a field, or behind such that are an error? Asked of every line.
+    fn is_bare(&mut self, buffer: &[u8], line: &[u8]) -> bool {
+        let field = line.starts_with(b"data:") || line.starts_with(b"event:");
+        match self.bare {
+            Bare::None if line.first() == Some(&b'{') && self.event.is_none() && self.data.is_empty() => {
+                (self.bare, self.rewrite) = (Bare::Lines, true);
+            }
+            Bare::Lines if field => {
+                let lines: Vec<&[u8]> =
+                    self.data.iter().filter_map(|range| buffer.get(range.clone())).collect();
+                if is_error(&lines.join(&b'\n')) {
+                    self.bare = Bare::Error;
+                } else {
+                    *self = Self { rewrite: true, ..Self::default() };
+                }
+            }
+            Bare::None | Bare::Lines | Bare::Error => {}
+        }
+        self.bare != Bare::None
+    }
+
     fn frame(self, block: Bytes) -> Option<Frame> {
-        let event = self.event.filter(|range| !range.is_empty()).map(|range| block.slice(range));
+        let mut event = self.event.filter(|range| !range.is_empty()).map(|range| block.slice(range));
         let data = match self.data.as_slice() {
             [] => return None,
             [one] => block.slice(one.clone()),
@@ -138,6 +178,9 @@ impl Fields {
                 Bytes::from(lines.join(&b'\n'))
             }
         };
+        if self.bare != Bare::None && is_error(&data) {
+            event = Some(Bytes::from_static(b"error"));
+        }
         let raw = if self.rewrite { plainest(event.as_deref(), &data) } else { block };
         Some(Frame { raw, event, data })
     }

@@ -21,6 +21,7 @@ pub(super) struct Streams {
     gap: Histogram,
     ends: Family<ReasonLabels, Counter>,
     keep_alives: Counter,
+    left_out: Counter,
     tokens_in: Counter,
     tokens_out: Counter,
     bytes_in: Counter,
@@ -51,6 +52,11 @@ impl Streams {
             gap: shown_as(registry, "event_gap_seconds", "Between two events of a backend", times(0.001)),
             ends: shown(registry, "stream_ends", "Streams ended, by reason"),
             keep_alives: shown(registry, "keep_alives", "Keep-alives sent"),
+            left_out: shown(
+                registry,
+                "answer_parts_left_out",
+                "Kinds of content of an answer that the API of its client cannot carry; the log names them",
+            ),
             tokens_in: kind("input"),
             tokens_out: kind("output"),
             bytes_in: way("in"),
@@ -92,6 +98,11 @@ impl Metrics {
 
     pub fn keep_alive(&self) {
         self.0.streams.keep_alives.inc();
+    }
+
+    /// So many kinds of content were left out of an answer.
+    pub fn left_out(&self, kinds: usize) {
+        self.0.streams.left_out.inc_by(kinds as u64);
     }
 
     pub fn tokens(&self, input: u64, output: u64) {

@@ -1,19 +1,23 @@
-//! Decodes Anthropic's events: blocks that open, grow and close, usage that is cumulative.
-
-use std::borrow::Cow;
+//! Decodes Anthropic's events: blocks that open, grow and close, usage that is cumulative. Servers leave out indexes, starts and
+//! ends: what comes finds its block all the same. The answer ends at its last event, not at the reason for it.
 
 use bytes::Bytes;
 use serde::Deserialize;
 
+use crate::wire::anthropic::line::{ContentBlock, Delta, Line, Message};
+use crate::wire::anthropic::open::{Kind, Open};
 use crate::wire::anthropic::usage::Counts;
+use crate::wire::argument_stream::is_empty;
 use crate::wire::citation::Citation;
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
-use crate::wire::failure::{Failure, read_failure};
+use crate::wire::failure::Failure;
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
 use crate::wire::seal::{Seal, Sealed};
+use crate::wire::sources::Sources;
+use crate::wire::told_failure::read_failure;
 
 /// What was seen of the stream so far.
 #[derive(Debug)]
@@ -22,83 +26,25 @@ pub struct Decoder {
     /// The message's id, escaped.
     id: Option<String>,
     next: u32,
+    /// The blocks that are not closed, in the order of opening.
     open: Vec<Open>,
     called: bool,
-    finished: bool,
+    reason: Option<Reason>,
+    over: bool,
     counts: Counts,
+    sources: Sources,
+    /// A text that is kept open while there are pages to be told at its end.
+    last_text: Option<u32>,
 }
 
-/// A block that is open: the backend's index and ours, which differ where it sends blocks that we do not know.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    theirs: u64,
-    index: u32,
-}
-
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    index: Field<'a>,
-    #[serde(borrow, default)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    content_block: Option<ContentBlock<'a>>,
-    #[serde(borrow, default)]
-    message: Option<Message<'a>>,
-    #[serde(borrow, default)]
-    usage: Field<'a>,
-    #[serde(borrow, default)]
-    error: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-    #[serde(borrow, default)]
-    signature: Field<'a>,
-    #[serde(borrow, default)]
-    partial_json: Field<'a>,
-    #[serde(borrow, default)]
-    citation: Field<'a>,
-    #[serde(borrow, default)]
-    stop_reason: Field<'a>,
-    #[serde(borrow, default)]
-    stop_sequence: Field<'a>,
-    #[serde(borrow, default)]
-    stop_details: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct ContentBlock<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-    #[serde(borrow, default)]
-    signature: Field<'a>,
-    #[serde(borrow, default)]
-    data: Field<'a>,
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    input: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    usage: Field<'a>,
+/// Why the answer ends: the last event that says so counts.
+#[derive(Debug)]
+struct Reason {
+    /// Anthropic's word for it.
+    word: String,
+    /// The stop sequence that ended the answer, and why the model refused; both escaped.
+    stopped_by: Option<String>,
+    explanation: Option<String>,
 }
 
 impl Decoder {
@@ -110,8 +56,11 @@ impl Decoder {
             next: 0,
             open: Vec::new(),
             called: false,
-            finished: false,
+            reason: None,
+            over: false,
             counts: Counts::default(),
+            sources: Sources::default(),
+            last_text: None,
         }
     }
 
@@ -122,51 +71,50 @@ impl Decoder {
                 self.id = Some(id.to_owned());
                 emit(Event::Start);
             }
-            Some(known) if known == id => {} // said twice
+            Some(known) if known == id => {
+                if let Some(usage) = self.counts.update(message.usage) {
+                    emit(Event::Usage(usage));
+                }
+                return Ok(()); // said twice
+            }
             Some(_) => return Err(DecodeError::Order("a second answer began in the same stream")),
         }
         if let Some(usage) = self.counts.update(message.usage) {
             emit(Event::Usage(usage));
         }
+        // What a program called stands there whole.
+        if message.content.raw().is_some_and(|raw| raw.len() > "[]".len()) {
+            for block in message.content.read::<Vec<ContentBlock<'_>>>().unwrap_or_default() {
+                self.open(None, &block, emit);
+                self.close(None, emit);
+            }
+        }
+        if let Some(reason) = message.stop_reason.string() {
+            self.learn(&reason, message.stop_sequence, message.stop_details);
+        }
         Ok(())
     }
 
-    fn open(&mut self, theirs: u64, wire: &ContentBlock<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        let index = self.next;
-        let (mut made, mut first) = (String::new(), None);
-        let block = match wire.kind.as_ref() {
+    fn open(&mut self, theirs: Option<u64>, wire: &ContentBlock<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        self.close_known(theirs, emit); // its end was left out
+        let mut first = None;
+        let (kind, block) = match wire.kind.as_ref() {
             "text" => {
                 first = wire.text.some_text();
-                Block::Text
+                (Kind::Text, Block::Text)
             }
             "thinking" => {
                 first = wire.thinking.some_text();
-                Block::Reasoning
+                (Kind::Reasoning, Block::Reasoning)
             }
-            "redacted_thinking" => Block::Redacted(Sealed {
-                seal: Seal::Redacted,
-                data: wire.data.text().unwrap_or(Text::Plain("")),
-            }),
-            "tool_use" => {
-                self.called = true;
-                // Some servers put all of it here instead of into deltas.
-                first = wire.input.object().filter(|input| !is_empty(input)).map(Text::Plain);
-                if wire.id.some_text().is_none() {
-                    made = format!("toolu_{}_{index}", self.seed);
-                }
-                Block::ToolCall {
-                    id: wire.id.some_text().unwrap_or(Text::Plain(&made)),
-                    name: wire.name.text().unwrap_or(Text::Plain("")),
-                }
+            "redacted_thinking" => {
+                let data = wire.data.text().unwrap_or(Text::Plain(""));
+                (Kind::Redacted, Block::Redacted(Sealed { seal: Seal::Redacted, data }))
             }
-            _ => {
-                emit(Event::Other); // tools that the vendor runs itself
-                return;
-            }
+            "tool_use" => return self.call(theirs, wire, emit),
+            other => return self.foreign(theirs, other, wire),
         };
-        self.next += 1;
-        self.open.push(Open { theirs, index });
-        emit(Event::Open { index, block });
+        let index = self.push(theirs, kind, block, emit);
         if let Some(text) = first {
             emit(Event::Delta { index, text });
         }
@@ -175,70 +123,179 @@ impl Decoder {
         }
     }
 
-    fn delta(&self, theirs: u64, delta: &Delta<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        let Some(index) = self.open.iter().find(|open| open.theirs == theirs).map(|open| open.index) else {
-            return;
+    fn push(
+        &mut self,
+        theirs: Option<u64>,
+        kind: Kind,
+        block: Block<'_>,
+        emit: &mut dyn FnMut(Event<'_>),
+    ) -> u32 {
+        self.close_last_text(emit);
+        let index = self.next;
+        self.next += 1;
+        self.open.push(Open { theirs, index, kind });
+        emit(Event::Open { index, block });
+        index
+    }
+
+    fn call(&mut self, theirs: Option<u64>, wire: &ContentBlock<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        self.called = true;
+        let Some(name) = wire.name.some_text() else {
+            emit(Event::Other { name: "a tool call without a name", awaits_client: true });
+            return self.foreign(theirs, "tool_use", wire);
         };
-        for field in [delta.text, delta.thinking, delta.partial_json] {
+        let made;
+        let id = match wire.id.some_text() {
+            Some(id) => id,
+            None => {
+                made = format!("toolu_{}_{}", self.seed, self.next);
+                Text::Plain(&made)
+            }
+        };
+        let index = self.push(theirs, Kind::Call, Block::ToolCall { id, name }, emit);
+        // Some servers put all of it here, in place of deltas or before them: what is said twice is found by who reads it.
+        let input = wire.input.object().filter(|input| !is_empty(input)).map(Text::Plain);
+        if let Some(text) = input.or_else(|| wire.input.some_text()) {
+            emit(Event::Delta { index, text });
+        }
+    }
+
+    /// A block of a tool that the vendor runs itself. It counts as content when more than its beginning has come.
+    fn foreign(&mut self, theirs: Option<u64>, name: &str, wire: &ContentBlock<'_>) {
+        if name == "web_search_tool_result" {
+            self.sources.add_all(wire.content);
+        }
+        self.open.push(Open { theirs, index: 0, kind: Kind::Foreign { name: Some(name.to_owned()) } });
+    }
+
+    /// The block that something without an index, or with one, belongs to.
+    fn find(&self, theirs: Option<u64>) -> Option<usize> {
+        match theirs {
+            Some(_) => {
+                let fits = |known| self.open.iter().rposition(|open| open.theirs == known);
+                fits(theirs).or_else(|| fits(None))
+            }
+            None => self.open.len().checked_sub(1),
+        }
+    }
+
+    fn delta(&mut self, theirs: Option<u64>, delta: &Delta<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let known = self.find(theirs).and_then(|at| self.open.get_mut(at));
+        if let Some(Open { kind: Kind::Foreign { name }, .. }) = known {
+            if let Some(name) = name.take() {
+                emit(Event::Other { name: &name, awaits_client: false });
+            }
+            return;
+        }
+        for (field, kind) in [(delta.text, Kind::Text), (delta.thinking, Kind::Reasoning)] {
             if let Some(text) = field.some_text() {
+                let index = self.fitting(theirs, kind, emit);
                 emit(Event::Delta { index, text });
             }
         }
+        let Some(at) = self.find(theirs) else {
+            if delta.partial_json.some_text().is_some() {
+                emit(Event::Other { name: "a tool call without a name", awaits_client: true });
+            }
+            return;
+        };
+        let Some(Open { index, kind, .. }) = self.open.get(at) else { return };
+        let index = *index;
+        let reasoning = kind.is_same(&Kind::Reasoning);
+        if let (Some(text), Kind::Call) = (delta.partial_json.some_text(), kind) {
+            emit(Event::Delta { index, text });
+        }
         if let Some(citation) = Citation::read(delta.citation) {
+            self.sources.cited(citation.url);
             emit(Event::Citation { index, citation });
         }
-        if let Some(data) = delta.signature.some_text() {
+        if let Some(data) = delta.signature.some_text().filter(|_| reasoning) {
             emit(Event::Signature { index, sealed: Sealed { seal: Seal::Signature, data } });
         }
     }
 
-    fn close(&mut self, theirs: u64, emit: &mut dyn FnMut(Event<'_>)) {
-        if let Some(at) = self.open.iter().position(|open| open.theirs == theirs) {
-            emit(Event::Close { index: self.open.remove(at).index });
+    /// The open block for a text of this kind; a new one if its start was left out.
+    fn fitting(&mut self, theirs: Option<u64>, kind: Kind, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
+        let open = self.find(theirs).and_then(|at| self.open.get(at));
+        if let Some(open) = open.filter(|open| open.kind.is_same(&kind)) {
+            return open.index;
+        }
+        self.close_known(theirs, emit);
+        let block = if kind.is_same(&Kind::Text) { Block::Text } else { Block::Reasoning };
+        self.push(theirs, kind, block, emit)
+    }
+
+    fn close(&mut self, theirs: Option<u64>, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(at) = self.find(theirs) {
+            self.close_at(at, emit);
         }
     }
 
-    fn finish(&mut self, reason: &str, details: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        if std::mem::replace(&mut self.finished, true) {
-            return;
-        }
-        for open in self.open.drain(..) {
-            emit(Event::Close { index: open.index });
-        }
-        let finish = match reason {
-            "max_tokens" | "model_context_window_exceeded" => Finish::Length,
-            "refusal" => {
-                self.explain(details, emit);
-                Finish::Refusal
+    fn close_at(&mut self, at: usize, emit: &mut dyn FnMut(Event<'_>)) {
+        let Open { index, kind, .. } = self.open.remove(at);
+        match kind {
+            Kind::Foreign { name } => {
+                if let Some(name) = name {
+                    emit(Event::Other { name: &name, awaits_client: false });
+                }
+                return;
             }
-            "pause_turn" => Finish::Pause,
-            "tool_use" => Finish::ToolCalls,
-            _ if self.called => Finish::ToolCalls,
-            _ => Finish::Stop,
-        };
-        emit(Event::Finish(finish));
+            Kind::Text if !self.sources.is_empty() => {
+                self.close_last_text(emit);
+                self.last_text = Some(index);
+                return;
+            }
+            Kind::Text | Kind::Reasoning | Kind::Redacted | Kind::Call => {}
+        }
+        emit(Event::Close { index });
     }
 
-    /// Why the model refused, where it says so.
-    fn explain(&mut self, details: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+    /// Closes the block of this index, if there is one.
+    fn close_known(&mut self, theirs: Option<u64>, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(at) = self.open.iter().rposition(|open| theirs.is_some() && open.theirs == theirs) {
+            self.close_at(at, emit);
+        }
+    }
+
+    fn close_last_text(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(index) = self.last_text.take() {
+            emit(Event::Close { index });
+        }
+    }
+
+    /// A reason to end came. One that says nothing does not undo one that does.
+    fn learn(&mut self, word: &str, stopped_by: Field<'_>, details: Field<'_>) {
         #[derive(Deserialize)]
         struct Details<'a> {
             #[serde(borrow, default)]
             explanation: Field<'a>,
         }
-        let details: Option<Details<'_>> = details.read();
-        if let Some(text) = details.and_then(|details| details.explanation.some_text()) {
-            let index = self.next;
-            self.next += 1;
-            emit(Event::Open { index, block: Block::Refusal });
-            emit(Event::Delta { index, text });
-            emit(Event::Close { index });
+        let said =
+            self.reason.as_ref().is_some_and(|reason| !matches!(reason.word.as_str(), "" | "end_turn"));
+        if said && matches!(word, "" | "end_turn") {
+            return;
         }
+        let kept = |text: Text<'_>| {
+            let mut kept = String::new();
+            text.write_into(&mut kept);
+            kept
+        };
+        let details: Option<Details<'_>> = details.read();
+        self.reason = Some(Reason {
+            word: word.to_owned(),
+            stopped_by: stopped_by.some_text().map(kept),
+            explanation: details.and_then(|details| details.explanation.some_text()).map(kept),
+        });
     }
-}
 
-fn is_empty(object: &str) -> bool {
-    object.trim_start_matches('{').trim_end_matches('}').trim().is_empty()
+    /// Why the model refused, where it says so.
+    fn explain(&mut self, text: &str, emit: &mut dyn FnMut(Event<'_>)) {
+        let index = self.next;
+        self.next += 1;
+        emit(Event::Open { index, block: Block::Refusal });
+        emit(Event::Delta { index, text: Text::Escaped(text) });
+        emit(Event::Close { index });
+    }
 }
 
 impl Decode for Decoder {
@@ -251,7 +308,7 @@ impl Decode for Decoder {
             emit(Event::Fail(read_failure(&frame.data)));
             return Ok(Flow::Ended);
         }
-        let index = line.index.whole().unwrap_or_default();
+        let index = line.index.whole();
         match (line.kind.as_ref(), &line.delta, &line.content_block, &line.message) {
             ("content_block_delta", Some(delta), ..) => self.delta(index, delta, emit),
             ("content_block_start", _, Some(block), _) => self.open(index, block, emit),
@@ -264,14 +321,17 @@ impl Decode for Decoder {
                 if let Some(delta) = delta
                     && let Some(reason) = delta.stop_reason.string()
                 {
-                    if let Some(text) = delta.stop_sequence.some_text().filter(|_| !self.finished) {
-                        emit(Event::StopSequence(text));
-                    }
-                    self.finish(&reason, delta.stop_details, emit);
+                    self.learn(&reason, delta.stop_sequence, delta.stop_details);
                 }
             }
+            ("message", ..) => {
+                // All of it, where a stream was asked for.
+                self.start(&serde_json::from_slice(&frame.data)?, emit)?;
+                self.end(emit);
+                return Ok(Flow::Ended);
+            }
             ("message_stop", ..) => {
-                self.finish("", Field::default(), emit);
+                self.end(emit);
                 return Ok(Flow::Ended);
             }
             _ => {} // pings, and what is new
@@ -280,7 +340,40 @@ impl Decode for Decoder {
     }
 
     fn complete(&self) -> bool {
-        self.finished
+        self.over || self.reason.is_some()
+    }
+
+    fn end(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        while !self.open.is_empty() {
+            self.close_at(0, emit);
+        }
+        if let Some(index) = self.last_text.take() {
+            self.sources.tell(index, emit);
+            emit(Event::Close { index });
+        }
+        let reason = self.reason.take();
+        self.over = true;
+        let finish = match reason.as_ref().map(|reason| reason.word.as_str()) {
+            Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
+            Some("refusal") => Finish::Refusal,
+            Some("pause_turn" | "compaction") => Finish::Pause,
+            Some("tool_use") => Finish::ToolCalls,
+            _ if self.called => Finish::ToolCalls,
+            Some(_) | None => Finish::Stop,
+        };
+        if let Some(Reason { stopped_by, explanation, .. }) = &reason {
+            if let Some(text) = explanation.as_ref().filter(|_| finish == Finish::Refusal) {
+                self.explain(text, emit);
+            }
+            if let Some(text) = stopped_by {
+                emit(Event::StopSequence(Text::Escaped(text)));
+            }
+        }
+        emit(Event::Finish(finish));
+    }
+
+    fn held(&self) -> usize {
+        self.sources.held()
     }
 
     fn last_words(&self, failure: &Failure) -> Bytes {

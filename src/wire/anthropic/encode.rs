@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::wire::anthropic::usage::write_usage;
+use crate::wire::call_ids;
 use crate::wire::citation::Citation;
 use crate::wire::codec::{Encode, EncodeError, Identity};
 use crate::wire::dialect::Dialect;
@@ -118,7 +119,7 @@ impl Writer {
                 self.start(out);
                 self.finish = *finish;
             }
-            Event::Start | Event::Fail(_) | Event::Other => {}
+            Event::Start | Event::Fail(_) | Event::Other { .. } => {}
         }
     }
 
@@ -161,7 +162,9 @@ impl Writer {
                     sealed.write_quoted(Seal::Redacted, object.key("data"));
                 }
                 Block::ToolCall { id, name } => {
-                    object.raw("type", "\"tool_use\"").text("id", Text::Plain(&lawful_id(&id.plain())));
+                    object
+                        .raw("type", "\"tool_use\"")
+                        .text("id", Text::Plain(&call_ids::lawful(&id.plain())));
                     object.text("name", name).raw("input", "{}");
                 }
             });

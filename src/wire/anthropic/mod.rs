@@ -7,6 +7,8 @@ mod encode;
 mod estimate;
 mod history;
 mod hosted;
+mod line;
+mod open;
 mod parse;
 mod schema;
 mod turns;

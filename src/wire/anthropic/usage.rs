@@ -13,6 +13,7 @@ pub(super) struct Counts {
     cache_read: u64,
     cache_write: u64,
     output: u64,
+    reasoning: u64,
 }
 
 impl Counts {
@@ -28,6 +29,13 @@ impl Counts {
             cache_write: Field<'a>,
             #[serde(rename = "output_tokens", borrow, default)]
             output: Field<'a>,
+            #[serde(rename = "output_tokens_details", borrow, default)]
+            details: Field<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Details<'a> {
+            #[serde(rename = "thinking_tokens", borrow, default)]
+            reasoning: Field<'a>,
         }
         let wire: Wire<'_> = usage.read()?;
         let set = |count: &mut u64, field: Field<'_>| {
@@ -39,12 +47,15 @@ impl Counts {
         set(&mut self.cache_read, wire.cache_read);
         set(&mut self.cache_write, wire.cache_write);
         set(&mut self.output, wire.output);
+        if let Some(details) = wire.details.read::<Details<'_>>() {
+            set(&mut self.reasoning, details.reasoning);
+        }
         Some(Usage {
             input: self.input.saturating_add(self.cache_read).saturating_add(self.cache_write),
             cache_read: self.cache_read,
             cache_write: self.cache_write,
             output: self.output,
-            reasoning: 0,
+            reasoning: self.reasoning,
         })
     }
 }

@@ -3,8 +3,9 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::answer::{Answer, AnswerBlock, KeptSeal};
-use crate::wire::anthropic::encode::{lawful_id, message_id, write_citation, write_head, write_stop};
+use crate::wire::anthropic::encode::{message_id, write_citation, write_head, write_stop};
 use crate::wire::anthropic::usage::write_usage;
+use crate::wire::call_ids;
 use crate::wire::codec::{EncodeError, Identity};
 use crate::wire::event::Finish;
 use crate::wire::json::{Object, Text, json_object, write_list};
@@ -75,7 +76,7 @@ fn write_block(block: &AnswerBlock, finish: Finish, object: &mut Object<'_>) -> 
                     return Err(EncodeError::Arguments { name: name.clone(), wanted: "a JSON object" });
                 }
             };
-            object.raw("type", "\"tool_use\"").text("id", Text::Plain(&lawful_id(id)));
+            object.raw("type", "\"tool_use\"").text("id", Text::Plain(&call_ids::lawful(id)));
             object.text("name", Text::Plain(name)).raw("input", input);
         }
     }

@@ -49,6 +49,10 @@ pub enum DecodeError {
 pub enum EncodeError {
     #[error("the arguments of the tool call `{name}` are not what they should be: {wanted}")]
     Arguments { name: String, wanted: &'static str },
+    #[error("the answer asks the client for something that this API cannot tell it: `{name}`")]
+    Awaited { name: String },
+    #[error("the answer holds nothing that this API can tell; it was `{names}`")]
+    Unseen { names: String },
 }
 
 /// Reads the frames of a backend's stream.
@@ -56,8 +60,11 @@ pub trait Decode {
     /// Emits what one frame says.
     fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError>;
 
-    /// The body has ended cleanly without a terminator. Was the answer complete all the same?
+    /// Is the answer complete if nothing more comes, not even its terminator?
     fn complete(&self) -> bool;
+
+    /// A complete answer has ended without its terminator: emits what was waiting for that.
+    fn end(&mut self, emit: &mut dyn FnMut(Event<'_>));
 
     /// Bytes of the answer that are kept for later, to bound them.
     fn held(&self) -> usize {
@@ -118,6 +125,9 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
+        if frame.data.len() == b"null".len() && frame.data == b"null"[..] {
+            return Ok(Flow::More); // llama.cpp begins each prompt but the first so
+        }
         match self {
             Self::OpenAi(decoder) => decoder.decode(frame, emit),
             Self::OpenAiResponses(decoder) => decoder.decode(frame, emit),
@@ -132,6 +142,15 @@ impl Decode for Decoder {
             Self::OpenAiResponses(decoder) => decoder.complete(),
             Self::Anthropic(decoder) => decoder.complete(),
             Self::Ollama(decoder) => decoder.complete(),
+        }
+    }
+
+    fn end(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        match self {
+            Self::OpenAi(decoder) => decoder.end(emit),
+            Self::OpenAiResponses(decoder) => decoder.end(emit),
+            Self::Anthropic(decoder) => decoder.end(emit),
+            Self::Ollama(decoder) => decoder.end(emit),
         }
     }
 

@@ -7,10 +7,12 @@ use smallvec::SmallVec;
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
-use crate::wire::failure::{Failure, read_failure};
+use crate::wire::failure::Failure;
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
+use crate::wire::lenient::lenient;
 use crate::wire::ollama::whole::usage_of;
+use crate::wire::told_failure::read_failure;
 
 /// What was seen of the stream so far.
 #[derive(Debug)]
@@ -51,25 +53,19 @@ pub(super) struct Line<'a> {
     error: Field<'a>,
 }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-    #[serde(borrow, default)]
-    tool_calls: Field<'a>,
+lenient! {
+    struct Message { content, thinking, tool_calls } without ["role", "tool_name", "logprobs"]
 }
 
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow, default)]
     id: Field<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     function: Function<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Function<'a> {
     #[serde(borrow, default)]
     name: Field<'a>,
@@ -105,6 +101,7 @@ impl Decoder {
     fn call(&mut self, calls: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         for call in calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default() {
             let Some(name) = call.function.name.some_text() else {
+                emit(Event::Other { name: "a tool call without a name", awaits_client: true });
                 continue;
             };
             self.close(emit);
@@ -169,6 +166,9 @@ impl Decode for Decoder {
             self.say(Kind::Reasoning, message.thinking.some_text(), emit);
             self.say(Kind::Text, message.content.some_text(), emit);
             self.call(message.tool_calls, emit);
+            if let Some(name) = &message.unknown {
+                emit(Event::Other { name, awaits_client: false });
+            }
         }
         self.say(Kind::Reasoning, line.thinking.some_text(), emit);
         self.say(Kind::Text, line.response.some_text(), emit);
@@ -183,6 +183,8 @@ impl Decode for Decoder {
     fn complete(&self) -> bool {
         false // the line with `done` is the terminator, and there is no other
     }
+
+    fn end(&mut self, _: &mut dyn FnMut(Event<'_>)) {}
 
     fn last_words(&self, failure: &Failure) -> Bytes {
         failure.frame(Dialect::OllamaChat)

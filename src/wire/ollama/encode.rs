@@ -158,7 +158,7 @@ impl Encode for Encoder {
             | Event::Signature { .. }
             | Event::StopSequence(_)
             | Event::Fail(_)
-            | Event::Other => {}
+            | Event::Other { .. } => {}
         }
         Ok(())
     }

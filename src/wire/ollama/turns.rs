@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, BytesMut};
 
+use crate::wire::call_ids;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::media::Image;
 use crate::wire::request::{Dropped, Message, Part, Refused, Role, ToolCall, ToolResult};
@@ -95,7 +96,7 @@ fn write_message<'a>(
         write_list(calls, object.key("tool_calls"), |call, out| {
             let mut inner = Object::new(out);
             if let Some(id) = call.id {
-                inner.text("id", id);
+                inner.text("id", Text::Plain(&call_ids::own(id.plain())));
             }
             inner.object("function", |function| {
                 function.text("name", call.name).raw("arguments", &call.arguments.json());
@@ -129,7 +130,7 @@ fn write_result<'a>(
         object.text("tool_name", name);
     }
     if let Some(id) = result.call_id {
-        object.text("tool_call_id", id);
+        object.text("tool_call_id", Text::Plain(&call_ids::own(id.plain())));
     }
     object.end();
     Ok(())

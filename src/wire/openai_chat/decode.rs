@@ -1,52 +1,57 @@
-//! Decodes chat completion chunks, leniently: a chunk may carry reasoning, text, tool calls and the finish reason at once, and
-//! usage may stand anywhere.
+//! Decodes chat completion chunks, leniently: a chunk may carry reasoning, text, tool calls and the finish reason at once, any of
+//! it may stand behind a finish reason, and usage anywhere. The answer ends at its terminator.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::wire::citation::Citation;
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
-use crate::wire::failure::{Code, Failure, read_failure};
+use crate::wire::failure::Failure;
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
-use crate::wire::openai_chat::tools::{Call, Tools};
-use crate::wire::openai_chat::whole::usage_of;
-use crate::wire::seal::{Seal, Sealed};
+use crate::wire::openai_chat::chunk::{Annotation, Choice, Chunk, Delta, Part};
+use crate::wire::openai_chat::reason::{Reason, Word};
+use crate::wire::openai_chat::tools::{Call, Function, Tools};
+use crate::wire::openai_chat::whole::{PerChoice, usage_of};
+use crate::wire::sources::Sources;
+use crate::wire::told_failure::{is_refusal, read_failure};
 
 /// What was seen of the stream so far.
 #[derive(Debug)]
 pub struct Decoder {
     started: bool,
     /// The index of the next block.
-    next: u32,
+    pub(super) next: u32,
     /// The block of text, reasoning or refusal that is open.
-    open: Option<(Kind, u32)>,
+    pub(super) open: Option<(Kind, u32)>,
     tools: Tools,
-    finished: bool,
-    reasons: Reasons,
+    /// Why the answer ends, if it ends here; it is told at its end.
+    reason: Option<Reason>,
+    over: bool,
+    pub(super) reasons: Reasons,
     /// The further choices, and which of them are finished.
     others: HashMap<u64, bool>,
     done: Done,
     /// The last chunk held usage and no choice.
     usage_alone: bool,
+    usage: PerChoice,
+    sources: Sources,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Reasoning,
     Refusal,
 }
 
-/// Where reasoning comes.
+/// Where the text of reasoning comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reasons {
+pub(super) enum Reasons {
     /// In a field for it.
     InField,
     /// In blocks of thinking, if anywhere.
@@ -64,87 +69,6 @@ enum Done {
     Broken,
 }
 
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Option<SmallVec<[Choice<'a>; 1]>>,
-    #[serde(borrow, default)]
-    usage: Field<'a>,
-    #[serde(borrow, default)]
-    x_groq: Field<'a>,
-    #[serde(borrow, default)]
-    error: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow, default)]
-    index: Field<'a>,
-    #[serde(borrow, default)]
-    delta: Option<Delta<'a>>,
-    /// The text of a legacy completion.
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default, deserialize_with = "named")]
-    finish_reason: Option<Field<'a>>,
-    /// The stop sequence that ended the answer, in vLLM's words; a number is a token.
-    #[serde(borrow, default)]
-    stop_reason: Field<'a>,
-}
-
-/// A member that is there, also if it is `null`.
-fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Field<'de>>, D::Error> {
-    <&RawValue>::deserialize(from).map(|raw| Some(Field::of(raw)))
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default)]
-    reasoning_content: Field<'a>,
-    #[serde(borrow, default)]
-    reasoning: Field<'a>,
-    #[serde(borrow, default)]
-    thinking_blocks: Field<'a>,
-    #[serde(borrow, default)]
-    refusal: Field<'a>,
-    #[serde(borrow, default)]
-    annotations: Field<'a>,
-    #[serde(borrow, default)]
-    tool_calls: Field<'a>,
-    #[serde(borrow, default)]
-    audio: Field<'a>,
-    #[serde(borrow, default)]
-    function_call: Field<'a>,
-}
-
-/// A part of a content array (Mistral).
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Annotation<'a> {
-    #[serde(borrow, default)]
-    url_citation: Field<'a>,
-}
-
-/// A block of thinking as Anthropic has it.
-#[derive(Deserialize)]
-struct ThinkingBlock<'a> {
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-    #[serde(borrow, default)]
-    signature: Field<'a>,
-    #[serde(borrow, default)]
-    data: Field<'a>,
-}
-
 impl Decoder {
     pub fn new(seed: &str) -> Self {
         Self {
@@ -152,11 +76,14 @@ impl Decoder {
             next: 0,
             open: None,
             tools: Tools::new(seed),
-            finished: false,
+            reason: None,
+            over: false,
             reasons: Reasons::InBlocks,
             others: HashMap::new(),
             done: Done::Nothing,
             usage_alone: false,
+            usage: PerChoice::default(),
+            sources: Sources::default(),
         }
     }
 
@@ -174,20 +101,24 @@ impl Decoder {
         let index = choice.index.whole().unwrap_or(0);
         if index != 0 {
             *self.others.entry(index).or_default() |= reason.is_some();
-            emit(Event::Other); // only a client of the same dialect asks for several, and it is given the bytes
+            // Only a client of the same dialect asks for several, and it is given the bytes.
+            emit(Event::Other { name: "a further choice", awaits_client: false });
             return Ok(());
-        }
-        if self.finished {
-            return Ok(()); // a second finish reason, or padding behind the first
         }
         if let Some(text) = choice.text.some_text() {
             self.say(Kind::Text, text, emit);
         }
-        if let Some(delta) = &choice.delta {
+        if let Some(delta) = choice.delta.as_ref().or(choice.message.as_ref()) {
             self.delta(delta, emit)?;
         }
-        if let Some(reason) = reason {
-            self.finish(&reason, choice.stop_reason, emit);
+        match reason.as_deref().map(Word::of) {
+            None => {}
+            // Some proxies send a reason behind every chunk, so it counts when the answer is over.
+            Some(Word::Ended(reason)) => Reason::learn(&mut self.reason, reason, choice.stop_reason),
+            Some(Word::GaveUp(failure)) => {
+                Reason::learn(&mut self.reason, Finish::Stop, Field::default());
+                emit(Event::Fail(failure));
+            }
         }
         Ok(())
     }
@@ -200,6 +131,9 @@ impl Decoder {
         }
         if !delta.thinking_blocks.is_absent() {
             self.thinking(delta.thinking_blocks, emit);
+        }
+        if !delta.reasoning_details.is_absent() {
+            self.details(delta.reasoning_details, emit);
         }
         if let Some(text) = delta.content.some_text() {
             self.say(Kind::Text, text, emit);
@@ -214,42 +148,28 @@ impl Decoder {
         for annotation in delta.annotations.read::<SmallVec<[Annotation<'_>; 1]>>().unwrap_or_default() {
             if let Some(citation) = Citation::read(annotation.url_citation) {
                 let index = self.block(Kind::Text, emit);
+                self.sources.cited(citation.url);
                 emit(Event::Citation { index, citation });
             }
         }
-        let calls = delta.tool_calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default();
-        if !calls.is_empty() {
-            self.close_text(emit);
+        if !delta.tool_calls.is_absent() {
+            let calls = delta.tool_calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default();
+            self.calls(&calls, emit)?;
         }
-        for call in &calls {
-            self.tools.read(call, &mut self.next, emit)?;
+        if let Some(function) = delta.function_call.read::<Function<'_>>() {
+            self.calls(&[function.into()], emit)?;
         }
-        if !delta.audio.is_absent() || !delta.function_call.is_absent() {
-            emit(Event::Other);
+        if let Some(name) = &delta.unknown {
+            emit(Event::Other { name, awaits_client: false });
         }
         Ok(())
     }
 
-    /// What Anthropic signed, as gateways before Anthropic hand it on. The text of it counts only where it does not come in a field
-    /// for reasoning: most say it twice.
-    fn thinking(&mut self, blocks: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        for block in blocks.read::<SmallVec<[ThinkingBlock<'_>; 1]>>().unwrap_or_default() {
-            if let Some(data) = block.data.some_text() {
-                self.close_text(emit);
-                let index = self.next;
-                self.next += 1;
-                let sealed = Sealed::read(data, Seal::Redacted);
-                emit(Event::Open { index, block: Block::Redacted(sealed) });
-                emit(Event::Close { index });
-            }
-            if let Some(text) = block.thinking.some_text().filter(|_| self.reasons == Reasons::InBlocks) {
-                self.say(Kind::Reasoning, text, emit);
-            }
-            if let (Some(data), Some((Kind::Reasoning, index))) = (block.signature.some_text(), self.open) {
-                emit(Event::Signature { index, sealed: Sealed::read(data, Seal::Signature) });
-                self.close_text(emit); // it is the last of a block
-            }
+    fn calls(&mut self, calls: &[Call<'_>], emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
+        if !calls.is_empty() {
+            self.close_text(emit);
         }
+        calls.iter().try_for_each(|call| self.tools.read(call, &mut self.next, emit))
     }
 
     fn part(&mut self, part: &Part<'_>, emit: &mut dyn FnMut(Event<'_>)) {
@@ -264,10 +184,14 @@ impl Decoder {
                 self.say(Kind::Reasoning, text, emit);
             }
         }
+        if part.text.is_absent() && part.thinking.is_absent() {
+            let name = part.kind.string().unwrap_or_default();
+            emit(Event::Other { name: &name, awaits_client: false });
+        }
     }
 
     /// Text of a kind: into the open block, or into a new one.
-    fn say(&mut self, kind: Kind, text: Text<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+    pub(super) fn say(&mut self, kind: Kind, text: Text<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         let index = self.block(kind, emit);
         emit(Event::Delta { index, text });
     }
@@ -278,7 +202,7 @@ impl Decoder {
             Some((open, index)) if open == kind => index,
             _ => {
                 self.close_text(emit);
-                self.tools.close_whole(emit);
+                self.tools.close_whole(&mut self.next, emit);
                 let index = self.next;
                 self.next += 1;
                 self.open = Some((kind, index));
@@ -296,8 +220,11 @@ impl Decoder {
         }
     }
 
-    fn close_text(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
-        if let Some((_, index)) = self.open.take() {
+    pub(super) fn close_text(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some((kind, index)) = self.open.take() {
+            if kind == Kind::Text {
+                self.sources.tell(index, emit);
+            }
             emit(Event::Close { index });
         }
     }
@@ -305,36 +232,29 @@ impl Decoder {
     /// The terminator. Proxies send it also behind an answer that broke off, so it is an end only where a reason came before it,
     /// or behind a text of a server that has no reasons.
     fn done(&mut self, emit: &mut dyn FnMut(Event<'_>)) -> Flow {
-        if !self.finished && self.done == Done::End && !self.tools.called() {
-            self.finish("stop", Field::default(), emit);
-            return Flow::Ended;
+        if self.done == Done::End && !self.tools.called() {
+            Reason::learn(&mut self.reason, Finish::Stop, Field::default());
         }
-        if self.complete() { Flow::Ended } else { Flow::Truncated }
+        if !self.complete() {
+            return Flow::Truncated;
+        }
+        self.end(emit);
+        Flow::Ended
     }
 
-    fn finish(&mut self, reason: &str, stopped_by: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        if std::mem::replace(&mut self.finished, true) {
-            return;
-        }
-        self.close_text(emit);
-        self.tools.close(emit);
-        // The words of vLLM and DeepSeek for an answer that they gave up.
-        if matches!(reason, "error" | "abort" | "insufficient_system_resource") {
-            let words = format!("the backend gave the answer up (`finish_reason` is `{reason}`)");
-            emit(Event::Fail(Failure::new(Code::UpstreamError, words)));
-            return;
-        }
-        let finish = match reason {
-            "length" | "model_length" | "max_tokens" => Finish::Length, // the others are Mistral's
-            "content_filter" => Finish::Refusal,
-            // vLLM says `stop` for a named tool choice, older servers always
-            _ if self.tools.called() => Finish::ToolCalls,
-            _ => Finish::Stop,
+    fn usage(&mut self, chunk: &Chunk<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let Some(usage) = usage_of(chunk.usage, chunk.x_groq) else { return };
+        self.usage_alone = chunk.choices.as_ref().is_none_or(SmallVec::is_empty);
+        let usage = match (self.usage_alone, self.others.is_empty()) {
+            (true, false) => self.usage.add(usage, self.finished()),
+            (false, _) | (true, true) => usage,
         };
-        if let (Finish::Stop, Some(text)) = (finish, stopped_by.some_text()) {
-            emit(Event::StopSequence(text));
-        }
-        emit(Event::Finish(finish));
+        emit(Event::Usage(usage));
+    }
+
+    /// How many choices are finished.
+    fn finished(&self) -> usize {
+        self.others.values().filter(|finished| **finished).count() + usize::from(self.reason.is_some())
     }
 }
 
@@ -349,30 +269,37 @@ impl Decode for Decoder {
             return Ok(Flow::Ended);
         }
         let chunk: Chunk<'_> = serde_json::from_slice(&frame.data)?;
-        if !chunk.error.is_absent() {
+        if !chunk.error.is_absent() || is_refusal(chunk.base_resp) {
             emit(Event::Fail(read_failure(&frame.data)));
             return Ok(Flow::Ended);
         }
         if !std::mem::replace(&mut self.started, true) {
             emit(Event::Start);
         }
+        if !chunk.citations.is_absent() || !chunk.search_results.is_absent() {
+            self.sources.read(chunk.search_results, chunk.citations);
+        }
         for choice in chunk.choices.iter().flatten() {
             self.choice(choice, emit)?;
         }
-        let usage = usage_of(chunk.usage, chunk.x_groq);
-        self.usage_alone = usage.is_some() && chunk.choices.as_ref().is_none_or(SmallVec::is_empty);
-        if let Some(usage) = usage {
-            emit(Event::Usage(usage));
-        }
+        self.usage(&chunk, emit);
         Ok(Flow::More)
     }
 
     fn complete(&self) -> bool {
-        self.finished && self.others.values().all(|finished| *finished)
+        (self.over || self.reason.is_some()) && self.others.values().all(|finished| *finished)
+    }
+
+    fn end(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        let Some(reason) = self.reason.take() else { return };
+        self.over = true;
+        self.close_text(emit);
+        self.tools.close(&mut self.next, emit);
+        reason.tell(self.tools.called(), emit);
     }
 
     fn held(&self) -> usize {
-        self.tools.held()
+        self.tools.held() + self.sources.held()
     }
 
     fn last_words(&self, failure: &Failure) -> Bytes {
@@ -410,7 +337,7 @@ mod tests {
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
-            | Event::Other => format!("{event:?}"),
+            | Event::Other { .. } => format!("{event:?}"),
         }
     }
 
@@ -422,11 +349,13 @@ mod tests {
     fn everything_in_one_chunk_comes_in_order() {
         let chunk = r#"{"choices":[{"delta":{"content":"b","reasoning":"a","tool_calls":[
             {"id":"x","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        let seen = decode(&[chunk, "[DONE]"]);
         assert_eq!(
-            decode(&[chunk])[..9],
+            seen[..9],
             ["Start", "0 Reasoning", "0 +a", "0 close", "1 Text", "1 +b", "1 close", "2 call x f", "2 +{}"]
         );
-        assert_eq!(decode(&[chunk])[9..11], ["2 close", "Finish(ToolCalls)"]);
+        assert!(seen[9].starts_with("Usage"), "{seen:?}");
+        assert_eq!(seen[10..], ["2 close", "Finish(ToolCalls)"]);
     }
 
     #[test]
@@ -438,13 +367,14 @@ mod tests {
             &call(r#"{"index":1,"function":{"name":"","arguments":"2"}}"#),
             &call(r#"{"index":0,"id":"c","function":{"name":"h","arguments":{"x":1.0}}}"#),
             r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            "[DONE]",
         ]);
         assert_eq!(
             seen[1..],
             [
                 "0 call a f",
-                "1 call b g",
                 "0 +1",
+                "1 call b g",
                 "1 +2",
                 "2 call c h",
                 "2 +{\"x\":1.0}",
@@ -466,11 +396,121 @@ mod tests {
     }
 
     #[test]
-    fn a_second_finish_reason_does_not_count() {
+    fn of_several_finish_reasons_the_one_that_says_most_counts() {
         let end = |reason: &str| {
             format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]}}"#)
         };
-        assert_eq!(decode(&[&end("length"), &end("stop"), "[DONE]"])[1..], ["Finish(Length)"]);
+        for (reasons, finish) in [
+            (["length", "stop"], "Finish(Length)"),
+            (["stop", "length"], "Finish(Length)"),
+            (["length", "content_filter"], "Finish(Refusal)"),
+            (["content_filter", "tool_calls"], "Finish(Refusal)"),
+            (["stop", "stop"], "Finish(Stop)"),
+        ] {
+            let [one, other] = reasons.map(end);
+            assert_eq!(decode(&[&one, &other, "[DONE]"])[1..], [finish], "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_behind_a_finish_reason_belongs_to_the_answer() {
+        let seen = decode(&[
+            &end("\"stop\""),
+            &call(r#"{"index":0,"id":"x","function":{"name":"f"}}"#),
+            &end("\"stop\""),
+            &call(r#"{"index":0,"function":{"arguments":"{\"a\":1}"}}"#),
+            "[DONE]",
+        ]);
+        let wanted = [
+            "0 Text",
+            "0 +a",
+            "0 close",
+            "1 Text",
+            "1 +a",
+            "1 close",
+            "2 call x f",
+            "2 +{\"a\":1}",
+            "2 close",
+            "Finish(ToolCalls)",
+        ];
+        assert_eq!(seen[1..], wanted, "the call waits for its name to be complete");
+    }
+
+    #[test]
+    fn a_name_in_fragments_is_put_together_and_one_that_is_repeated_is_not() {
+        let named = |name: &str, arguments: &str| {
+            call(&format!(
+                r#"{{"index":0,"id":"a","function":{{"name":"{name}","arguments":"{arguments}"}}}}"#
+            ))
+        };
+        let names = |fragments: &[(&str, &str)]| {
+            let mut chunks: Vec<String> =
+                fragments.iter().map(|(name, arguments)| named(name, arguments)).collect();
+            chunks.extend([r#"{"choices":[{"finish_reason":"stop"}]}"#.into(), "[DONE]".into()]);
+            let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+            let calls = decode(&chunks).into_iter().filter(|line| line.contains("call a"));
+            calls.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[("get_", ""), ("weather", ""), ("", "{}")]), ["0 call a get_weather"]);
+        assert_eq!(names(&[("get_", ""), ("wea", ""), ("ther", "{}")]), ["0 call a get_weather"]);
+        assert_eq!(names(&[("get", ""), ("get", "{"), ("get", "}")]), ["0 call a get"]);
+        assert_eq!(names(&[("get", "")]), ["0 call a get"], "a call without arguments");
+    }
+
+    #[test]
+    fn calls_without_ids_at_one_index_are_told_apart_by_their_ends() {
+        let named = |name: &str| {
+            call(&format!(r#"{{"index":0,"function":{{"name":"{name}","arguments":"{{\"a\":1}}"}}}}"#))
+        };
+        let seen = decode(&[&named("f"), &named("g"), &end("\"stop\""), "[DONE]"]);
+        let calls: Vec<&String> = seen.iter().filter(|line| line.contains("call call_s")).collect();
+        assert_eq!(calls, ["0 call call_s_0 f", "1 call call_s_1 g"]);
+    }
+
+    #[test]
+    fn calls_of_other_kinds_are_calls_of_functions() {
+        let free = [
+            call(r#"{"index":0,"id":"a","type":"custom","custom":{"name":"sh","input":"say \"h"}}"#),
+            call(r#"{"index":0,"custom":{"input":"i\"\n"}}"#),
+        ];
+        let legacy = [
+            r#"{"choices":[{"delta":{"function_call":{"name":"sh","arguments":"{\"a\""}}}]}"#.to_owned(),
+            r#"{"choices":[{"delta":{"function_call":{"arguments":":1}"}}}]}"#.to_owned(),
+        ];
+        let whole = [r#"{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"sh","arguments":"{\"a\":1}"}}]}}]}"#.to_owned(), "null".to_owned()];
+        for (chunks, arguments) in
+            [(free, r#"{"input":"say \"hi\"\n"}"#), (legacy, r#"{"a":1}"#), (whole, r#"{"a":1}"#)]
+        {
+            let chunks: Vec<&str> =
+                chunks.iter().map(String::as_str).filter(|chunk| *chunk != "null").collect();
+            let seen = decode(&[&chunks[..], &[&end("\"stop\""), "[DONE]"]].concat());
+            assert!(seen[1].ends_with(" sh"), "{seen:?}");
+            let text: String = seen.iter().filter_map(|line| line.strip_prefix("0 +")).collect();
+            assert_eq!(text, arguments);
+        }
+    }
+
+    #[test]
+    fn usage_of_every_choice_is_added_up_where_each_is_told_apart() {
+        let choice = |index: u64| {
+            format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}},"finish_reason":null}}]}}"#)
+        };
+        let done = |index: u64| {
+            format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)
+        };
+        let usage = |output: u64| {
+            format!(r#"{{"choices":[],"usage":{{"prompt_tokens":5,"completion_tokens":{output}}}}}"#)
+        };
+        let last = |chunks: &[String]| {
+            let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+            decode(&chunks).into_iter().rfind(|line| line.starts_with("Usage")).unwrap()
+        };
+        let apart = last(&[choice(1), choice(0), done(1), usage(2), done(0), usage(3), "[DONE]".into()]);
+        assert!(apart.contains("input: 5") && apart.contains("output: 5"), "{apart}");
+        let together = last(&[choice(1), done(1), done(0), usage(3), usage(4), "[DONE]".into()]);
+        assert!(together.contains("output: 4"), "{together}");
+        let alone = last(&[choice(0), usage(3), done(0), usage(4), "[DONE]".into()]);
+        assert!(alone.contains("output: 4"), "it grows: {alone}");
     }
 
     fn end(reason: &str) -> String {
@@ -490,7 +530,7 @@ mod tests {
     #[test]
     fn every_word_for_a_limit_is_length_and_every_word_for_giving_up_a_failure() {
         for reason in ["length", "model_length", "max_tokens"] {
-            assert_eq!(decode(&[&end(&format!("\"{reason}\""))]).last().unwrap(), "Finish(Length)");
+            assert_eq!(decode(&[&end(&format!("\"{reason}\"")), "[DONE]"]).last().unwrap(), "Finish(Length)");
         }
         for reason in ["error", "abort", "insufficient_system_resource"] {
             let seen = decode(&[&end(&format!("\"{reason}\""))]);

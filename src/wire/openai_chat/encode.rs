@@ -24,6 +24,9 @@ pub struct Encoder {
     usage: Option<Usage>,
     blocks: Vec<Open>,
     tool_calls: u64,
+    /// The numbers of what is told in lists over several chunks: openai-python puts those together by them.
+    annotations: u64,
+    thinking_blocks: u64,
     /// Characters of text so far.
     said: u64,
 }
@@ -68,6 +71,8 @@ impl Encoder {
             usage: None,
             blocks: Vec::new(),
             tool_calls: 0,
+            annotations: 0,
+            thinking_blocks: 0,
             said: 0,
         }
     }
@@ -106,7 +111,7 @@ impl Encoder {
             Block::Reasoning => Kind::Reasoning,
             Block::Refusal => Kind::Refusal,
             Block::Redacted(sealed) => {
-                self.chunk(out, None, |out| write_thinking_block("redacted_thinking", sealed, out));
+                self.thinking_block("redacted_thinking", sealed, out);
                 Kind::Hidden
             }
             Block::ToolCall { id, name } => {
@@ -125,6 +130,20 @@ impl Encoder {
             }
         };
         self.blocks.push(Open { index, kind });
+    }
+
+    /// What a vendor wants back with its reasoning, where clients look for it that know of such things.
+    fn thinking_block(&mut self, kind: &str, sealed: Sealed<'_>, out: &mut Frames) {
+        let at = self.thinking_blocks;
+        self.thinking_blocks += 1;
+        self.chunk(out, None, |out| {
+            out.put_slice(b"\"thinking_blocks\":[");
+            let mut block = Object::new(out);
+            block.number("index", at);
+            write_sealed(kind, sealed, Text::Plain(""), &mut block);
+            block.end();
+            out.put_u8(b']');
+        });
     }
 
     fn delta(&mut self, index: u32, text: Text<'_>, out: &mut Frames) {
@@ -163,9 +182,11 @@ impl Encoder {
             }
             Kind::Text { from, citations } if !citations.is_empty() => {
                 let span = (from, self.said);
+                let numbered = citations.iter().zip(self.annotations..);
+                self.annotations += citations.len() as u64;
                 self.chunk(out, None, |out| {
                     out.put_slice(b"\"annotations\":");
-                    write_list(&citations, out, |kept, out| write_annotation(kept, span, out));
+                    write_list(numbered, out, |(kept, at), out| write_annotation(kept, span, Some(at), out));
                 });
             }
             Kind::ToolCall { .. } | Kind::Text { .. } | Kind::Reasoning | Kind::Refusal | Kind::Hidden => {}
@@ -174,8 +195,11 @@ impl Encoder {
 }
 
 /// What characters `span` of the text lean on.
-pub(super) fn write_annotation(kept: &KeptCitation, span: (u64, u64), out: &mut BytesMut) {
+pub(super) fn write_annotation(kept: &KeptCitation, span: (u64, u64), at: Option<u64>, out: &mut BytesMut) {
     let mut annotation = Object::new(out);
+    if let Some(at) = at {
+        annotation.number("index", at);
+    }
     annotation.raw("type", "\"url_citation\"");
     annotation.object("url_citation", |inner| kept.citation().write_openai(span, inner));
     annotation.end();
@@ -187,15 +211,6 @@ fn write_arguments(number: u64, text: Text<'_>, out: &mut BytesMut) {
     out.put_slice(b",\"function\":{\"arguments\":");
     text.write_quoted(out);
     out.put_slice(b"}}]");
-}
-
-/// What a vendor wants back with its reasoning, where clients look for it that know of such things.
-fn write_thinking_block(kind: &str, sealed: Sealed<'_>, out: &mut BytesMut) {
-    out.put_slice(b"\"thinking_blocks\":[");
-    let mut block = Object::new(out);
-    write_sealed(kind, sealed, Text::Plain(""), &mut block);
-    block.end();
-    out.put_u8(b']');
 }
 
 /// The members of a thinking block.
@@ -224,9 +239,9 @@ impl Encode for Encoder {
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Finish(finish) => self.chunk(out, Some(*finish), |_| {}),
             Event::Signature { sealed, .. } => {
-                self.chunk(out, None, |out| write_thinking_block("thinking", *sealed, out));
+                self.thinking_block("thinking", *sealed, out);
             }
-            Event::Start | Event::StopSequence(_) | Event::Fail(_) | Event::Other => {}
+            Event::Start | Event::StopSequence(_) | Event::Fail(_) | Event::Other { .. } => {}
         }
         Ok(())
     }

@@ -1,10 +1,15 @@
 //! OpenAI chat completions, and what of it the legacy completions share: requests read and written, streams decoded and
 //! encoded, whole answers written.
 
+mod chunk;
 mod decode;
 mod encode;
 mod messages;
 mod parse;
+mod reason;
+mod sealed;
+mod slot;
+mod thinking;
 mod tools;
 mod turns;
 mod whole;

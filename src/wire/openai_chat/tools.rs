@@ -1,14 +1,13 @@
 //! Tool calls in a stream of chunks: which fragment belongs to which call.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use bytes::BytesMut;
 use serde::Deserialize;
 
-use crate::wire::balance::Balance;
 use crate::wire::codec::DecodeError;
-use crate::wire::event::{Block, Event};
+use crate::wire::event::Event;
 use crate::wire::json::{Field, Text};
+use crate::wire::openai_chat::slot::{Slot, State};
 
 /// A fragment of a tool call.
 #[derive(Deserialize)]
@@ -19,14 +18,49 @@ pub(super) struct Call<'a> {
     id: Field<'a>,
     #[serde(borrow, default)]
     function: Option<Function<'a>>,
+    /// A call in free text.
+    #[serde(borrow, default)]
+    custom: Option<Custom<'a>>,
+    #[serde(borrow, default)]
+    extra_content: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
-struct Function<'a> {
+pub(super) struct Function<'a> {
     #[serde(borrow, default)]
     name: Field<'a>,
     #[serde(borrow, default)]
     arguments: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct Custom<'a> {
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    input: Field<'a>,
+}
+
+impl<'a> From<Function<'a>> for Call<'a> {
+    /// The one call of the API of before 2024, which has no id.
+    fn from(function: Function<'a>) -> Self {
+        let (index, id, extra_content) = (Field::default(), Field::default(), Field::default());
+        Self { index, id, function: Some(function), custom: None, extra_content }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The name, and the text of the arguments or of the free input.
+    fn said(&self) -> (Option<Text<'a>>, Option<Text<'a>>) {
+        let (name, arguments) = match (&self.function, &self.custom) {
+            (None, Some(custom)) => (custom.name, custom.input),
+            (Some(function), _) => (function.name, function.arguments),
+            (None, None) => Default::default(),
+        };
+        // Some servers send an object where a string belongs.
+        let arguments = arguments.text().or_else(|| arguments.object().map(Text::Plain));
+        (name.some_text(), arguments.filter(|text| !text.is_empty()))
+    }
 }
 
 /// The calls of an answer.
@@ -37,29 +71,11 @@ pub(super) struct Tools {
     /// The last call of each index, and of each id.
     by_index: HashMap<u64, usize>,
     by_id: HashMap<String, usize>,
-    unnamed: BTreeSet<usize>,
+    /// Calls that are not closed, in order.
     open: Vec<usize>,
+    called: bool,
     /// Bytes that wait for a name.
     held: usize,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    id: Option<String>,
-    state: State,
-    /// Arguments that came before the name, escaped.
-    early: BytesMut,
-    /// How far the arguments are one JSON value.
-    balance: Balance,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// The name has not come yet.
-    #[default]
-    Unnamed,
-    Open(u32),
-    Closed,
 }
 
 impl Tools {
@@ -69,15 +85,15 @@ impl Tools {
             slots: Vec::new(),
             by_index: HashMap::new(),
             by_id: HashMap::new(),
-            unnamed: BTreeSet::new(),
             open: Vec::new(),
+            called: false,
             held: 0,
         }
     }
 
     /// Was there a call at all?
     pub(super) fn called(&self) -> bool {
-        self.unnamed.len() < self.slots.len()
+        self.called
     }
 
     /// Bytes that are kept.
@@ -92,13 +108,12 @@ impl Tools {
         next: &mut u32,
         emit: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
-        let none = Function::default();
-        let function = call.function.as_ref().unwrap_or(&none);
+        let (name, arguments) = call.said();
         let known = self.slots.len();
-        let at = self.slot(call, function);
+        let at = self.slot(call, name);
         if at == known {
             // Arguments that are a whole object cannot go on: the calls before need not be kept open for what may come.
-            self.close_whole(emit);
+            self.close_where(next, |slot| slot.balance.is_done(), emit);
         }
         let Some(slot) = self.slots.get_mut(at) else {
             return Ok(());
@@ -107,62 +122,49 @@ impl Tools {
             slot.id = call.id.some_text().map(|id| id.plain().into_owned());
             self.by_id.extend(slot.id.clone().map(|id| (id, at)));
         }
-        let arguments = function.arguments;
-        // Some servers send an object where a string belongs.
-        let arguments =
-            arguments.text().or_else(|| arguments.object().map(Text::Plain)).filter(|text| !text.is_empty());
-        if let Some(text) = arguments {
+        slot.free_text |= call.custom.is_some();
+        if let Some(name) = name {
+            self.called = true;
+            slot.name(name);
+        }
+        if let Some(data) = signature_of(call.extra_content) {
+            slot.signature = Some(data);
+        }
+        let Some(text) = arguments else { return Ok(()) };
+        if slot.state == State::Closed {
+            if text.plain().trim().is_empty() {
+                return Ok(());
+            }
+            return Err(DecodeError::Order("arguments came for a tool call that was complete"));
+        }
+        if !slot.free_text {
             slot.balance.read(text);
         }
-        if slot.state == State::Unnamed {
-            let Some(name) = function.name.some_text() else {
-                if let Some(text) = arguments {
-                    let before = slot.early.len();
-                    text.write(&mut slot.early);
-                    self.held += slot.early.len() - before;
-                }
-                return Ok(());
-            };
-            let id = slot.id.clone().unwrap_or_else(|| format!("call_{}_{at}", self.seed));
-            emit(Event::Open { index: *next, block: Block::ToolCall { id: Text::Plain(&id), name } });
-            slot.state = State::Open(*next);
-            self.unnamed.remove(&at);
-            self.open.push(at);
-            let early = std::mem::take(&mut slot.early);
-            self.held -= early.len();
-            if let (false, Ok(text)) = (early.is_empty(), std::str::from_utf8(&early)) {
-                emit(Event::Delta { index: *next, text: Text::Escaped(text) });
-            }
-            *next += 1;
+        if slot.state == State::Waiting && slot.name.is_empty() {
+            self.held += slot.keep(text);
+            return Ok(());
         }
-        match (slot.state, arguments) {
-            (State::Open(index), Some(text)) => emit(Event::Delta { index, text }),
-            (State::Closed, Some(text)) if !text.plain().trim().is_empty() => {
-                return Err(DecodeError::Order("arguments came for a tool call that was complete"));
-            }
-            (State::Open(_) | State::Closed | State::Unnamed, _) => {}
-        }
+        self.held -= slot.open(&self.seed, at, next, emit);
+        slot.pass(text, emit);
         Ok(())
     }
 
     /// Closes the calls that are complete: something else follows. Some models say a few words in the middle of a call.
-    pub(super) fn close_whole(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
-        self.close_where(|slot| slot.balance.is_whole(), emit);
+    pub(super) fn close_whole(&mut self, next: &mut u32, emit: &mut dyn FnMut(Event<'_>)) {
+        self.close_where(next, |slot| slot.balance.is_whole(), emit);
     }
 
     /// Closes every call: the answer is finished.
-    pub(super) fn close(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
-        self.close_where(|_| true, emit);
+    pub(super) fn close(&mut self, next: &mut u32, emit: &mut dyn FnMut(Event<'_>)) {
+        self.close_where(next, |_| true, emit);
     }
 
-    fn close_where(&mut self, fits: impl Fn(&Slot) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
-        let slots = &mut self.slots;
+    fn close_where(&mut self, next: &mut u32, fits: impl Fn(&Slot) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
+        let Self { slots, seed, held, .. } = self;
         self.open.retain(|at| match slots.get_mut(*at) {
             Some(slot) if !fits(slot) => true,
             Some(slot) => {
-                if let State::Open(index) = std::mem::replace(&mut slot.state, State::Closed) {
-                    emit(Event::Close { index });
-                }
+                *held -= slot.close(seed, *at, next, emit);
                 false
             }
             None => false,
@@ -170,28 +172,54 @@ impl Tools {
     }
 
     /// Where the fragment belongs: by index, without one by id, without both to the last call. A new id on a known index is
-    /// another call (some servers number every call 0), and so is a name where the last call has one.
-    fn slot(&mut self, call: &Call<'_>, function: &Function<'_>) -> usize {
+    /// another call (some servers number every call 0), and so is a name where the last call is complete or has its own.
+    fn slot(&mut self, call: &Call<'_>, name: Option<Text<'_>>) -> usize {
         let index = call.index.whole();
         let id = call.id.some_text().map(Text::plain);
         let found = match (index, &id) {
             (Some(index), id) => self.by_index.get(&index).copied().filter(|&at| {
-                let known = self.slots.get(at).and_then(|slot| slot.id.as_deref());
-                id.is_none() || known.is_none() || known == id.as_deref()
+                let known = self.slots.get(at);
+                let known_id = known.and_then(|slot| slot.id.as_deref());
+                let over = || known.is_some_and(|slot| slot.balance.is_done());
+                match (id, known_id) {
+                    (Some(id), Some(known_id)) => id == known_id,
+                    (Some(_), None) | (None, Some(_)) => true,
+                    (None, None) => name.is_none() || !over(),
+                }
             }),
             (None, Some(id)) => self.by_id.get(id.as_ref()).copied(),
-            (None, None) if function.name.some_text().is_some() => self.unnamed.last().copied(),
-            (None, None) => self.slots.len().checked_sub(1),
+            (None, None) => {
+                let last = self.slots.len().checked_sub(1);
+                let named =
+                    || last.and_then(|at| self.slots.get(at)).is_some_and(|slot| !slot.name.is_empty());
+                last.filter(|_| name.is_none() || !named())
+            }
         };
         found.unwrap_or_else(|| {
             let at = self.slots.len();
             self.slots.push(Slot::default());
             self.by_index.extend(index.map(|index| (index, at)));
-            self.unnamed.insert(at);
+            self.open.push(at);
             at
         })
     }
 }
 
+/// Google's signature of a call.
+fn signature_of(extra: Field<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Extra<'a> {
+        #[serde(borrow, default)]
+        google: Field<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Google<'a> {
+        #[serde(borrow, default)]
+        thought_signature: Field<'a>,
+    }
+    let google: Google<'_> = extra.read::<Extra<'_>>()?.google.read()?;
+    Some(google.thought_signature.some_text()?.plain().into_owned())
+}
+
 /// About what a call costs.
-const SLOT: usize = 128;
+const SLOT: usize = 192;

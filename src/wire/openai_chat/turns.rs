@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 use crate::wire::calls::Calls;
 use crate::wire::json::{Object, Text, write_joined, write_list};
 use crate::wire::names::Names;
+use crate::wire::openai_chat::sealed::{write_details, write_signature};
 use crate::wire::request::{Dropped, Message, Part, Role, Style, parts_of, texts};
 use crate::wire::turns::{Turn, turns};
 
@@ -77,10 +78,11 @@ impl<'a> Writer<'_, 'a> {
                 return; // a result is all that a message of a tool holds
             }
         }
-        let between = if turn.role == Role::System { "\\n\\n" } else { "\\n" };
+        let between = if turn.role == Role::System { "\n\n" } else { "\n" };
         write_content(&turn.parts, between, object.key("content"));
         self.tool_calls(turn, &mut object);
         write_reasoning(&turn.parts, self.style, &mut object);
+        write_details(&turn.parts, &mut object);
         object.end();
     }
 
@@ -102,6 +104,7 @@ impl<'a> Writer<'_, 'a> {
                 function.text("name", Text::Plain(&name));
                 call.arguments.write_quoted(function.key("arguments"));
             });
+            write_signature(call, &mut object);
             object.end();
         });
     }

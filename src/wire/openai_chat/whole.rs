@@ -85,7 +85,9 @@ fn write_annotations(answer: &Answer, message: &mut Object<'_>) {
     });
     let mut cited = cited.peekable();
     if cited.peek().is_some() {
-        write_list(cited, message.key("annotations"), |(kept, span), out| write_annotation(kept, span, out));
+        write_list(cited, message.key("annotations"), |(kept, span), out| {
+            write_annotation(kept, span, None, out);
+        });
     }
 }
 
@@ -135,6 +137,32 @@ pub fn read_usage(body: &[u8]) -> Option<Usage> {
     usage_of(usage_member(body), Field::default())
 }
 
+/// Usage of several choices, of which each is told apart (llama.cpp), behind the end of its choice.
+#[derive(Debug, Default)]
+pub(super) struct PerChoice {
+    before: Usage,
+    /// The last that came, and how many choices were finished then.
+    last: Option<(Usage, usize)>,
+}
+
+impl PerChoice {
+    /// The usage of all choices so far.
+    pub(super) fn add(&mut self, usage: Usage, finished: usize) -> Usage {
+        if let Some((last, then)) = self.last
+            && finished > then
+        {
+            self.before.output = self.before.output.saturating_add(last.output);
+            self.before.reasoning = self.before.reasoning.saturating_add(last.reasoning);
+        }
+        self.last = Some((usage, finished));
+        Usage {
+            output: usage.output.saturating_add(self.before.output),
+            reasoning: usage.reasoning.saturating_add(self.before.reasoning),
+            ..usage
+        }
+    }
+}
+
 /// Usage as it stands in a chunk, or where Groq puts it.
 pub(super) fn usage_of(usage: Field<'_>, x_groq: Field<'_>) -> Option<Usage> {
     #[derive(Deserialize)]
@@ -173,13 +201,14 @@ pub(super) fn usage_of(usage: Field<'_>, x_groq: Field<'_>) -> Option<Usage> {
     let output = wire.completion_tokens.whole().unwrap_or(0);
     // xAI counts reasoning beside the completion; the total shows it.
     let apart = wire.total_tokens.whole().unwrap_or(0).saturating_sub(input);
-    Some(Usage {
+    let usage = Usage {
         input,
         cache_read: inside.cached.whole().or_else(|| wire.prompt_cache_hit_tokens.whole()).unwrap_or(0),
         cache_write: inside.cache_write.whole().unwrap_or(0),
         output: output.max(apart),
         reasoning: outside.reasoning.whole().unwrap_or(0),
-    })
+    };
+    Some(usage.with_cache_inside())
 }
 
 #[cfg(test)]

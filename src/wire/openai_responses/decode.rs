@@ -1,5 +1,4 @@
-//! Decodes the events of Responses. Items are known by their place (`output_index`), for some servers change their ids; what came
-//! without deltas is taken from the event that ends it.
+//! Decodes the events of Responses. What came without deltas is taken from the event that ends it.
 
 use std::borrow::Cow;
 
@@ -9,12 +8,13 @@ use smallvec::SmallVec;
 
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::event::{Block, Event, Finish};
-use crate::wire::failure::{Code, Failure, read_failure};
+use crate::wire::failure::{Code, Failure};
 use crate::wire::frame::Frame;
 use crate::wire::json::Field;
 use crate::wire::openai_responses::failed::write_failed;
 use crate::wire::openai_responses::items::{Item, Items, Place};
 use crate::wire::openai_responses::usage::usage_of;
+use crate::wire::told_failure::read_failure;
 
 /// What was seen of the stream so far.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ struct Line<'a> {
     #[serde(borrow, default)]
     output_index: Field<'a>,
     #[serde(borrow, default)]
+    item_id: Field<'a>,
+    #[serde(borrow, default)]
     content_index: Field<'a>,
     #[serde(borrow, default)]
     summary_index: Field<'a>,
@@ -47,6 +49,8 @@ struct Line<'a> {
     refusal: Field<'a>,
     #[serde(borrow, default)]
     arguments: Field<'a>,
+    #[serde(borrow, default)]
+    input: Field<'a>,
     #[serde(borrow, default)]
     item: Option<Item<'a>>,
     #[serde(borrow, default)]
@@ -86,17 +90,17 @@ impl Decoder {
 
     /// Pieces of text, and whole texts; false for any other event.
     fn text(&mut self, line: &Line<'_>, emit: &mut dyn FnMut(Event<'_>)) -> bool {
-        let at = line.output_index.whole().unwrap_or_default();
-        let content = || Place::content(at, line.content_index);
         let (what, how) = line.kind.rsplit_once('.').unwrap_or_default();
-        let (place, block, whole) = match what {
-            "response.output_text" => (content(), Block::Text, line.text),
-            "response.refusal" => (content(), Block::Refusal, line.refusal),
-            "response.reasoning_text" => (content(), Block::Reasoning, line.text),
-            "response.reasoning_summary_text" => {
-                (Place::summary(at, line.summary_index), Block::Reasoning, line.text)
-            }
+        let (block, whole) = match what {
+            "response.output_text" => (Block::Text, line.text),
+            "response.refusal" => (Block::Refusal, line.refusal),
+            "response.reasoning_text" | "response.reasoning_summary_text" => (Block::Reasoning, line.text),
             _ => return false,
+        };
+        let at = self.items.of(line.output_index, line.item_id);
+        let place = match what {
+            "response.reasoning_summary_text" => Place::summary(at, line.summary_index),
+            _ => Place::content(at, line.content_index),
         };
         match how {
             "delta" => self.items.delta(place, block, line.delta, emit),
@@ -105,21 +109,38 @@ impl Decoder {
         true
     }
 
+    /// Pieces of what a call is given, and all of it; false for any other event.
+    fn arguments(&mut self, line: &Line<'_>, emit: &mut dyn FnMut(Event<'_>)) -> bool {
+        let (text, whole) = match line.kind.as_ref() {
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                (line.delta, false)
+            }
+            "response.function_call_arguments.done" => (line.arguments, true),
+            "response.custom_tool_call_input.done" => (line.input, true),
+            _ => return false,
+        };
+        let at = self.items.of(line.output_index, line.item_id);
+        self.items.arguments(at, text, whole, emit);
+        true
+    }
+
+    /// What a tool says that the vendor runs itself.
+    fn foreign(kind: &str, emit: &mut dyn FnMut(Event<'_>)) {
+        let name = kind.split('.').nth(1).unwrap_or_default();
+        if name.contains("_call") {
+            emit(Event::Other { name, awaits_client: false });
+        }
+    }
+
     /// A terminal event: items that nothing was said of before are in it whole.
     fn end(&mut self, response: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         let response: Option<Response<'_>> = response.read();
         let Some(response) = response else {
-            self.items.end(emit);
+            self.items.end(&[], emit);
             emit(Event::Finish(Finish::Stop));
             return;
         };
-        for (at, item) in response.output.iter().flatten().enumerate() {
-            let at = u64::try_from(at).unwrap_or(u64::MAX);
-            if !self.items.has(at) {
-                self.items.done(at, item, emit);
-            }
-        }
-        self.items.end(emit);
+        self.items.end(response.output.as_deref().unwrap_or_default(), emit);
         if let Some(usage) = usage_of(response.usage) {
             emit(Event::Usage(usage));
         }
@@ -167,25 +188,23 @@ impl Decode for Decoder {
         if let Some(number) = line.sequence_number.whole().filter(|_| !fails) {
             self.sequence = number.saturating_add(1);
         }
-        if self.text(&line, emit) {
+        if self.text(&line, emit) || self.arguments(&line, emit) {
             return Ok(Flow::More);
         }
-        let at = line.output_index.whole().unwrap_or_default();
         let items = &mut self.items;
         match line.kind.as_ref() {
-            "response.function_call_arguments.delta" => items.arguments(at, line.delta, false, emit),
-            "response.function_call_arguments.done" => items.arguments(at, line.arguments, true, emit),
             "response.output_text.annotation.added" => {
+                let at = items.of(line.output_index, line.item_id);
                 items.cite(Place::content(at, line.content_index), line.annotation, emit);
             }
             "response.output_item.added" => {
                 if let Some(item) = &line.item {
-                    items.added(at, item, emit);
+                    items.added(line.output_index, item, emit);
                 }
             }
             "response.output_item.done" => {
                 if let Some(item) = &line.item {
-                    items.done(at, item, emit);
+                    items.done(line.output_index, item, emit);
                 }
             }
             "response.created" | "response.in_progress" | "response.queued" => {
@@ -206,7 +225,7 @@ impl Decode for Decoder {
                 emit(Event::Fail(read_failure(&frame.data)));
                 return Ok(Flow::Ended);
             }
-            _ => {}
+            kind => Self::foreign(kind, emit),
         }
         Ok(Flow::More)
     }
@@ -214,6 +233,8 @@ impl Decode for Decoder {
     fn complete(&self) -> bool {
         false // an event says that it is the last, and there is no other way to end
     }
+
+    fn end(&mut self, _: &mut dyn FnMut(Event<'_>)) {}
 
     fn held(&self) -> usize {
         self.items.held()

@@ -98,7 +98,7 @@ impl Echo {
     }
 
     /// Is this a tool that takes free text?
-    pub(super) fn is_custom(&self, tool: &str) -> bool {
+    pub(in crate::wire) fn is_custom(&self, tool: &str) -> bool {
         self.tools.custom.contains(tool)
     }
 

@@ -127,7 +127,7 @@ impl Writer {
                 let cut = *finish == Finish::Length;
                 self.end_closed(if cut { Stage::Incomplete } else { Stage::Completed }, out);
             }
-            Event::StopSequence(_) | Event::Fail(_) | Event::Other => {}
+            Event::StopSequence(_) | Event::Fail(_) | Event::Other { .. } => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! The items of a response as blocks: which are open, and what was said of each.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use smallvec::SmallVec;
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::wire::citation::Citation;
 use crate::wire::event::{Block, Event};
 use crate::wire::json::{Field, Text};
+use crate::wire::openai_responses::known::{KnownItems, Named};
 use crate::wire::seal::{Seal, Sealed};
 
 /// An item as it stands in an event. What only a whole one has may be absent.
@@ -17,11 +18,16 @@ pub(super) struct Item<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow, default)]
     call_id: Field<'a>,
     #[serde(borrow, default)]
     name: Field<'a>,
     #[serde(borrow, default)]
     arguments: Field<'a>,
+    /// The free text of a custom call.
+    #[serde(borrow, default)]
+    input: Field<'a>,
     #[serde(borrow, default)]
     content: Option<SmallVec<[Part<'a>; 1]>>,
     #[serde(borrow, default)]
@@ -43,7 +49,7 @@ struct Part<'a> {
 /// A part of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    item: u64,
+    item: usize,
     kind: PlaceKind,
     part: u64,
 }
@@ -56,20 +62,26 @@ enum PlaceKind {
 }
 
 impl Place {
-    pub(super) fn content(item: u64, part: Field<'_>) -> Self {
+    pub(super) fn content(item: usize, part: Field<'_>) -> Self {
         Self::part(item, part.whole().unwrap_or_default())
     }
 
-    fn part(item: u64, part: u64) -> Self {
+    fn part(item: usize, part: u64) -> Self {
         Self { item, kind: PlaceKind::Content, part }
     }
 
-    pub(super) fn summary(item: u64, part: Field<'_>) -> Self {
+    pub(super) fn summary(item: usize, part: Field<'_>) -> Self {
         Self { item, kind: PlaceKind::Summary, part: part.whole().unwrap_or_default() }
     }
 
-    fn call(item: u64) -> Self {
+    fn call(item: usize) -> Self {
         Self { item, kind: PlaceKind::Call, part: 0 }
+    }
+}
+
+impl Item<'_> {
+    fn named(&self) -> Named<'_> {
+        Named { kind: &self.kind, id: self.id, call_id: self.call_id }
     }
 }
 
@@ -77,13 +89,16 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Items {
     seed: String,
+    known: KnownItems,
     /// In the order of opening: a block's index is its place.
     blocks: Vec<Known>,
     by_place: HashMap<Place, usize>,
-    /// The items of which anything was said.
-    said: HashSet<u64>,
     open: Vec<usize>,
     called: bool,
+    /// Calls that the client has to answer and that no block can tell, unless the vendor does so itself.
+    pending: Vec<String>,
+    /// The server tells no places, and ends its items with the response.
+    unplaced: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,20 +106,31 @@ struct Known {
     place: Place,
     index: u32,
     open: bool,
-    /// Something of its text has come.
-    spoken: bool,
+    /// Letters of its text that have come.
+    spoken: usize,
+    /// A call in free text.
+    free_text: bool,
 }
 
 impl Items {
     pub(super) fn new(seed: &str) -> Self {
         Self {
             seed: seed.into(),
+            known: KnownItems::default(),
             blocks: Vec::new(),
             by_place: HashMap::new(),
-            said: HashSet::new(),
             open: Vec::new(),
             called: false,
+            pending: Vec::new(),
+            unplaced: false,
         }
+    }
+
+    /// The item that an event is about.
+    pub(super) fn of(&mut self, place: Field<'_>, id: Field<'_>) -> usize {
+        let place = place.whole();
+        self.unplaced |= place.is_none();
+        self.known.of(place, id)
     }
 
     /// Was a tool called?
@@ -113,13 +139,13 @@ impl Items {
     }
 
     /// Was anything said of the item?
-    pub(super) fn has(&self, item: u64) -> bool {
-        self.said.contains(&item)
+    fn has(&self, item: usize) -> bool {
+        self.known.is_said(item)
     }
 
     /// Bytes that are kept.
     pub(super) fn held(&self) -> usize {
-        self.blocks.len() * KNOWN
+        self.blocks.len() * KNOWN + self.known.held()
     }
 
     fn at(&mut self, place: Place) -> Option<&mut Known> {
@@ -136,15 +162,16 @@ impl Items {
         emit: &mut dyn FnMut(Event<'_>),
     ) {
         let Some(text) = delta.some_text() else { return };
+        let is_done = self.known.is_done(place.item);
         let index = match self.at(place) {
             Some(known) if known.open => {
-                known.spoken = true;
+                known.spoken += 1;
                 known.index
             }
-            Some(_) => return, // closed already
-            None => {
+            Some(_) if is_done => return, // closed already
+            Some(_) | None => {
                 self.close_where(|known| known.place.item == place.item, emit);
-                self.open(place, block, true, emit)
+                self.open(place, block, 1, emit)
             }
         };
         emit(Event::Delta { index, text });
@@ -158,7 +185,7 @@ impl Items {
         text: Field<'_>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
-        if self.at(place).is_none_or(|known| known.open && !known.spoken) {
+        if self.at(place).is_none_or(|known| known.open && known.spoken == 0) {
             self.delta(place, block, text, emit);
         }
     }
@@ -171,58 +198,89 @@ impl Items {
         }
     }
 
-    /// A piece of a call's arguments, or all of them.
+    /// A piece of a call's arguments, or all of them: those count if no more than an empty object came before.
     pub(super) fn arguments(
         &mut self,
-        item: u64,
+        item: usize,
         arguments: Field<'_>,
         whole: bool,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
-        let place = Place::call(item);
-        let Some(known) = self.at(place).filter(|known| known.open) else {
+        let Some(known) = self.at(Place::call(item)).filter(|known| known.open) else {
             return;
         };
-        if let Some(text) = arguments.some_text().filter(|_| !(whole && known.spoken)) {
-            known.spoken = true;
-            emit(Event::Delta { index: known.index, text });
+        let (Text::Escaped(inside) | Text::Plain(inside)) = arguments.text().unwrap_or(Text::Plain(""));
+        let said_before = whole && (known.spoken > EMPTY || known.spoken >= inside.len());
+        if inside.is_empty() || said_before {
+            return;
+        }
+        known.spoken += inside.len();
+        let (index, free_text) = (known.index, known.free_text);
+        let text = Text::Escaped(inside);
+        // In free text it is the inside of a string in the JSON of the arguments.
+        emit(Event::Delta { index, text: if free_text { Text::Plain(inside) } else { text } });
+    }
+
+    pub(super) fn added(&mut self, place: Field<'_>, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let place = place.whole();
+        self.unplaced |= place.is_none();
+        let at = self.known.added(place, item.named());
+        if is_call(&item.kind) && item.name.some_text().is_some() && !self.has(at) {
+            self.open_call(at, item, emit);
         }
     }
 
-    pub(super) fn added(&mut self, at: u64, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        match item.kind.as_ref() {
-            "function_call" if !self.has(at) => self.open_call(at, item, emit),
-            "function_call" | "message" | "reasoning" => {}
-            _ => emit(Event::Other), // tools that the vendor runs itself, and calls in free text
-        }
+    pub(super) fn done(&mut self, place: Field<'_>, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let at = self.known.done(place.whole(), item.named());
+        self.complete(at, item, emit);
     }
 
-    pub(super) fn done(&mut self, at: u64, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+    fn complete(&mut self, at: usize, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         match item.kind.as_ref() {
-            "function_call" => {
+            "function_call" | "custom_tool_call" => {
                 if !self.has(at) {
                     self.open_call(at, item, emit);
                 }
-                self.arguments(at, item.arguments, true, emit);
+                let free_text = item.kind == "custom_tool_call";
+                self.arguments(at, if free_text { item.input } else { item.arguments }, true, emit);
             }
             "message" => {
                 let spoken = self.has(at);
                 for (number, part) in item.content.iter().flatten().enumerate().filter(|_| !spoken) {
                     let place = Place::part(at, u64::try_from(number).unwrap_or(u64::MAX));
                     match part.kind.as_ref() {
-                        "output_text" => self.delta(place, Block::Text, part.text, emit),
-                        "refusal" => self.delta(place, Block::Refusal, part.refusal, emit),
-                        _ => {}
+                        "output_text" | "text" => self.say(place, Block::Text, part.text, emit),
+                        "refusal" => self.say(place, Block::Refusal, part.refusal, emit),
+                        name => emit(Event::Other { name, awaits_client: false }),
                     }
                 }
             }
             "reasoning" => self.reasoning_done(at, item, emit),
-            _ => {}
+            name => self.foreign(name, emit),
         }
         self.close_where(|known| known.place.item == at, emit);
     }
 
-    fn reasoning_done(&mut self, at: u64, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+    /// What stands in an item that is complete, and was not said before.
+    fn say(&mut self, place: Place, block: Block<'_>, text: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(text) = text.some_text() {
+            self.close_where(|known| known.place.item == place.item, emit);
+            let index = self.open(place, block, 1, emit);
+            emit(Event::Delta { index, text });
+        }
+    }
+
+    /// Tools that the vendor runs itself, and calls that have no block.
+    fn foreign(&mut self, name: &str, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(call) = name.strip_suffix("_output") {
+            self.pending.retain(|pending| pending != call);
+        } else if AWAITED.contains(&name) {
+            self.pending.push(name.to_owned());
+        }
+        emit(Event::Other { name, awaits_client: false });
+    }
+
+    fn reasoning_done(&mut self, at: usize, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         if !self.has(at) {
             let text_of = |part: &Part<'_>| !part.text.is_absent();
             let raw = item.content.iter().flatten().filter(|part| text_of(part));
@@ -232,7 +290,7 @@ impl Items {
             let parts = if parts.is_empty() { summary.collect() } else { parts };
             for (number, part) in parts.into_iter().enumerate() {
                 let place = Place::part(at, u64::try_from(number).unwrap_or(u64::MAX));
-                self.delta(place, Block::Reasoning, part.text, emit);
+                self.say(place, Block::Reasoning, part.text, emit);
             }
         }
         let Some(data) = item.encrypted_content.some_text() else { return };
@@ -241,12 +299,12 @@ impl Items {
         match open.into_iter().find(|known| known.place.item == at) {
             Some(known) => emit(Event::Signature { index: known.index, sealed }),
             None => {
-                self.open(Place::part(at, 0), Block::Redacted(sealed), true, emit);
+                self.open(Place::part(at, 0), Block::Redacted(sealed), 1, emit);
             }
         }
     }
 
-    fn open_call(&mut self, at: u64, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+    fn open_call(&mut self, at: usize, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         self.called = true;
         let made;
         let id = match item.call_id.some_text() {
@@ -256,24 +314,57 @@ impl Items {
                 Text::Plain(&made)
             }
         };
-        let name = item.name.text().unwrap_or(Text::Plain(""));
-        self.open(Place::call(at), Block::ToolCall { id, name }, false, emit);
+        let Some(name) = item.name.some_text() else {
+            return emit(Event::Other { name: "a tool call without a name", awaits_client: true });
+        };
+        let index = self.open(Place::call(at), Block::ToolCall { id, name }, 0, emit);
+        if item.kind == "custom_tool_call" {
+            emit(Event::Delta { index, text: Text::Plain("{\"input\":\"") });
+            if let Some(known) = self.blocks.last_mut() {
+                known.free_text = true;
+            }
+        }
     }
 
-    fn open(&mut self, place: Place, block: Block<'_>, spoken: bool, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
+    fn open(
+        &mut self,
+        place: Place,
+        block: Block<'_>,
+        spoken: usize,
+        emit: &mut dyn FnMut(Event<'_>),
+    ) -> u32 {
+        if self.unplaced {
+            // Its texts are not ended before the response is, and what comes next would have to wait for that.
+            self.close_where(
+                |known| known.place.item != place.item && known.place.kind != PlaceKind::Call,
+                emit,
+            );
+        }
         let at = self.blocks.len();
         let index = u32::try_from(at).unwrap_or(u32::MAX);
-        self.blocks.push(Known { place, index, open: true, spoken });
-        self.by_place.entry(place).or_insert(at);
-        self.said.insert(place.item);
+        self.blocks.push(Known { place, index, open: true, spoken, free_text: false });
+        self.by_place.insert(place, at);
+        self.known.said(place.item);
         self.open.push(at);
         emit(Event::Open { index, block });
         index
     }
 
-    /// Closes what is still open.
-    pub(super) fn end(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+    /// The last event: what stands in its output and was not said before is said, and what is still open is closed.
+    pub(super) fn end(&mut self, output: &[Item<'_>], emit: &mut dyn FnMut(Event<'_>)) {
+        for item in output {
+            self.known.mark(item.named());
+        }
+        for item in output {
+            if self.known.matched(item.named()).is_none() {
+                let at = self.known.done(None, item.named());
+                self.complete(at, item, emit);
+            }
+        }
         self.close_where(|_| true, emit);
+        for name in self.pending.drain(..) {
+            emit(Event::Other { name: &name, awaits_client: true });
+        }
     }
 
     fn close_where(&mut self, fits: impl Fn(&Known) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
@@ -282,6 +373,9 @@ impl Items {
             Some(known) if !fits(known) => true,
             Some(known) => {
                 known.open = false;
+                if known.free_text {
+                    emit(Event::Delta { index: known.index, text: Text::Plain("\"}") });
+                }
                 emit(Event::Close { index: known.index });
                 false
             }
@@ -290,5 +384,14 @@ impl Items {
     }
 }
 
+fn is_call(kind: &str) -> bool {
+    matches!(kind, "function_call" | "custom_tool_call")
+}
+
+/// Calls that the client has to answer, and that are no calls of functions.
+const AWAITED: [&str; 5] =
+    ["mcp_approval_request", "computer_call", "shell_call", "local_shell_call", "apply_patch_call"];
+/// Letters of an empty object.
+const EMPTY: usize = "{}".len();
 /// About what a block costs.
 const KNOWN: usize = 128;

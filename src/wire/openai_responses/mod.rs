@@ -11,6 +11,7 @@ mod hosted;
 mod input;
 mod item;
 mod items;
+mod known;
 mod namespace;
 mod output;
 mod parse;

@@ -31,13 +31,14 @@ pub(super) fn usage_of(usage: Field<'_>) -> Option<Usage> {
     let wire: Wire<'_> = usage.read()?;
     let inside: Details<'_> = wire.input_tokens_details.read().unwrap_or_default();
     let outside: Details<'_> = wire.output_tokens_details.read().unwrap_or_default();
-    Some(Usage {
+    let usage = Usage {
         input: wire.input_tokens.whole().unwrap_or(0),
         cache_read: inside.cached.whole().unwrap_or(0),
         cache_write: inside.cache_write.whole().unwrap_or(0),
         output: wire.output_tokens.whole().unwrap_or(0),
         reasoning: outside.reasoning.whole().unwrap_or(0),
-    })
+    };
+    Some(usage.with_cache_inside())
 }
 
 /// Writes the members of a usage object.

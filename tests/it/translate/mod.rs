@@ -1,6 +1,7 @@
 //! Translation: a client of one dialect over a backend of the other.
 
 mod answers;
+mod arguments;
 mod ask_ollama;
 mod ask_openai;
 mod caching;
@@ -15,6 +16,7 @@ mod counting;
 mod documents;
 mod echo;
 mod effort;
+mod ends;
 mod extras;
 mod failures;
 mod format;
@@ -40,12 +42,14 @@ mod relief;
 mod results;
 mod sampling;
 mod seals;
+mod signatures;
 mod stops;
 mod strict;
 mod system;
 mod thinkless;
 mod tool_calls;
 mod tools;
+mod unplaced;
 mod usage;
 
 use serde_json::{Value, json};

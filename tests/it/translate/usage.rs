@@ -172,12 +172,13 @@ async fn the_counts_of_anthropic_are_set_and_never_added_up() {
 }
 
 #[tokio::test]
-async fn more_from_the_cache_than_was_read_is_not_less_than_nothing() {
+async fn what_came_from_a_cache_is_counted_beside_the_input_where_there_is_more_of_it() {
     let mut usage = openai::usage(10, 4);
     usage["usage"]["prompt_tokens_details"] = json!({"cached_tokens": 30});
     let frames = chat(&[openai::text("Rhine"), openai::finish("stop"), usage]);
     let heard = Pairs::start(&[]).await.hear("openai", MESSAGES, true, &frames).await;
-    assert_eq!(told(MESSAGES, true, &heard)["input_tokens"], 0);
+    let counts = told(MESSAGES, true, &heard);
+    assert_eq!((&counts["input_tokens"], &counts["cache_read_input_tokens"]), (&json!(10), &json!(30)));
 }
 
 #[tokio::test]

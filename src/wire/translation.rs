@@ -1,0 +1,280 @@
+//! What happens to an answer between the decoder of one dialect and the encoder of another, streamed or whole: its tool calls are
+//! put right, what no other dialect can carry is remembered by name, and an answer of which nothing can be shown is no success.
+
+use std::collections::HashMap;
+
+use crate::wire::argument_stream::ArgumentStream;
+use crate::wire::call_ids::repeated;
+use crate::wire::codec::EncodeError;
+use crate::wire::event::{Block, Event, Finish};
+use crate::wire::json::Text;
+use crate::wire::openai_responses::Echo;
+
+/// One answer that is being translated.
+#[derive(Debug)]
+pub struct Translation {
+    /// Says which tools take free text.
+    echo: Echo,
+    /// The calls whose arguments are not complete.
+    calls: Vec<Call>,
+    /// How often each id was given to a call.
+    ids: HashMap<String, u64>,
+    /// A call whose arguments are no object: lawful only if the token limit cut it.
+    broken: Option<String>,
+    /// Something that the client has to do, and cannot be told.
+    pending: Option<String>,
+    /// Is there anything that the client can see?
+    seen: bool,
+    lost: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Call {
+    index: u32,
+    name: String,
+    arguments: ArgumentStream,
+}
+
+/// How many names of what was left out are remembered, and how much of each.
+const NAMES: usize = 16;
+const NAME: usize = 64;
+
+impl Translation {
+    /// For a client whose request says which tools take free text.
+    pub fn new(echo: &Echo) -> Self {
+        Self {
+            echo: echo.clone(),
+            calls: Vec::new(),
+            ids: HashMap::new(),
+            broken: None,
+            pending: None,
+            seen: false,
+            lost: Vec::new(),
+        }
+    }
+
+    /// Bytes of the answer that are kept for later, to bound them.
+    pub fn held(&self) -> usize {
+        self.calls.iter().map(|call| call.arguments.held()).sum()
+    }
+
+    /// What was left out, by the names that the backend has for it.
+    pub fn lost(&self) -> &[String] {
+        &self.lost
+    }
+
+    /// Passes one event on. An error ends the answer: it is not what it should be, or cannot be told.
+    pub fn pass(
+        &mut self,
+        event: &Event<'_>,
+        emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        match *event {
+            Event::Open { index, block: Block::ToolCall { id, name } } => self.open(index, id, name, emit),
+            Event::Delta { index, text } => {
+                self.seen = true;
+                match self.calls.iter_mut().find(|call| call.index == index) {
+                    None => emit(event),
+                    Some(call) => passing(index, emit, |emit| call.arguments.push(text, emit)).1,
+                }
+            }
+            Event::Close { index } => {
+                self.close(index, emit)?;
+                emit(event)
+            }
+            Event::Open { block: Block::Redacted(_), .. } => {
+                self.seen = true;
+                emit(event)
+            }
+            Event::Other { name, awaits_client } => {
+                self.lose(name, awaits_client);
+                Ok(())
+            }
+            Event::Finish(finish) => {
+                self.check(finish)?;
+                emit(event)
+            }
+            Event::Start
+            | Event::Open { .. }
+            | Event::Citation { .. }
+            | Event::Signature { .. }
+            | Event::Usage(_)
+            | Event::StopSequence(_)
+            | Event::Fail(_) => emit(event),
+        }
+    }
+
+    /// Every call has an id of its own: results are given to calls by it.
+    fn open(
+        &mut self,
+        index: u32,
+        id: Text<'_>,
+        name: Text<'_>,
+        emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.seen = true;
+        let own_name = name.plain();
+        if !self.echo.is_custom(&own_name) {
+            let arguments = ArgumentStream::default();
+            self.calls.push(Call { index, name: own_name.into_owned(), arguments });
+        }
+        let own = id.plain();
+        let times = self.ids.entry(own.clone().into_owned()).or_default();
+        *times += 1;
+        if *times == 1 {
+            return emit(&Event::Open { index, block: Block::ToolCall { id, name } });
+        }
+        let id = repeated(&own, *times);
+        emit(&Event::Open { index, block: Block::ToolCall { id: Text::Plain(&id), name } })
+    }
+
+    fn close(
+        &mut self,
+        index: u32,
+        emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let Some(at) = self.calls.iter().position(|call| call.index == index) else { return Ok(()) };
+        let Call { name, mut arguments, .. } = self.calls.swap_remove(at);
+        let (whole, result) = passing(index, emit, |emit| arguments.close(emit));
+        if !whole {
+            self.broken.get_or_insert(name);
+        }
+        result
+    }
+
+    fn lose(&mut self, name: &str, awaits_client: bool) {
+        if awaits_client && self.pending.is_none() {
+            self.pending = Some(short(name));
+        }
+        if self.lost.len() < NAMES && !self.lost.contains(&short(name)) {
+            self.lost.push(short(name));
+        }
+    }
+
+    /// May the answer end so?
+    fn check(&mut self, finish: Finish) -> Result<(), EncodeError> {
+        if let Some(name) = self.pending.take() {
+            return Err(EncodeError::Awaited { name });
+        }
+        if let Some(name) = self.broken.take().filter(|_| finish != Finish::Length) {
+            return Err(EncodeError::Arguments { name, wanted: "a JSON object" });
+        }
+        let good = match finish {
+            Finish::Stop | Finish::ToolCalls | Finish::Pause => true,
+            // The client is told that there is something amiss, or that nothing was asked for.
+            Finish::Length | Finish::Refusal | Finish::Load | Finish::Unload => false,
+        };
+        if good && !self.seen && !self.lost.is_empty() {
+            return Err(EncodeError::Unseen { names: self.lost.join("`, `") });
+        }
+        Ok(())
+    }
+}
+
+/// Calls `pass` with what makes a delta of a text; gives the first error of what was emitted.
+fn passing<T>(
+    index: u32,
+    emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    pass: impl FnOnce(&mut dyn FnMut(Text<'_>)) -> T,
+) -> (T, Result<(), EncodeError>) {
+    let mut result = Ok(());
+    let passed = pass(&mut |text| {
+        if result.is_ok() {
+            result = emit(&Event::Delta { index, text });
+        }
+    });
+    (passed, result)
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(index: u32, id: &'static str) -> Event<'static> {
+        Event::Open { index, block: Block::ToolCall { id: Text::Plain(id), name: Text::Plain("f") } }
+    }
+
+    fn delta(index: u32, text: &str) -> Event<'_> {
+        Event::Delta { index, text: Text::Plain(text) }
+    }
+
+    fn other(name: &str, awaits_client: bool) -> Event<'_> {
+        Event::Other { name, awaits_client }
+    }
+
+    /// The ids and the texts that come through, and how it ended.
+    fn passed(events: &[Event<'_>]) -> (Vec<String>, Result<(), EncodeError>) {
+        let mut translation = Translation::new(&Echo::default());
+        let mut seen = Vec::new();
+        for event in events {
+            let passed = translation.pass(event, &mut |event| {
+                if let Event::Open { block: Block::ToolCall { id, .. }, .. } = event {
+                    seen.push(id.plain().into_owned());
+                }
+                if let Event::Delta { index, text } = event {
+                    seen.push(format!("{index} {}", text.plain()));
+                }
+                Ok(())
+            });
+            if passed.is_err() {
+                return (seen, passed);
+            }
+        }
+        (seen, Ok(()))
+    }
+
+    #[test]
+    fn every_call_has_an_id_of_its_own() {
+        let (seen, _) = passed(&[open(0, "a"), open(1, "a"), open(2, "b"), open(3, "a")]);
+        assert_eq!(seen, ["a", "sg1_a-r2", "b", "sg1_a-r3"]);
+    }
+
+    #[test]
+    fn arguments_of_calls_that_interleave_are_kept_apart() {
+        let events = [
+            open(0, "a"),
+            open(1, "b"),
+            delta(0, "{}"),
+            delta(1, "{\"y\""),
+            delta(0, "{\"x\":1}"),
+            delta(1, ":2}"),
+            Event::Close { index: 1 },
+            Event::Close { index: 0 },
+            Event::Finish(Finish::ToolCalls),
+        ];
+        let (seen, result) = passed(&events);
+        assert_eq!(seen, ["a", "b", "1 {\"y\"", "0 {\"x\":1}", "1 :2}"]);
+        assert_eq!(result, Ok(()));
+    }
+
+    #[test]
+    fn arguments_that_are_no_object_are_an_error_unless_the_token_limit_cut_them() {
+        let end =
+            |finish| [open(0, "a"), delta(0, "{\"x\":"), Event::Close { index: 0 }, Event::Finish(finish)];
+        assert!(matches!(passed(&end(Finish::ToolCalls)).1, Err(EncodeError::Arguments { .. })));
+        assert_eq!(passed(&end(Finish::Length)).1, Ok(()));
+    }
+
+    #[test]
+    fn an_answer_of_which_nothing_can_be_seen_is_no_success() {
+        let unseen = |finish| passed(&[other("images", false), Event::Finish(finish)]).1;
+        assert!(matches!(unseen(Finish::Stop), Err(EncodeError::Unseen { names }) if names == "images"));
+        assert!(unseen(Finish::Pause).is_err());
+        assert_eq!(unseen(Finish::Length), Ok(()), "that is no success");
+        assert_eq!(passed(&[Event::Finish(Finish::Stop)]).1, Ok(()), "the backend had nothing to say");
+        let seen = [delta(0, "a"), other("images", false), Event::Finish(Finish::Stop)];
+        assert_eq!(passed(&seen).1, Ok(()));
+    }
+
+    #[test]
+    fn what_the_client_must_act_on_is_never_a_success() {
+        let events = [delta(0, "a"), other("mcp_approval_request", true), Event::Finish(Finish::Stop)];
+        assert!(
+            matches!(passed(&events).1, Err(EncodeError::Awaited { name }) if name == "mcp_approval_request")
+        );
+    }
+}
