@@ -235,7 +235,8 @@ pub(super) async fn streamed(
     // An early head cannot know which backend will serve; the first one will, most likely.
     let dropped = told.transpose().map_err(refused)?.unwrap_or(unknown);
     let plain = Manner::plain(dialect.keep_alive(), settings.keep_alive);
-    let manner = Manner { early, numbering, lost, ..plain };
+    let fails_properly = dialect.fails_properly();
+    let manner = Manner { early, fails_properly, numbering, lost, ..plain };
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 

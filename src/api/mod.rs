@@ -36,6 +36,7 @@ mod view;
 mod whole;
 mod wishes;
 
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -50,9 +51,10 @@ use crate::api::recorded::Visitor;
 use crate::downstream::Body;
 use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal, Routed, Signer};
 use crate::journal::Journal;
-use crate::server::{Shutdown, Tasks};
+use crate::server::{Closing, Shutdown, Tasks};
 use crate::telemetry::Metrics;
 use crate::upstream::{Catalog, Pool};
+use crate::wire::Code;
 
 pub use downloads::follow as follow_downloads;
 pub use memory::{BodyMemory, MemoryLimits};
@@ -116,6 +118,13 @@ impl Service<Admitted> for Api {
         let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
         let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
         let admitted = (slot, caller.clone());
+        if request.extensions().get::<Closing>().is_some()
+            && !matches!(endpoint, Endpoint::Healthz | Endpoint::Readyz)
+        {
+            let words = "this connection is about to close; open another one";
+            let refusal = Refusal::new(Code::Draining, words).retry_after(1);
+            return Box::pin(ready(Err(refusal.unread(traced.request))));
+        }
         let look = || Look::new(request.method(), &query, request.headers());
         match endpoint {
             Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, admitted)),

@@ -98,6 +98,7 @@ pub(super) async fn follow(
         filler,
         keep_alive: parts.keep_alive,
         early: false,
+        fails_properly: client.dialect.fails_properly(),
         superseded: failed(client.dialect, &client.identity, client.style, &superseded),
         lost: lost(&client, numbering.as_ref()),
         numbering: numbering.map(Box::new),

@@ -70,7 +70,7 @@ impl Default for StreamConfig {
     fn default() -> Self {
         Self {
             commit_after: Duration::from_secs(2),
-            keep_alive: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             queue_timeout: Duration::from_mins(2),
             first_token_timeout: Duration::from_mins(5),

@@ -31,6 +31,8 @@ pub struct Manner {
     pub keep_alive: Duration,
     /// The head goes out before there is content.
     pub early: bool,
+    /// The event that tells a failure ends the stream by itself, so the body ends properly behind it; else it is broken off.
+    pub fails_properly: bool,
     /// The events have numbers.
     pub numbering: Option<Box<Numbering>>,
     /// What a viewer is told whose place another has taken.
@@ -45,7 +47,8 @@ impl Manner {
     /// The frames as they are, for a reader who cannot lose its place.
     pub fn plain(filler: &'static [u8], keep_alive: Duration) -> Self {
         let (superseded, lost) = (Bytes::new(), Bytes::new());
-        Self { filler, keep_alive, early: false, numbering: None, superseded, lost, skip: 0 }
+        let (early, fails_properly) = (false, false);
+        Self { filler, keep_alive, early, fails_properly, numbering: None, superseded, lost, skip: 0 }
     }
 }
 
@@ -81,10 +84,10 @@ enum State {
     /// This goes out with the head.
     Greeting(Bytes),
     Running,
-    /// The last words of a failed answer are on their way.
+    /// The final frame of a failed answer is on its way.
     Failing(Arc<Mutex<Written>>),
-    /// They are written, and the client has a moment to read them.
-    Heard,
+    /// It is written, and the client has a moment to read it before the body is broken off.
+    Lingering,
     Ended,
 }
 
@@ -95,20 +98,20 @@ struct Written {
     waker: Option<Waker>,
 }
 
-/// The last words of a failed answer. They are dropped when they have been written (or never will be), and only then may the
-/// connection be closed: earlier, and they would be lost with it.
-struct LastWords {
+/// The final frame of a failed answer. It is dropped when it has been written (or never will be), and only then may the
+/// connection be closed: earlier, and it would be lost with it.
+struct FinalFrame {
     bytes: Bytes,
     written: Arc<Mutex<Written>>,
 }
 
-impl AsRef<[u8]> for LastWords {
+impl AsRef<[u8]> for FinalFrame {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for LastWords {
+impl Drop for FinalFrame {
     fn drop(&mut self) {
         let mut written = self.written.lock();
         written.done = true;
@@ -123,11 +126,12 @@ impl Drop for LastWords {
 const GATHERED: usize = 16 << 10;
 /// How often a client that waits in line is told that it has moved.
 const MOVES: Duration = Duration::from_secs(1);
-/// How long a browser has for the last words: its `EventSource` forgets what it has not yet read when the body breaks off, comes
-/// back for it, and would be told so for ever.
-const HEARD: Duration = Duration::from_millis(250);
-/// How long a client that does not read may hold up the last words.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The pause between the final frame of a failed answer and the break. Without it curl and nghttpx over HTTP/2, Traffic Server
+/// and Bun lose that frame and the one before it when the reset comes; Codex and opencode show the break instead of the error;
+/// and an `EventSource` forgets what it has not yet read, comes back for it, and would be told so for ever.
+const LINGER: Duration = Duration::from_millis(300);
+/// How long a client that does not read may hold up the final frame.
+const FINAL_FRAME: Duration = Duration::from_secs(10);
 
 impl StreamBody {
     pub fn new(reader: Reader, access: Access, manner: Manner) -> Self {
@@ -205,8 +209,8 @@ impl StreamBody {
     fn write_last(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let written = Arc::new(Mutex::new(Written::default()));
         self.state = State::Failing(Arc::clone(&written));
-        self.sleep.as_mut().reset(Instant::now() + LAST_WORDS);
-        self.write(Bytes::from_owner(LastWords { bytes, written }))
+        self.sleep.as_mut().reset(Instant::now() + FINAL_FRAME);
+        self.write(Bytes::from_owner(FinalFrame { bytes, written }))
     }
 
     fn write(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -296,12 +300,16 @@ impl StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let mut written = written.lock();
-        if written.done && self.manner.numbering.is_some() {
-            self.state = State::Heard;
-            self.sleep.as_mut().reset(Instant::now() + HEARD);
-            return self.poll_heard(cx);
+        if written.done && self.manner.fails_properly {
+            self.state = State::Ended;
+            return Poll::Ready(None);
         }
-        if written.done || self.sleep.as_mut().poll(cx).is_ready() {
+        if written.done {
+            self.state = State::Lingering;
+            self.sleep.as_mut().reset(Instant::now() + LINGER);
+            return self.poll_lingering(cx);
+        }
+        if self.sleep.as_mut().poll(cx).is_ready() {
             self.state = State::Ended;
             return Poll::Ready(Some(Err(BrokenOff)));
         }
@@ -309,7 +317,7 @@ impl StreamBody {
         Poll::Pending
     }
 
-    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_lingering(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         ready!(self.sleep.as_mut().poll(cx));
         self.state = State::Ended;
         Poll::Ready(Some(Err(BrokenOff)))
@@ -339,7 +347,7 @@ impl Body for StreamBody {
                 let written = Arc::clone(written);
                 self.poll_failing(&written, cx)
             }
-            State::Heard => self.poll_heard(cx),
+            State::Lingering => self.poll_lingering(cx),
             State::Ended => Poll::Ready(None),
         }
     }

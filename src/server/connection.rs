@@ -26,6 +26,11 @@ use crate::server::{Counted, Held, RequestService, Terms, http1, http2, proxy_pr
 #[derive(Clone, Debug)]
 pub struct Hangup(pub CancellationToken);
 
+/// The connection takes no new request: it ends as soon as those that run have ended. Among the extensions of requests that come
+/// all the same (over HTTP/2 nothing else can tell the client without ending its streams).
+#[derive(Clone, Copy, Debug)]
+pub struct Closing;
+
 /// A connection that was accepted.
 #[derive(Debug)]
 pub(super) struct Accepted {
@@ -133,6 +138,12 @@ impl Client<'_> {
             () = self.terms.shutdown.draining() => {}
             () = age => {}
         }
+    }
+
+    /// Waits until a connection that should end takes no new streams: at once while the gateway drains; a connection that is merely
+    /// old has as long again to be without a stream for a moment. Cancel safe.
+    pub(super) async fn patience(&self) {
+        self.ending().await;
     }
 
     /// `None` if the gateway drains first.

@@ -13,7 +13,7 @@ use crate::server::connection::{Client, LAST_WORDS};
 use crate::server::inspect::Inspected;
 use crate::server::phase::IDLE;
 use crate::server::streams::{Overdue, Streams};
-use crate::server::{Hangup, RequestService};
+use crate::server::{Closing, Hangup, RequestService};
 
 /// Requests at a time.
 const STREAMS: u32 = 128;
@@ -43,6 +43,9 @@ where
     let answer = service_fn(move |mut request| {
         let stream = book.open();
         request.extensions_mut().insert(Hangup(stream.hangup()));
+        if book.is_closing() {
+            request.extensions_mut().insert(Closing);
+        }
         origin.stamp(&mut request);
         let answer = service.clone().call(request);
         async move { answer.await.map(|response| response.map(|body| stream.answers(body))) }
@@ -76,17 +79,27 @@ where
             }
         },
         () = client.ending() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                result = connection => log(result, &streams, &client),
-                () = watch.stuck(terms.write_timeout) => {
-                    client.refused("slow_read");
+            let (mut patience, mut told) = (pin!(client.patience()), false);
+            loop {
+                tokio::select! {
+                    biased;
+                    result = connection.as_mut() => break log(result, &streams, &client),
+                    () = watch.stuck(terms.write_timeout) => {
+                        client.refused("slow_read");
+                        break;
+                    }
+                    overdue = overdue(&streams, &client) => {
+                        break tracing::debug!(?overdue, "connection ended");
+                    }
+                    () = async { terms.shutdown.drained().await; sleep(LAST_WORDS).await } => break,
+                    // A GOAWAY goes out behind the last stream: h2 of Python, on which its OpenAI SDK stands, fails all that run
+                    // on a connection at this frame, whatever it says.
+                    () = streams.unoccupied(), if !told => {
+                        connection.as_mut().graceful_shutdown();
+                        told = true;
+                    }
+                    () = patience.as_mut(), if !streams.is_closing() => streams.close(),
                 }
-                overdue = overdue(&streams, &client) => {
-                    tracing::debug!(?overdue, "connection ended");
-                }
-                () = async { terms.shutdown.drained().await; sleep(LAST_WORDS).await } => {}
             }
         }
     }

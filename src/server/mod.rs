@@ -37,7 +37,7 @@ use crate::telemetry::{Live, Metrics};
 
 pub use addresses::Addresses;
 pub use config::{Config, TlsFiles};
-pub use connection::Hangup;
+pub use connection::{Closing, Hangup};
 pub use files::{Room, Spare, room};
 pub use listen::{Bound, Listen, Unstarted};
 pub use peer::{Forwarding, Proxies};

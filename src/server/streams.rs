@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ use crate::server::connection::LAST_WORDS;
 pub(super) struct Streams {
     tasks: Tasks,
     book: Arc<Mutex<Book>>,
+    /// The last stream has ended.
+    unoccupied: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,8 @@ struct Book {
     /// Since when a head is coming.
     head: Option<Instant>,
     flood: bool,
+    /// New streams are refused.
+    closing: bool,
 }
 
 #[derive(Debug)]
@@ -69,7 +74,30 @@ pub(super) enum Overdue {
 impl Streams {
     pub(super) fn new(tasks: Tasks) -> Self {
         let (open, next, idle) = (Vec::new(), None, Instant::now());
-        Self { tasks, book: Arc::new(Mutex::new(Book { open, next, idle, head: None, flood: false })) }
+        let book = Book { open, next, idle, head: None, flood: false, closing: false };
+        Self { tasks, book: Arc::new(Mutex::new(book)), unoccupied: Arc::default() }
+    }
+
+    /// Refuses new streams from now on.
+    pub(super) fn close(&self) {
+        self.book.lock().closing = true;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.book.lock().closing
+    }
+
+    /// Waits until no stream runs, and what was written last has had a moment to leave. Cancel safe; for one task.
+    pub(super) async fn unoccupied(&self) {
+        loop {
+            while !self.book.lock().open.is_empty() {
+                self.unoccupied.notified().await;
+            }
+            sleep(FLUSH).await;
+            if self.book.lock().open.is_empty() {
+                return;
+            }
+        }
     }
 
     /// A request has come. To be called before its task is spawned, with no other request between.
@@ -136,8 +164,14 @@ impl Drop for Open {
         let mut book = self.streams.book.lock();
         book.open.retain(|stream| !Arc::ptr_eq(stream, &self.stream));
         book.idle = Instant::now();
+        if book.open.is_empty() {
+            self.streams.unoccupied.notify_one();
+        }
     }
 }
+
+/// How long the last frames of a stream may take from its body to the socket.
+const FLUSH: Duration = Duration::from_millis(50);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, task: F) {

@@ -88,6 +88,19 @@ impl Dialect {
         }
     }
 
+    /// Does the event that tells a failure end the stream by itself? `response.failed` is terminal; behind the errors of the other
+    /// dialects only the break of the body tells some clients that the answer is not complete.
+    pub fn fails_properly(self) -> bool {
+        match self {
+            Self::OpenAiResponses => true,
+            Self::OpenAiChat
+            | Self::OpenAiCompletions
+            | Self::Anthropic
+            | Self::OllamaChat
+            | Self::OllamaGenerate => false,
+        }
+    }
+
     /// Is usage sent only when the request asks for it (`stream_options`)?
     pub fn has_stream_options(self) -> bool {
         matches!(self, Self::OpenAiChat | Self::OpenAiCompletions)

@@ -1,9 +1,12 @@
 //! How a stream ends: with its terminator if it went well, and told, broken off and without one if it did not.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::support::{Answer, Call, Ending, Gateway, Heard, Request, Upstream, begun, chat, gateway_over};
-use crate::support::{ollama, openai, prompt};
+use crate::support::pairs::{DOORS, RESPONSES, request};
+use crate::support::{Answer, Call, Ending, Gateway, Heard, Item, Request, Upstream, begun, chat};
+use crate::support::{gateway_over, ollama, openai, prompt};
 
 /// A stream from this backend to this door, with the text `Rhine` on its way.
 async fn crossed(api: &str, door: &str) -> (Gateway, Upstream, Answer, Call) {
@@ -134,6 +137,32 @@ async fn a_cut_openai_connection_is_an_ollama_error() {
     let (_gateway, _upstream, mut answer, call) = crossed("openai", "/api/chat").await;
     call.cut().await;
     assert_ollama_failure(&Heard::of(&mut answer).await);
+}
+
+/// curl and nghttpx over HTTP/2, Traffic Server and Bun lose the last frames of a body that is reset with them.
+#[tokio::test]
+async fn between_an_error_and_the_break_there_is_a_pause() {
+    for (door, api) in DOORS.into_iter().filter(|(door, _)| *door != RESPONSES) {
+        let (_gateway, _upstream, mut answer, call) = begun(api, &[]).await;
+        call.cut().await;
+        while !answer.next_event().await.data.contains("error") {}
+        let told = Instant::now();
+        assert!(matches!(answer.next_item().await, Item::End(Ending::Aborted)), "{door}");
+        assert!(told.elapsed() >= Duration::from_millis(250), "{door}: {:?}", told.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_failed_response_ends_properly_and_its_connection_serves_on() {
+    let (_gateway, mut upstream, mut answer, call) = begun("responses", &[]).await;
+    call.cut().await;
+    let (events, ending) = answer.events().await;
+    assert!(events.last().unwrap().data.contains("\"response.failed\""), "{events:?}");
+    assert_ne!(ending, Ending::Aborted);
+    let mut client = answer.reuse();
+    client.ask(&Request::post(RESPONSES, &request(RESPONSES, "m", true))).await;
+    upstream.call().await.say(&["Main"]).await;
+    assert_eq!(client.answer().await.status, 200);
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use http::Request;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::peer::{Http2, piece, rest, told};
-use crate::support::{Call, Gateway, Setup, Upstream, chat, openai, within};
+use super::peer::{Http2, Tap, piece, rest, told};
+use crate::support::{Call, Gateway, Setup, Upstream, chat, openai, until, within};
 
 async fn gateway(upstream: &Upstream) -> Gateway {
     Setup::new().server("h2c = true").backend("one", "openai", &upstream.url()).start().await
@@ -114,6 +114,36 @@ async fn an_end_of_the_gateway_lets_streams_end() {
     let (text, reset) = rest(&mut body).await;
     assert!(text.contains("[DONE]") && reset.is_none(), "{text}");
     drop(body);
+    assert!(client.ended().await.is_ok());
+    assert!(gateway.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_drain_says_goaway_only_behind_the_last_stream() {
+    let mut upstream = Upstream::start().await;
+    let mut gateway = gateway(&upstream).await;
+    let (tapped, frames) = Tap::connect(gateway.public).await;
+    let mut client = Http2::over(tapped).await;
+    let (mut first, _, one) = begun(&mut client, &mut upstream).await;
+    let (mut second, _, mut two) = begun(&mut client, &mut upstream).await;
+    gateway.signal("TERM");
+    gateway.logged("draining").await;
+    one.end().await;
+    assert_eq!(rest(&mut first).await.1, None);
+    // who comes now is told to come back, on another connection
+    let (late, _) = client.post(&chat()).await;
+    let late = within("an answer", late).await.unwrap();
+    assert_eq!((late.status().as_u16(), &late.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    drop(late);
+    two.sse(&openai::text("Main")).await;
+    let heard = piece(&mut second).await.unwrap().unwrap();
+    assert!(heard.contains("Main"), "{heard}");
+    assert_eq!(frames.goaways(), 0, "while a stream runs");
+    two.end().await;
+    let (text, reset) = rest(&mut second).await;
+    assert!(text.contains("[DONE]") && reset.is_none(), "{text}");
+    drop((first, second));
+    until("a GOAWAY behind the last stream", async || frames.goaways() > 0).await;
     assert!(client.ended().await.is_ok());
     assert!(gateway.exit().await.success());
 }

@@ -1,13 +1,18 @@
 //! A client that speaks HTTP/2, frame by frame, and clients whose bytes are all that matters.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -67,6 +72,63 @@ impl Http2 {
     pub(super) async fn ended(mut self) -> Result<(), h2::Error> {
         drop(self.requests);
         within("the connection's end", self.connection.join_next()).await.unwrap().unwrap()
+    }
+}
+
+/// A connection whose incoming bytes are kept, to look at the frames that a library does not show.
+pub(super) struct Tap {
+    stream: TcpStream,
+    came: Frames,
+}
+
+/// The frames that have come.
+#[derive(Clone, Default)]
+pub(super) struct Frames(Arc<Mutex<Vec<u8>>>);
+
+impl Tap {
+    pub(super) async fn connect(address: SocketAddr) -> (Self, Frames) {
+        let came = Frames::default();
+        (Self { stream: TcpStream::connect(address).await.unwrap(), came: came.clone() }, came)
+    }
+}
+
+impl Frames {
+    /// How many of them are a GOAWAY (RFC 9113 section 6.8).
+    pub(super) fn goaways(&self) -> usize {
+        const HEAD: usize = 9;
+        const GOAWAY: u8 = 7;
+        let bytes = self.0.lock();
+        let (mut rest, mut count) = (bytes.as_slice(), 0);
+        while let Some((head, behind)) = rest.split_at_checked(HEAD) {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            count += usize::from(head[3] == GOAWAY);
+            rest = behind.get(length..).unwrap_or_default();
+        }
+        count
+    }
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = to.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, to);
+        this.came.0.lock().extend_from_slice(&to.filled()[before..]);
+        polled
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, from)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 

@@ -151,10 +151,10 @@ async fn a_stream_that_breaks_off_tells_its_readers_then_and_later() {
         let mut along = gateway.send(&source(&id, None)).await;
         call.cut().await;
         let heard = Heard::of(&mut answer).await;
-        assert!(heard.error.is_some() && heard.aborted, "{api}: {heard:?}");
+        assert!(heard.failed(), "{api}: {heard:?}");
         for reader in [&mut along, &mut gateway.send(&source(&id, None)).await] {
             let heard = Heard::of(reader).await;
-            assert!(heard.error.is_some() && heard.aborted && heard.text == "Rhine", "{api}: {heard:?}");
+            assert!(heard.failed() && heard.text == "Rhine", "{api}: {heard:?}");
         }
         assert_eq!(super::described(&gateway, &id).await["error"], "upstream_truncated");
     }

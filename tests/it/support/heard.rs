@@ -95,9 +95,11 @@ impl Heard {
         error.as_str().or_else(|| error["message"].as_str()).expect("a message")
     }
 
-    /// Did the stream end as one that failed must: told in an error frame, broken off, nothing that means success?
+    /// Did the stream end as one that failed must: told in an error frame, broken off, nothing that means success? Responses has
+    /// an event that ends such a stream, and the body ends properly behind it.
     pub(crate) fn failed(&self) -> bool {
-        self.error.is_some() && self.aborted && self.done == 0 && self.items.has_failed_well()
+        let ended = if self.items.have_come() { self.items.have_failed() && !self.aborted } else { self.aborted };
+        self.error.is_some() && ended && self.done == 0
     }
 
     /// Did it end as one that succeeded must?

@@ -35,9 +35,14 @@ const MEMBERS: [&str; 11] = [
 ];
 
 impl Items {
-    /// A stream of Responses that failed says so twice.
-    pub(super) fn has_failed_well(&self) -> bool {
-        self.failed || self.number == 0
+    /// Is it a stream of Responses?
+    pub(super) fn have_come(&self) -> bool {
+        self.number > 0
+    }
+
+    /// Did it end with `response.failed`?
+    pub(super) fn have_failed(&self) -> bool {
+        self.failed
     }
 
     pub(super) fn hear(&mut self, heard: &mut Heard, kind: &str, event: &Value, name: Option<&str>) {
