@@ -43,7 +43,7 @@ fuzz_target!(|said: &[u8]| {
 });
 
 fn told(body: &Bytes) {
-    let failure = BACKEND.scrub_failure(read_failure(&BACKEND.scrub(body.clone())));
+    let failure = BACKEND.scrub_failure(read_failure(&BACKEND.scrub(body)));
     for dialect in DIALECTS {
         check(&failure.body(dialect, Some("id")));
         assert!(!holds(&failure.frame(dialect)));
