@@ -19,17 +19,23 @@ impl Config {
     pub(super) fn replaces(mut self, in_force: &Self) -> Result<Reloaded, Vec<Problem>> {
         let pairs = in_force.fixed().into_iter().zip(self.fixed());
         let kept = pairs.filter(|((_, was), (_, is))| was != is).map(|((key, _), _)| key).collect();
+        let before = in_force.server.clone();
         self.server = server::Config {
-            allow_anonymous: self.server.allow_anonymous,
-            allowed_hosts: self.server.allowed_hosts,
-            allowed_origins: self.server.allowed_origins,
-            max_streams: self.server.max_streams,
-            body_timeout: self.server.body_timeout,
-            min_body_rate: self.server.min_body_rate,
-            max_body_bytes: self.server.max_body_bytes,
-            max_json_depth: self.server.max_json_depth,
-            drain: self.server.drain,
-            ..in_force.server.clone()
+            listen: before.listen,
+            listen_mode: before.listen_mode,
+            workers: before.workers,
+            max_connections: before.max_connections,
+            max_connections_per_address: before.max_connections_per_address,
+            max_connection_age: before.max_connection_age,
+            header_timeout: before.header_timeout,
+            write_timeout: before.write_timeout,
+            max_header_bytes: before.max_header_bytes,
+            tls: before.tls,
+            h2c: before.h2c,
+            proxy_protocol: before.proxy_protocol,
+            trusted_proxies: before.trusted_proxies,
+            forwarded_header: before.forwarded_header,
+            ..self.server
         };
         self.admin.listen = in_force.admin.listen;
         self.log = in_force.log.clone();
