@@ -98,7 +98,8 @@ impl Heard {
     /// Did the stream end as one that failed must: told in an error frame, broken off, nothing that means success? Responses has
     /// an event that ends such a stream, and the body ends properly behind it.
     pub(crate) fn failed(&self) -> bool {
-        let ended = if self.items.have_come() { self.items.have_failed() && !self.aborted } else { self.aborted };
+        let ended =
+            if self.items.have_come() { self.items.have_failed() && !self.aborted } else { self.aborted };
         self.error.is_some() && ended && self.done == 0
     }
 
