@@ -78,7 +78,7 @@ impl<'a> Writer<'_, 'a> {
                 return; // a result is all that a message of a tool holds
             }
         }
-        let between = if turn.role == Role::System { "\n\n" } else { "\n" };
+        let between = if turn.role == Role::System { "\\n\\n" } else { "\\n" };
         write_content(&turn.parts, between, object.key("content"));
         self.tool_calls(turn, &mut object);
         write_reasoning(&turn.parts, self.style, &mut object);
