@@ -103,14 +103,26 @@ pub struct Api(pub Arc<Parts>);
 impl Service<Admitted> for Api {
     type Response = Response<Body>;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         Poll::Ready(Ok(()))
     }
 
-    /// The only dispatcher.
     fn call(&mut self, admitted: Admitted) -> Self::Future {
+        if is_closing(&admitted.routed) {
+            return Box::pin(ready(Err(closing().unread(admitted.routed.traced.request))));
+        }
+        self.dispatch(admitted)
+    }
+}
+
+/// The future of an answer.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>;
+
+impl Api {
+    /// The only dispatcher.
+    fn dispatch(&self, admitted: Admitted) -> Answering {
         let parts = Arc::clone(&self.0);
         let Admitted { slot, caller, routed } = admitted;
         let Routed { endpoint, query, traced, .. } = routed;
@@ -118,13 +130,6 @@ impl Service<Admitted> for Api {
         let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
         let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
         let admitted = (slot, caller.clone());
-        if request.extensions().get::<Closing>().is_some()
-            && !matches!(endpoint, Endpoint::Healthz | Endpoint::Readyz)
-        {
-            let words = "this connection is about to close; open another one";
-            let refusal = Refusal::new(Code::Draining, words).retry_after(1);
-            return Box::pin(ready(Err(refusal.unread(traced.request))));
-        }
         let look = || Look::new(request.method(), &query, request.headers());
         match endpoint {
             Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, admitted)),
@@ -179,4 +184,14 @@ impl Service<Admitted> for Api {
             Endpoint::Metrics => Box::pin(async move { Ok(health::metrics(&parts)) }),
         }
     }
+}
+
+/// Did the request come on a connection that takes no new ones? Probes are answered on it all the same.
+fn is_closing(routed: &Routed) -> bool {
+    !matches!(routed.endpoint, Endpoint::Healthz | Endpoint::Readyz)
+        && routed.traced.request.extensions().get::<Closing>().is_some()
+}
+
+fn closing() -> Refusal {
+    Refusal::new(Code::Draining, "this connection is about to close; open another one").retry_after(1)
 }

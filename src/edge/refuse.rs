@@ -19,7 +19,7 @@ pub struct Refusal {
     /// Had a backend begun to answer? A retry would have it generate twice.
     pub generated: bool,
     /// The request's body, if it is to be read over behind the answer.
-    pub unread: Option<Unread>,
+    pub unread: Option<Box<Unread>>,
     /// Further headers: `Allow`, `WWW-Authenticate`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -72,7 +72,7 @@ impl Refusal {
             self.headers.push((CONNECTION, HeaderValue::from_static("close")));
         }
         if !expects {
-            self.unread = Some(Unread { body: Box::new(body), bound });
+            self.unread = Some(Box::new(Unread { body: Box::new(body), bound }));
         }
         self
     }

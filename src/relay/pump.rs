@@ -171,12 +171,17 @@ impl Pump {
         on_disconnect: OnDisconnect,
     ) -> Option<Box<FrameStream>> {
         let Outside { writer, mut stopped, .. } = outside;
+        // What is left of an answer that nobody waits for any more is not read.
+        let mut left = false;
         let ending = match ending {
-            Ending::Abandoned(Gone::Left) if self.rewrite.is_complete() => tokio::select! {
-                biased;
-                ending = self.read_behind() => ending,
-                _ = &mut stopped => ending,
-            },
+            Ending::Abandoned(Gone::Left) if self.rewrite.is_complete() => {
+                left = true;
+                tokio::select! {
+                    biased;
+                    ending = self.read_behind() => ending,
+                    _ = &mut stopped => ending,
+                }
+            }
             ending
             @ (Ending::Done | Ending::Abandoned(_) | Ending::Failed(_) | Ending::FailedSame { .. }) => ending,
         };
@@ -189,7 +194,7 @@ impl Pump {
             Ending::Done => {
                 writer.close();
                 self.meter.ended(End::Done);
-                return Some(self.frames);
+                return (!left).then_some(self.frames);
             }
             Ending::Abandoned(gone) => {
                 // Told first: whoever comes while the rest is read would wait for nothing.

@@ -1,6 +1,6 @@
 //! HTTP/2 on one connection, to its end.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -79,28 +79,37 @@ where
             }
         },
         () = client.ending() => {
-            let (mut patience, mut told) = (pin!(client.patience()), false);
-            loop {
-                tokio::select! {
-                    biased;
-                    result = connection.as_mut() => break log(result, &streams, &client),
-                    () = watch.stuck(terms.write_timeout) => {
-                        client.refused("slow_read");
-                        break;
-                    }
-                    overdue = overdue(&streams, &client) => {
-                        break tracing::debug!(?overdue, "connection ended");
-                    }
-                    () = async { terms.shutdown.drained().await; sleep(LAST_WORDS).await } => break,
-                    // A GOAWAY goes out behind the last stream: h2 of Python, on which its OpenAI SDK stands, fails all that run
-                    // on a connection at this frame, whatever it says.
-                    () = streams.unoccupied(), if !told => {
-                        connection.as_mut().graceful_shutdown();
-                        told = true;
-                    }
-                    () = patience.as_mut(), if !streams.is_closing() => streams.close(),
-                }
+            leave(connection, http2::Connection::graceful_shutdown, &streams, &client).await;
+        }
+    }
+}
+
+/// Ends a connection behind its last stream.
+async fn leave<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
+    goaway: impl Fn(Pin<&mut C>),
+    streams: &Streams,
+    client: &Client<'_>,
+) {
+    let Client { watch, terms, .. } = client;
+    let (mut patience, mut told) = (pin!(client.patience()), false);
+    loop {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => break log(result, streams, client),
+            () = watch.stuck(terms.write_timeout) => {
+                client.refused("slow_read");
+                break;
             }
+            overdue = overdue(streams, client) => break tracing::debug!(?overdue, "connection ended"),
+            () = async { terms.shutdown.drained().await; sleep(LAST_WORDS).await } => break,
+            // h2 of Python, on which the SDKs of OpenAI and Anthropic stand, fails all streams of a connection at a GOAWAY,
+            // whatever it says: it goes out when none is left.
+            () = streams.unoccupied(), if !told => {
+                goaway(connection.as_mut());
+                told = true;
+            }
+            () = patience.as_mut(), if !streams.is_closing() => streams.close(),
         }
     }
 }

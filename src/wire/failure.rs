@@ -99,7 +99,7 @@ pub struct Failure {
     /// The request field that is to blame.
     pub param: Option<String>,
     /// The tokens of a request that is too long, and how many the backend can read, where it says so.
-    pub numbers: Option<(u64, u64)>,
+    pub numbers: Option<Box<(u64, u64)>>,
 }
 
 impl Failure {
@@ -203,7 +203,7 @@ impl Failure {
         if let Some(status) = self.status.filter(|_| self.code == Code::UpstreamError) {
             error.number("status", u64::from(status));
         }
-        if let Some((prompt, context)) = self.numbers {
+        if let Some((prompt, context)) = self.numbers.as_deref().copied() {
             error.number("n_prompt_tokens", prompt).number("n_ctx", context);
         }
     }

@@ -103,7 +103,7 @@ impl Outer<'_> {
         let (kind, param) = (word(inner.kind), word(inner.param));
         if is_full_context(&inner, kind.as_deref(), &message) {
             // The type is told in the words of the client's dialect.
-            let numbers = inner.numbers();
+            let numbers = inner.numbers().map(Box::new);
             return Failure { param, numbers, ..Failure::new(Code::ContextLengthExceeded, message) };
         }
         if inner.code.string().as_deref() == Some("model_not_found") {

@@ -1,8 +1,9 @@
 //! How a stream ends: with its terminator if it went well, and told, broken off and without one if it did not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::pairs::{DOORS, RESPONSES, request};
 use crate::support::{Answer, Call, Ending, Gateway, Heard, Item, Request, Upstream, begun, chat};
