@@ -27,7 +27,8 @@ fuzz_target!(|input: &[u8]| {
     let text = filled(&String::from_utf8_lossy(input));
     let (query, other) = text.split_once('\u{1f}').unwrap_or((&text, ""));
     let said = pairs(query);
-    let neighbours = [Resource::Stream(other), Resource::Channel { id: "yyyyyyyyyyyyyyyyyyyyyyyyyy", name: other }];
+    let neighbours =
+        [Resource::Stream(other), Resource::Channel { id: "yyyyyyyyyyyyyyyyyyyyyyyyyy", name: other }];
     for resource in MADE.map(|(resource, ..)| resource).into_iter().chain(neighbours) {
         for grant in [Grant::Read, Grant::Cancel] {
             for owner in [None, Some("alice"), Some(other)] {
