@@ -28,7 +28,7 @@ static BACKEND: LazyLock<Backend> = LazyLock::new(|| {
     );
     let config = Config::parse(&text, Overrides::default()).expect("a lawful configuration");
     std::fs::remove_file(&file).expect("it was written");
-    let client = build_client(&config.backends[0], config.stream.connect_timeout).expect("a client");
+    let client = build_client(&config.backends[0], config.stream.connect_timeout, 1).expect("a client");
     let standings = Standings::new(&config.pool, &Metrics::new(), &Board::default());
     Backend::new(&config.backends[0], client, standings.of("b"))
 });
