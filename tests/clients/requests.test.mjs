@@ -29,13 +29,14 @@ everyPair('a picture reaches the backend', async ({ dialect, ask }) => {
 const SETTINGS = { system: 'Be a quill.', limit: 64, temperature: 0.5, stop: ['END'], choice: 'required' };
 
 everyPair('settings reach the backend, or are named', async ({ client, dialect, wire, ask }) => {
-  const settings = shared(client.asks, Object.keys(SETTINGS), SETTINGS);
+  // A stop sequence that cannot be told is refused: without it the answer would end elsewhere.
+  const told = Object.keys(SETTINGS).filter((name) => name !== 'stop' || dialect.takes.includes(name));
+  const settings = shared(client.asks, told, SETTINGS);
   const asked = await askedOf(dialect, ask, { ...QUESTION, tools: TOOLS, ...settings });
   const expected = shared(dialect.takes, client.asks, SETTINGS);
   assert.deepEqual(pick(asked, expected), expected);
   const dropped = Object.keys(settings).filter((name) => !dialect.takes.includes(name));
   const named = wire.headers.get('x-dropped-fields') ?? '';
-  if (dropped.includes('stop')) assert.match(named, /stop/);
   if (dropped.includes('choice')) assert.match(named, /tool_choice/);
   if (dropped.length === 0) assert.equal(named, '');
 });
