@@ -11,17 +11,8 @@ use crate::wire::json::{Field, Text};
 
 /// The members of a request body that are not `null`.
 pub(super) fn members(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Field<'_>)>, ParseError> {
-    members_once(body, &[])
-}
-
-/// The same, where each of these names stands once at most.
-pub(super) fn members_once<'b>(
-    body: &'b [u8],
-    names: &[&str],
-) -> Result<Vec<(Cow<'b, str>, Field<'b>)>, ParseError> {
     let AllMembers(all) = serde_json::from_slice(body)
         .map_err(|error| ParseError::new(format!("the request is not a JSON object: {error}"), None))?;
-    check_once(&all, names).map_err(|why| ParseError::new(why, None))?;
     Ok(present(all))
 }
 
@@ -119,33 +110,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for AllMembers<'a> {
         }
         from.deserialize_map(Reader).map(AllMembers)
     }
-}
-
-/// Refuses members of these names that stand there twice, or in another case: the gateway and a backend must not read two
-/// different ones.
-pub(super) fn check_once<V>(members: &[(Cow<'_, str>, V)], names: &[&str]) -> Result<(), String> {
-    for name in names {
-        let mut named = members.iter().filter(|(key, _)| is_named(key, name));
-        if let Some((key, _)) = named.clone().find(|(key, _)| key != name) {
-            let shown: String = key.chars().take(100).collect();
-            return Err(format!("`{shown}` must be written in lower case"));
-        }
-        if named.nth(1).is_some() {
-            return Err(format!("`{name}` stands there twice"));
-        }
-    }
-    Ok(())
-}
-
-/// Is it this name to some reader? Servers in Go take a name in any case, by Unicode's simple folding: two letters beyond ASCII are
-/// letters of ASCII there.
-fn is_named(key: &str, name: &str) -> bool {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        letter => letter.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).eq(name.chars())
 }
 
 /// A key, borrowed unless it has escapes.

@@ -42,7 +42,7 @@ impl Streams {
             recorded: shown(registry, "streams_recorded", "Streams recorded"),
             records: shown(registry, "records", "Recorded streams that are kept"),
             record_readers: shown(registry, "record_readers", "Readers of recorded streams"),
-            record_bytes: shown(registry, "record_bytes", "Bytes of recorded streams"),
+            record_bytes: shown(registry, "record_bytes", "Memory that recorded streams take, in bytes"),
             ttft: shown_as(
                 registry,
                 "ttft_seconds",

@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::wire::codec::Identity;
+use crate::wire::distinct::distinct;
 use crate::wire::envelope::ParseError;
 use crate::wire::json::{Field, Object, Text};
-use crate::wire::members::{members, members_once};
+use crate::wire::members::members;
 use crate::wire::openai_responses::response::{Head, Status};
 
 /// What a request wishes to be kept.
@@ -24,8 +25,9 @@ pub struct State {
 impl State {
     /// Reads a request body.
     pub fn of(body: &[u8]) -> Result<Self, ParseError> {
-        let members = members_once(body, &["store", "background", "previous_response_id", "input"])?;
-        let field = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, field)| *field);
+        let members = distinct(body, &["store", "background", "previous_response_id", "input"])?;
+        let field =
+            |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| Field::of(value));
         let state = Self {
             store: field("store").and_then(Field::boolean) != Some(false),
             background: field("background").and_then(Field::boolean) == Some(true),
