@@ -12,6 +12,9 @@ use crate::server::socket::Socket;
 /// The longest header, with all that load balancers add to it.
 const MOST: usize = 4096;
 
+/// The longest line of version 1, with its end (PROXY protocol, section 2.1).
+const LONGEST_LINE: usize = 107;
+
 /// Reads the header. `None` if the proxy speaks for itself (its health checks), or for a client without an address.
 pub(super) async fn read(socket: &mut Socket) -> io::Result<Option<IpAddr>> {
     let mut buffer = BytesMut::new();
@@ -31,6 +34,10 @@ pub(super) async fn read(socket: &mut Socket) -> io::Result<Option<IpAddr>> {
 /// The length of the header, and whom it names; `None` if there is more to come.
 pub(super) fn parse(bytes: &[u8]) -> io::Result<Option<(usize, Option<IpAddr>)>> {
     match ProxyHeader::parse(bytes, ParseConfig::default()) {
+        // The library gives up on a line without an end at this length, and takes a longer one that comes in one piece.
+        Ok((_, length)) if length > LONGEST_LINE && bytes.starts_with(b"PROXY") => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the line of the PROXY protocol is too long"))
+        }
         Ok((header, length)) => {
             let client = header.proxied_address().map(|address| address.source.ip().to_canonical());
             Ok(Some((length, client)))
@@ -64,6 +71,19 @@ mod tests {
         let local = [&V2[..12], b"\x20\0\0\0"].concat();
         assert_eq!(parse(&local).unwrap(), Some((16, None)));
         assert_eq!(parse(b"PROXY UNKNOWN\r\n").unwrap(), Some((15, None)));
+    }
+
+    #[test]
+    fn a_line_is_refused_at_the_same_length_however_it_comes() {
+        for (length, whole) in [(107, true), (108, false), (300, false)] {
+            let line = format!("{:x<1$}\r\n", "PROXY UNKNOWN ", length - 2);
+            assert_eq!(
+                parse(line.as_bytes()).is_ok_and(|read| read == Some((length, None))),
+                whole,
+                "{length}"
+            );
+            assert_eq!(parse(&line.as_bytes()[..length - 1]).is_ok(), whole, "{length}");
+        }
     }
 
     #[test]
