@@ -9,7 +9,7 @@ def read(asked, heard):
     heard.say("system", asked.get("instructions") or "")
     for item in items(asked["input"]):
         READERS[item.get("type", "message")](item, heard)
-    heard.tools = {tool["name"]: tool.get("parameters") for tool in asked.get("tools", [])}
+    heard.tools = {tool["name"]: tool.get("parameters") for tool in asked.get("tools", []) if "name" in tool}
     heard.schema = (asked.get("text") or {}).get("format", {}).get("schema")
     heard.max_tokens = asked.get("max_output_tokens")
     heard.temperature = asked.get("temperature")
