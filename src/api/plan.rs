@@ -39,6 +39,7 @@ enum Form<'p> {
     Own {
         alias: Option<&'p str>,
         usage: bool,
+        style: Style,
     },
     Translated {
         dialect: Dialect,
@@ -56,7 +57,8 @@ struct Forms<'p> {
     /// The body with the tools of namespaces beside the others.
     flat: &'p [u8],
     request: Option<Result<Request<'p>, ParseError>>,
-    own: Option<(Edits, Dropped)>,
+    /// What of the history a backend of the client's own dialect is not told.
+    own: Vec<(Style, (Edits, Dropped))>,
     written: Vec<(Form<'p>, Result<Written, Unfit>)>,
 }
 
@@ -67,9 +69,13 @@ impl<'p> Forms<'p> {
             return Ok(written.clone());
         }
         let written = match &form {
-            Form::Own { alias, usage } => {
-                let own = self.own.get_or_insert_with(|| own_history(self.client, self.body));
-                let (edits, dropped) = own.clone();
+            Form::Own { alias, usage, style } => {
+                let known = self.own.iter().find(|(known, _)| known == style).map(|(_, own)| own.clone());
+                let (edits, dropped) = known.unwrap_or_else(|| {
+                    let own = own_history(self.client, self.body, *style);
+                    self.own.push((*style, own.clone()));
+                    own
+                });
                 let body = self.envelope.rewrite(self.body, *alias, *usage, edits);
                 Ok(Written { body, dropped, names: Names::default() })
             }
@@ -100,14 +106,14 @@ pub(super) fn plan(
     let mut candidates = Vec::with_capacity(fitting.len());
     let mut unfit = None;
     let flat = if client == Dialect::OpenAiResponses { flatten(body) } else { Cow::Borrowed(body.as_ref()) };
-    let (request, own, written) = (None, None, Vec::new());
+    let (request, own, written) = (None, Vec::new(), Vec::new());
     let mut forms = Forms { client, envelope, body, account, flat: &flat, request, own, written };
     for (Destination { backend, alias, .. }, share) in fitting {
         let Some(dialect) = backend.dialect_for(client) else { continue };
         let form = if dialect == client {
             let usage =
                 backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            Form::Own { alias: alias.as_deref(), usage }
+            Form::Own { alias: alias.as_deref(), usage, style: backend.style().of_passed_on() }
         } else {
             let model = alias.as_deref().unwrap_or(&envelope.model);
             Form::Translated { dialect, model, style: backend.style() }

@@ -13,7 +13,7 @@ use crate::edge::KeyConfig;
 use crate::journal::StoreUrl;
 use crate::server::{Certificate, Config as Server, Listen};
 use crate::telemetry::{Secret, SecretSource};
-use crate::upstream::{Api, Balance, Config as Backend, PoolConfig};
+use crate::upstream::{Api, Balance, Config as Backend, PoolConfig, is_version};
 
 /// Checks `config`, and reads the keys that it names. `complete`: every section could be read, so that a name that is missing
 /// is really missing.
@@ -259,14 +259,22 @@ fn check_backend(backend: &mut Backend) -> Vec<Wrong> {
     let foreign = [
         ("responses", backend.responses, Api::OpenAi),
         ("reasoning_field", backend.reasoning_field.is_some(), Api::OpenAi),
+        ("reasoned_calls", backend.reasoned_calls.is_some(), Api::OpenAi),
         ("default_max_tokens", backend.default_max_tokens.is_some(), Api::Anthropic),
         ("thinking", backend.thinking.is_some(), Api::Anthropic),
+        ("anthropic_version", backend.anthropic_version.is_some(), Api::Anthropic),
+        ("unsigned_thinking", backend.unsigned_thinking, Api::Anthropic),
+        ("billing_header", backend.billing_header.is_some(), Api::Anthropic),
     ];
     for (key, set, api) in foreign {
         if set && backend.api != api {
             let words = format!("`{key}` of backend `{name}` means nothing to its `api`");
             problems.push((key, words, None));
         }
+    }
+    if let Some(version) = backend.anthropic_version.as_deref().filter(|version| !is_version(version)) {
+        let message = format!("the `anthropic_version` of backend `{name}` is no date: \"{version}\"");
+        problems.push(("anthropic_version", message, Some("anthropic_version = \"2023-06-01\"")));
     }
     if let Some(probe) = &backend.probe
         && probe != "none"

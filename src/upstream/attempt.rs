@@ -19,8 +19,8 @@ use crate::upstream::plan::Candidate;
 use crate::upstream::pool::Pool;
 use crate::upstream::slots::Slot;
 use crate::wire::{
-    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names, read_failure,
-    without_thinking,
+    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names,
+    read_failure, simpler,
 };
 
 /// A backend that has sent first content.
@@ -123,21 +123,30 @@ pub(super) async fn open(
     Ok(Opened { backend, dialect, dropped, names, frames, held })
 }
 
-/// Sends the request, and again without a wish to think if the backend refuses it for that.
+/// How often a request is put more simply: each refusal names one thing.
+const SIMPLER: u32 = 4;
+
+/// Sends the request, and again without what the backend refuses by name, as long as it is something that can be left out.
 async fn ask_simply(candidate: &mut Candidate, offload: &Offload) -> Result<Response, Attempted> {
     let path = candidate.dialect.path();
-    let attempted = match ask(&candidate.backend, path, &candidate.headers, &candidate.body).await {
-        Err(attempted) if candidate.translated && matches!(attempted.failure.status(), 400 | 422) => {
-            attempted
+    let mut asked = ask(&candidate.backend, path, &candidate.headers, &candidate.body).await;
+    for _ in 0..SIMPLER {
+        let attempted = match asked {
+            Err(attempted) if candidate.translated && matches!(attempted.failure.status(), 400 | 422) => {
+                attempted
+            }
+            result => return result,
+        };
+        let (dialect, body, failure) = (candidate.dialect, candidate.body.clone(), attempted.failure.clone());
+        let simpler = move || simpler(dialect, &body, &failure);
+        let Some(simpler) = offload.run(candidate.body.len(), simpler).await else { return Err(attempted) };
+        candidate.body = simpler.body;
+        if let Some(name) = simpler.dropped {
+            candidate.dropped.add(name);
         }
-        result => return result,
-    };
-    let (dialect, body, failure) = (candidate.dialect, candidate.body.clone(), attempted.failure.clone());
-    let simpler = move || without_thinking(dialect, &body, &failure);
-    let Some(body) = offload.run(candidate.body.len(), simpler).await else { return Err(attempted) };
-    candidate.body = body;
-    candidate.dropped.add("reasoning_effort");
-    ask(&candidate.backend, path, &candidate.headers, &candidate.body).await
+        asked = ask(&candidate.backend, path, &candidate.headers, &candidate.body).await;
+    }
+    asked
 }
 
 /// Sends the request; gives the response if its status is one of success.

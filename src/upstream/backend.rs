@@ -6,17 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder};
-use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use crate::telemetry::{Redactor, Secret};
+use crate::upstream::settings::{self, KeyHeader, MaxTokensField, ReasoningField, ThinkingStyle};
 use crate::upstream::standing::Standing;
-use crate::wire::{Code, DEFAULT_MAX_TOKENS, Dialect, Failure, Style, Thinking};
+use crate::wire::{Code, Dialect, Failure, SamplingOption, Style};
 
-/// Anthropic's header for keys.
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Anthropic answers nobody who does not say which version of its API they speak.
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
@@ -29,12 +27,19 @@ pub struct Config {
     /// The origin, `http://127.0.0.1:11434`. Needed for all but `demo`.
     #[serde(default)]
     pub url: String,
-    /// Sent as `Authorization: Bearer`.
+    /// What the gateway shows to be let in.
     #[serde(default)]
     pub api_key: Option<Secret>,
-    /// Which field carries the token limit at an OpenAI backend.
+    /// The header that carries the key. Unset: the usual one of its API.
     #[serde(default)]
-    pub max_tokens_field: MaxTokensField,
+    pub key_header: Option<KeyHeader>,
+    /// Which field carries the token limit at an OpenAI backend. Unset: the one that the model's name stands for.
+    #[serde(default)]
+    pub max_tokens_field: Option<MaxTokensField>,
+    /// Sampling options that its models refuse: they are left out of translated requests. Unset: those of which a model's name says
+    /// that it refuses them.
+    #[serde(default)]
+    pub refuses: Option<Vec<SamplingOption>>,
     /// Does an OpenAI backend understand `stream_options`?
     #[serde(default = "yes")]
     pub stream_options: bool,
@@ -47,12 +52,24 @@ pub struct Config {
     /// Where an OpenAI backend is told what the model thought in earlier turns.
     #[serde(default)]
     pub reasoning_field: Option<ReasoningField>,
+    /// Does an OpenAI backend refuse calls in a history that have no reasoning before them? Unset: as the model's name says.
+    #[serde(default)]
+    pub reasoned_calls: Option<bool>,
     /// The token limit that an Anthropic backend is told where the request has none.
     #[serde(default)]
     pub default_max_tokens: Option<NonZeroU64>,
-    /// How an Anthropic backend is told how much to think.
+    /// How an Anthropic backend is told how much to think. Unset: as the model's name says.
     #[serde(default)]
     pub thinking: Option<ThinkingStyle>,
+    /// The version of Anthropic's API that translated requests are written in, a date.
+    #[serde(default)]
+    pub anthropic_version: Option<String>,
+    /// Does an Anthropic backend take back thinking that is not signed? Anthropic itself does not.
+    #[serde(default)]
+    pub unsigned_thinking: bool,
+    /// Is an Anthropic backend told the line for Anthropic's accounts in Claude Code's prompt? Unset: only Anthropic itself is.
+    #[serde(default)]
+    pub billing_header: Option<bool>,
     /// The path that is asked to see whether the backend is there, or `none`; unset: one that costs nothing in its API.
     #[serde(default)]
     pub probe: Option<String>,
@@ -78,35 +95,6 @@ pub enum Api {
     Demo,
 }
 
-/// OpenAI's older and newer name for the token limit.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum MaxTokensField {
-    #[default]
-    MaxTokens,
-    MaxCompletionTokens,
-}
-
-/// Where an OpenAI backend is told what the model thought in earlier turns.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasoningField {
-    ReasoningContent,
-    Reasoning,
-    /// Nowhere: strict servers refuse a message with a member that they do not know.
-    None,
-}
-
-/// How an Anthropic backend is told how much to think.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum ThinkingStyle {
-    /// A number of tokens.
-    Budget,
-    /// A level, as the newest models want it.
-    Adaptive,
-}
-
 fn yes() -> bool {
     true
 }
@@ -123,6 +111,8 @@ pub struct Backend {
     responses: bool,
     /// The header that carries the key.
     authorization: Option<(HeaderName, HeaderValue)>,
+    /// The version of Anthropic's API.
+    version: HeaderValue,
     redactor: Option<Arc<Redactor>>,
     style: Style,
     stream_options: bool,
@@ -135,38 +125,6 @@ impl Backend {
         let origin = config.url.trim_end_matches('/');
         let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
         let key = config.api_key.as_ref().and_then(|key| key.value.as_ref());
-        let authorization = key.and_then(|key| {
-            let key = key.expose_secret();
-            let (name, value) = match config.api {
-                Api::Anthropic => (X_API_KEY, HeaderValue::try_from(key)),
-                Api::OpenAi | Api::Ollama | Api::Demo => {
-                    (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}")))
-                }
-            };
-            let mut value = value.ok()?;
-            value.set_sensitive(true);
-            Some((name, value))
-        });
-        let max_tokens_field = match config.max_tokens_field {
-            MaxTokensField::MaxTokens => "max_tokens",
-            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
-        };
-        let style = Style {
-            usage: config.stream_options,
-            max_tokens_field,
-            told_reasoning: match config.reasoning_field {
-                Some(ReasoningField::ReasoningContent) | None => Some("reasoning_content"),
-                Some(ReasoningField::Reasoning) => Some("reasoning"),
-                Some(ReasoningField::None) => None,
-            },
-            sampling_extensions: config.sampling_extensions,
-            max_tokens: config.default_max_tokens.map_or(DEFAULT_MAX_TOKENS, NonZeroU64::get),
-            thinking: match config.thinking {
-                Some(ThinkingStyle::Adaptive) => Thinking::Adaptive,
-                Some(ThinkingStyle::Budget) | None => Thinking::Budget,
-            },
-            ..Style::default()
-        };
         Self {
             name: config.name.clone(),
             api: config.api,
@@ -174,9 +132,10 @@ impl Backend {
             probe: config.probe.clone(),
             origin,
             responses: config.responses,
-            authorization,
+            authorization: settings::authorization(config),
+            version: settings::version(config),
             redactor: key.and_then(|key| Redactor::new(key.clone())).map(Arc::new),
-            style,
+            style: settings::style(config),
             stream_options: config.stream_options,
             client,
         }
@@ -258,7 +217,7 @@ impl Backend {
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         let request = match self.api {
-            Api::Anthropic => request.header(ANTHROPIC_VERSION, "2023-06-01"),
+            Api::Anthropic => request.header(ANTHROPIC_VERSION, self.version.clone()),
             Api::OpenAi | Api::Ollama | Api::Demo => request,
         };
         match &self.authorization {

@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha256};
+
 /// How every id begins that was changed; its version is in it, for it outlives the gateway in the histories of clients.
-const MARK: &str = "sg1_";
+pub(super) const MARK: &str = "sg1_";
 /// Before what the backend wants back, and before the number of a call that repeats an id. No escape looks like them, for those are
 /// of hexadecimal digits.
 const SIGNED: &str = "-s";
@@ -45,6 +47,28 @@ pub(super) fn own(told: Cow<'_, str>) -> Cow<'_, str> {
 pub(super) fn signature(told: &str) -> Option<String> {
     let (id, signature) = read(told)?;
     signature.or_else(|| read(&id)?.1)
+}
+
+/// The longest id that `OpenAI` takes.
+pub(super) const LIMIT: usize = 64;
+/// How much of a long id stays, and how many bytes of its digest follow.
+const KEPT: usize = 32;
+const DIGEST: usize = 12;
+
+/// An id of at most [`LIMIT`] letters for a vendor that did not give it: a long one, as most that hold a signature are, by its
+/// beginning and its digest, which is the same in the call and its result.
+pub(super) fn short(told: &str) -> Cow<'_, str> {
+    if told.len() <= LIMIT {
+        return Cow::Borrowed(told);
+    }
+    let own = own(Cow::Borrowed(told));
+    let lawful = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut short: String = own.chars().filter(lawful).take(KEPT).collect();
+    short.push('_');
+    for byte in Sha256::digest(told.as_bytes()).iter().take(DIGEST) {
+        write!(short, "{byte:02x}").unwrap_or_default(); // writing to a String cannot fail
+    }
+    Cow::Owned(short)
 }
 
 fn marked(id: &str) -> String {
@@ -101,6 +125,20 @@ mod tests {
         }
         for told in ["call_a", "sg1_-zz", "sg1_a-f", "sg1_-ff-fe"] {
             assert_eq!(own(Cow::Borrowed(told)), told, "that was not written here");
+        }
+    }
+
+    #[test]
+    fn a_long_id_is_told_as_a_short_one_that_stays_the_same() {
+        let long = signed("call 1", &"AbC/+=".repeat(200));
+        let told = short(&long).into_owned();
+        assert!(told.len() <= LIMIT && told.starts_with("call1_"), "{told}");
+        assert_eq!(lawful(&told), told.as_str());
+        assert_eq!(short(&long), told.as_str());
+        assert_ne!(short(&signed("call 1", &"x".repeat(99))), told.as_str());
+        assert_eq!(own(Cow::Borrowed(&told)), told.as_str(), "nothing is read into it");
+        for id in ["call_1", &"a".repeat(LIMIT)] {
+            assert_eq!(short(id), id);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Calls<'a> {
     by_tool: HashMap<Cow<'a, str>, VecDeque<usize>>,
     /// The ids that the client gave: none that is made may be one of them.
     given: HashSet<Cow<'a, str>>,
+    /// Is none longer than [`call_ids::LIMIT`]?
+    short: bool,
     /// What an id must look like where every call must have one of its own.
     lawful: Option<fn(&str) -> String>,
     /// The ids that were told already, where no two may be the same.
@@ -42,10 +44,19 @@ impl<'a> Calls<'a> {
             by_id: HashMap::new(),
             by_tool: HashMap::new(),
             given: given.collect(),
+            short: false,
             lawful: None,
             told: HashSet::new(),
             made: 0,
         }
+    }
+
+    /// The same where no id may be longer than [`call_ids::LIMIT`].
+    pub(super) fn short<'p>(parts: impl Iterator<Item = &'p Part<'a>>) -> Self
+    where
+        'a: 'p,
+    {
+        Self { short: true, ..Self::new(parts) }
     }
 
     /// The same where ids must have only certain letters, and no two calls of a history the same one.
@@ -61,7 +72,7 @@ impl<'a> Calls<'a> {
         let own = call.id.map(Text::plain);
         let told = match (own.clone().map(call_ids::own), self.lawful) {
             (None, _) => self.make("call"),
-            (Some(id), None) => id,
+            (Some(id), None) => self.shortened(id),
             (Some(id), Some(lawful)) => self.distinguish(&id, lawful(&id)),
         };
         if self.lawful.is_some() {
@@ -82,12 +93,20 @@ impl<'a> Calls<'a> {
             return match (take_first(self.by_id.get_mut(&id), &mut self.open), self.lawful) {
                 (Some(told), _) => told,
                 (None, Some(lawful)) => Cow::Owned(lawful(&call_ids::own(id))),
-                (None, None) => call_ids::own(id),
+                (None, None) => self.shortened(call_ids::own(id)),
             };
         }
         let named =
             result.tool.and_then(|tool| take_first(self.by_tool.get_mut(&tool.plain()), &mut self.open));
         named.or_else(|| self.take_oldest()).unwrap_or(Cow::Borrowed("call_unknown"))
+    }
+
+    fn shortened(&self, id: Cow<'a, str>) -> Cow<'a, str> {
+        if self.short && id.len() > call_ids::LIMIT {
+            Cow::Owned(call_ids::short(&id).into_owned())
+        } else {
+            id
+        }
     }
 
     fn take_oldest(&mut self) -> Option<Cow<'a, str>> {

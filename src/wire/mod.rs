@@ -32,6 +32,7 @@ pub mod json;
 mod lenient;
 mod media;
 mod members;
+mod models;
 mod names;
 mod ndjson;
 mod offer;
@@ -71,6 +72,7 @@ pub use failure::{Code, Failure};
 pub use frame::{Frame, Frames};
 pub use json::Text;
 pub use media::{Document, DocumentSource, Image};
+pub use models::{SamplingOption, SamplingOptions};
 pub use names::Names;
 pub use offer::Offer;
 pub use openai_responses::Echo;
@@ -81,7 +83,7 @@ pub use request::{
     DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling, Style,
     Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request, write_request,
 };
-pub use retreat::without_thinking;
+pub use retreat::{Simpler, simpler};
 pub use seal::{Seal, Sealed};
 pub use splitter::{FrameTooLarge, Splitter};
 pub use told_failure::{is_seen, read_failure};

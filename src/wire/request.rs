@@ -14,6 +14,7 @@ use crate::wire::envelope::ParseError;
 use crate::wire::extra::{Extras, User};
 use crate::wire::json::{Text, write_inside};
 use crate::wire::media::{Document, DocumentSource, Image};
+use crate::wire::models::SamplingOptions;
 use crate::wire::names::Names;
 use crate::wire::offer::Offer;
 use crate::wire::seal::Sealed;
@@ -187,7 +188,7 @@ pub enum ToolChoice<'a> {
 }
 
 /// Sampling options, numbers as they were written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sampling<'a> {
     pub max_tokens: Option<&'a str>,
     pub temperature: Option<&'a str>,
@@ -303,21 +304,29 @@ pub struct Style {
     pub reasoning_field: &'static str,
     /// The field that carries the reasoning of earlier turns to a backend; `None`: it is not told.
     pub told_reasoning: Option<&'static str>,
-    /// The field that carries the token limit in OpenAI's dialect: the older `max_tokens` or `max_completion_tokens`.
-    pub max_tokens_field: &'static str,
+    /// The field that carries the token limit in OpenAI's dialect: the older `max_tokens` or `max_completion_tokens`. `None`: the
+    /// one that the model's name stands for.
+    pub max_tokens_field: Option<&'static str>,
     /// May sampling options be sent that only vLLM and llama.cpp know (`top_k`, `min_p`, `repeat_penalty`)?
     pub sampling_extensions: bool,
     /// The token limit where Anthropic's dialect insists on one and the request has none.
     pub max_tokens: u64,
-    /// How Anthropic's models are told how much to think.
-    pub thinking: Thinking,
+    /// How Anthropic's models are told how much to think. `None`: as the model's name says.
+    pub thinking: Option<Thinking>,
+    /// Sampling options that are refused. `None`: those of which the model's name says so.
+    pub refused: Option<SamplingOptions>,
+    /// Must the call of a tool in a history have reasoning before it? `None`: as the model's name says.
+    pub reasoned_calls: Option<bool>,
+    /// Does a backend in Anthropic's dialect take thinking that nobody signed? Anthropic refuses it, others wrote it.
+    pub unsigned_thinking: bool,
+    /// Is the line for Anthropic's accounts told to a backend in its dialect?
+    pub billing: bool,
 }
 
 /// How Anthropic's models are told how much to think.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thinking {
     /// A number of tokens: what all but the newest models take.
-    #[default]
     Budget,
     /// A level: `thinking.type` is `adaptive`.
     Adaptive,
@@ -329,11 +338,23 @@ impl Default for Style {
             usage: false,
             reasoning_field: "reasoning_content",
             told_reasoning: Some("reasoning_content"),
-            max_tokens_field: "max_tokens",
+            max_tokens_field: None,
             sampling_extensions: false,
             max_tokens: DEFAULT_MAX_TOKENS,
-            thinking: Thinking::Budget,
+            thinking: None,
+            refused: None,
+            reasoned_calls: None,
+            unsigned_thinking: false,
+            billing: true,
         }
+    }
+}
+
+impl Style {
+    /// What of it counts for a request that is passed on in its own dialect.
+    pub fn of_passed_on(self) -> Self {
+        let Self { unsigned_thinking, billing, .. } = self;
+        Self { unsigned_thinking, billing, ..Self::default() }
     }
 }
 
@@ -366,9 +387,9 @@ pub fn parse_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, Parse
 
 /// What of a request's history must not reach a backend of the same dialect, and what is lost without it: what only another
 /// vendor can read. All else is passed on as it was written.
-pub fn own_history(dialect: Dialect, body: &[u8]) -> (Edits, Dropped) {
+pub fn own_history(dialect: Dialect, body: &[u8], style: Style) -> (Edits, Dropped) {
     match dialect {
-        Dialect::Anthropic => anthropic::own_history(body),
+        Dialect::Anthropic => anthropic::own_history(body, style),
         Dialect::OpenAiResponses => openai_responses::own_history(body),
         Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OllamaChat | Dialect::OllamaGenerate => {
             Default::default()
@@ -385,7 +406,7 @@ pub fn write_request(
 ) -> Result<Written, Refused> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::write(request, model, style),
-        Dialect::OpenAiResponses => openai_responses::write(request, model),
+        Dialect::OpenAiResponses => openai_responses::write(request, model, style),
         Dialect::Anthropic => anthropic::write(request, model, style),
         Dialect::OllamaChat => ollama::write(request, model),
         Dialect::OpenAiCompletions | Dialect::OllamaGenerate => {

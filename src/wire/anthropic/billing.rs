@@ -3,7 +3,7 @@
 use crate::wire::json::Text;
 
 /// How it begins. What follows is other with every version, and often with every request.
-const BILLING: &str = "x-anthropic-billing-header:";
+pub(super) const BILLING: &str = "x-anthropic-billing-header:";
 
 /// A text without the line at its start; `None` if there is nothing else in it.
 pub fn without_billing(text: Text<'_>) -> Option<Text<'_>> {

@@ -10,7 +10,7 @@ use crate::wire::calls::Calls;
 use crate::wire::json::{Object, Text, write_list};
 use crate::wire::media::{DocumentSource, Image};
 use crate::wire::names::Names;
-use crate::wire::request::{Dropped, Message, Part, Role, ToolCall, ToolResult};
+use crate::wire::request::{Dropped, Message, Part, Role, Style, ToolCall, ToolResult};
 use crate::wire::seal::Seal;
 
 /// The longest name of a tool.
@@ -28,14 +28,18 @@ struct Turn<'r, 'a> {
 
 impl<'r, 'a> Turns<'r, 'a> {
     /// Splits the system prompt off, and orders the rest.
-    pub(super) fn new(messages: &'r [Message<'a>], dropped: &mut Dropped) -> (Vec<Text<'a>>, Self) {
+    pub(super) fn new(
+        messages: &'r [Message<'a>],
+        style: Style,
+        dropped: &mut Dropped,
+    ) -> (Vec<Text<'a>>, Self) {
         let leading = messages.iter().take_while(|message| message.role == Role::System).count();
         let (system, rest) = messages.split_at_checked(leading).unwrap_or((messages, &[]));
         let system = system.iter().flat_map(|message| &message.parts).filter_map(text).collect();
         let mut turns = Self::default();
         for message in rest {
             for part in &message.parts {
-                if is_lawful(part, dropped) {
+                if is_lawful(part, style.unsigned_thinking, dropped) {
                     turns.push(message.role == Role::Assistant, part);
                 }
             }
@@ -116,11 +120,13 @@ fn is_blank(text: Text<'_>) -> bool {
     text.plain().trim().is_empty()
 }
 
-/// Anthropic refuses empty texts, and reasoning that it has not signed itself.
-fn is_lawful(part: &Part<'_>, dropped: &mut Dropped) -> bool {
+/// Anthropic refuses empty texts, and reasoning that it has not signed itself; others want theirs back, which is `unsigned`.
+fn is_lawful(part: &Part<'_>, unsigned: bool, dropped: &mut Dropped) -> bool {
     let lawful = match part {
         Part::Text(text) => return !is_blank(*text),
-        Part::Reasoning { sealed, .. } => sealed.is_some_and(|sealed| sealed.seal == Seal::Signature),
+        Part::Reasoning { text, sealed } => {
+            sealed.is_some_and(|sealed| sealed.seal == Seal::Signature) || (unsigned && !text.is_empty())
+        }
         Part::Redacted(sealed) => sealed.seal == Seal::Redacted,
         Part::Image(_) | Part::Document(_) | Part::ToolCall(_) | Part::ToolResult(_) => true,
     };
@@ -177,8 +183,11 @@ fn write_part<'a>(
         }
         Part::Reasoning { text, sealed } => {
             block.raw("type", "\"thinking\"").text("thinking", *text);
-            if let Some(sealed) = sealed {
-                sealed.write_quoted(Seal::Signature, block.key("signature"));
+            match sealed.filter(|sealed| sealed.seal == Seal::Signature) {
+                Some(sealed) => sealed.write_quoted(Seal::Signature, block.key("signature")),
+                None => {
+                    block.raw("signature", "\"\"");
+                }
             }
         }
         Part::Redacted(sealed) => {
@@ -222,7 +231,8 @@ fn write_result<'a>(
     let id = calls.close(result);
     block.raw("type", "\"tool_result\"").text("tool_use_id", Text::Plain(&id));
     let mut ignored = Dropped::default(); // only texts, images and documents are in a result
-    let parts: Vec<&Part<'a>> = result.parts.iter().filter(|part| is_lawful(part, &mut ignored)).collect();
+    let parts: Vec<&Part<'a>> =
+        result.parts.iter().filter(|part| is_lawful(part, false, &mut ignored)).collect();
     match parts.as_slice() {
         [] => {}
         [Part::Text(text)] => {

@@ -6,6 +6,7 @@ use crate::wire::anthropic::schema::{write_closed, write_input};
 use crate::wire::anthropic::turns::{CACHE, NAME_LIMIT, Turns};
 use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_joined, write_list};
+use crate::wire::models::{always_thinks, refused_by_anthropic, thinks_by_level};
 use crate::wire::names::Names;
 use crate::wire::request::{
     Dropped, Effort, Format, Refused, Request, Sampling, Style, Thinking, Tool, ToolChoice, Written,
@@ -17,7 +18,7 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     let mut names = Names::default();
     let mut out = BytesMut::with_capacity(1024);
     let mut body = Object::new(&mut out);
-    let (system, turns) = Turns::new(&request.messages, &mut dropped);
+    let (system, turns) = Turns::new(&request.messages, style, &mut dropped);
     body.text("model", Text::Plain(model)).boolean("stream", true);
     let effort = request.effort.filter(|effort| {
         let allowed = *effort == Effort::None || turns.may_think();
@@ -26,7 +27,14 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
         }
         allowed
     });
-    let limits = Limits::new(&request.sampling, effort, style);
+    let effort = if always_thinks(model) && effort == Some(Effort::None) {
+        dropped.add("reasoning_effort"); // as little as there is
+        Some(Effort::Low)
+    } else {
+        effort
+    };
+    let by_name = if thinks_by_level(model) { Thinking::Adaptive } else { Thinking::Budget };
+    let limits = Limits::new(&request.sampling, effort, style, style.thinking.unwrap_or(by_name));
     body.number("max_tokens", limits.max_tokens);
     // Other APIs keep what they have read by themselves, this one only where it is told to.
     let cache = request.extras.value(Extra::PromptCacheKey).is_some();
@@ -34,17 +42,18 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
         write_system(system, cache, body.key("system"));
     }
     turns.write(cache, &mut names, body.key("messages"));
-    let thinks = limits.thinking.is_some();
-    if !thinks && effort.is_some_and(|effort| effort != Effort::None) {
+    if limits.thinking.is_none() && effort.is_some_and(|effort| effort != Effort::None) {
         dropped.add("reasoning_effort"); // there is no room for it
     }
+    let thinks = limits.thinking.is_some() || always_thinks(model);
     if request.tools.is_empty() {
         write_called(&turns.called(), &mut names, &mut body);
     } else {
         let choice = tool_choice(request, thinks, &mut dropped);
         write_tools(request, choice, cache, &mut names, &mut body);
     }
-    write_sampling(&request.sampling, thinks, &mut body, &mut dropped);
+    let refused = style.refused.unwrap_or_else(|| refused_by_anthropic(model));
+    write_sampling(&request.sampling.without(refused, &mut dropped), thinks, &mut body, &mut dropped);
     write_thinking(effort, &limits, &mut body);
     write_output(request.format, limits.level, &mut body)?;
     write_user(request, &mut body, &mut dropped);
@@ -69,7 +78,7 @@ enum Budget {
 const MIN_BUDGET: u64 = 1024;
 
 impl Limits {
-    fn new(sampling: &Sampling<'_>, effort: Option<Effort>, style: Style) -> Self {
+    fn new(sampling: &Sampling<'_>, effort: Option<Effort>, style: Style, thinking: Thinking) -> Self {
         let asked = sampling.limit().and_then(|number| number.parse::<f64>().ok());
         // whole and positive is all that can be sent
         let asked = asked
@@ -86,7 +95,7 @@ impl Limits {
             Some(Effort::Max) => (16384, "max"),
         };
         let max_tokens = asked.unwrap_or(style.max_tokens + budget);
-        match style.thinking {
+        match thinking {
             Thinking::Adaptive => Self { max_tokens, thinking: Some(Budget::Adaptive), level: Some(level) },
             Thinking::Budget => {
                 let room = (max_tokens > MIN_BUDGET).then(|| Budget::Tokens(budget.min(max_tokens - 1)));

@@ -122,8 +122,13 @@ fn write_reasoning(parts: &[&Part<'_>], style: Style, object: &mut Object<'_>) {
         | Part::ToolResult(_) => None,
     });
     let mut texts = texts.filter(|text| !text.is_empty()).peekable();
-    if let Some(field) = style.told_reasoning.filter(|_| texts.peek().is_some()) {
+    let Some(field) = style.told_reasoning else { return };
+    let called = || parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    if texts.peek().is_some() {
         write_joined(texts, "\\n", object.key(field));
+    } else if style.reasoned_calls == Some(true) && called() {
+        // Moonshot takes an empty text for none at all.
+        object.raw(field, "\" \"");
     }
 }
 

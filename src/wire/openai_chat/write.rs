@@ -4,10 +4,11 @@ use bytes::BytesMut;
 
 use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_list};
+use crate::wire::models::{limit_field, refused_by_openai, wants_reasoning_of_calls};
 use crate::wire::names::Names;
 use crate::wire::openai_chat::turns::{NAME_LIMIT, write_messages};
 use crate::wire::request::{
-    Dropped, Format, Part, Refused, Request, Sampling, Style, Tool, ToolChoice, Written, name_closed,
+    Dropped, Effort, Format, Part, Refused, Request, Sampling, Style, Tool, ToolChoice, Written, name_closed,
     parts_of, refuse_documents_by_url,
 };
 use crate::wire::schema::write_parameters;
@@ -24,6 +25,9 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     }
     refuse_documents_by_url(&request.messages)?;
     name_closed(&request.messages, &mut dropped);
+    let reasoned_calls = style.reasoned_calls.unwrap_or_else(|| wants_reasoning_of_calls(model));
+    let style =
+        Style { reasoned_calls: Some(reasoned_calls && request.effort != Some(Effort::None)), ..style };
     write_messages(&request.messages, style, &mut names, &mut dropped, body.key("messages"));
     let thought = |part: &Part<'_>| matches!(part, Part::Reasoning { text, .. } if !text.is_empty());
     if style.told_reasoning.is_none() && parts_of(&request.messages).any(thought) {
@@ -38,7 +42,10 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
             body.boolean("parallel_tool_calls", parallel);
         }
     }
-    write_sampling(&request.sampling, style, &mut body, &mut dropped)?;
+    let refused = style.refused.unwrap_or_else(|| refused_by_openai(model, request.effort));
+    let sampling = request.sampling.without(refused, &mut dropped);
+    body.maybe(style.max_tokens_field.unwrap_or_else(|| limit_field(model)), sampling.limit());
+    write_sampling(&sampling, style, &mut body, &mut dropped)?;
     if let Some(format) = &request.format {
         write_format(format, body.key("response_format"));
     }
@@ -103,8 +110,7 @@ fn write_sampling(
     body: &mut Object<'_>,
     dropped: &mut Dropped,
 ) -> Result<(), Refused> {
-    body.maybe(style.max_tokens_field, sampling.limit())
-        .maybe("temperature", sampling.temperature)
+    body.maybe("temperature", sampling.temperature)
         .maybe("top_p", sampling.top_p)
         .maybe("seed", sampling.seed)
         .maybe("frequency_penalty", sampling.frequency_penalty)

@@ -1,5 +1,6 @@
 //! The input of a Responses request that is passed on as it is: reasoning that the gateway sealed for another vendor, which OpenAI
-//! cannot read and refuses, is taken out, and a summary of the gateway's own is told as what it is.
+//! cannot read and refuses, is taken out, a summary of the gateway's own is told as what it is, and the id of a call that holds
+//! what another vendor wants back is told as one of a lawful length.
 
 use std::borrow::Cow;
 
@@ -8,6 +9,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::wire::call_ids;
 use crate::wire::edits::{Edits, span};
 use crate::wire::json::{Field, Object, Text, write_joined};
 use crate::wire::members::{members, named};
@@ -19,7 +21,8 @@ use crate::wire::seal::{Found, MARK, Seal, Sealed};
 /// What must be changed, and what is lost by it.
 pub fn own_history(body: &[u8]) -> (Edits, Dropped) {
     let (mut edits, mut dropped) = (Edits::default(), Dropped::default());
-    if memmem::find(body, MARK.as_bytes()).is_none() {
+    let sealed = memmem::find(body, MARK.as_bytes()).is_some();
+    if !sealed && memmem::find(body, call_ids::MARK.as_bytes()).is_none() {
         return (edits, dropped); // most requests need no second look
     }
     let members = members(body).unwrap_or_default();
@@ -32,6 +35,9 @@ pub fn own_history(body: &[u8]) -> (Edits, Dropped) {
                 places.push((span(body, item.get()), true));
                 continue;
             }
+            if let Some((raw, short)) = long_id(item) {
+                edits.replace(span(body, raw), short);
+            }
             let found = find(item);
             match &found {
                 Found::Own => {}
@@ -43,6 +49,17 @@ pub fn own_history(body: &[u8]) -> (Edits, Dropped) {
         edits.keep(&places);
     }
     (edits, dropped)
+}
+
+/// The id of a call that was changed for the client and is too long here, as it stands and as it is told.
+fn long_id(item: &RawValue) -> Option<(&str, Bytes)> {
+    let [id] = named(Field::of(item), ["call_id"], |_| {})?;
+    let told = id.string().filter(|id| id.starts_with(call_ids::MARK))?;
+    let short = call_ids::short(&told);
+    (short != told).then_some(())?;
+    let mut out = BytesMut::new();
+    Text::Plain(&short).write_quoted(&mut out);
+    Some((id.raw()?, out.freeze()))
 }
 
 /// The message that tells a summary of the gateway's own, which OpenAI cannot read.

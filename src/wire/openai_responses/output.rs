@@ -18,7 +18,7 @@ pub(super) fn write_input(
     dropped: &mut Dropped,
     out: &mut BytesMut,
 ) {
-    let mut writer = Writer { calls: Calls::new(parts_of(messages)), names, dropped, first: true };
+    let mut writer = Writer { calls: Calls::short(parts_of(messages)), names, dropped, first: true };
     out.put_u8(b'[');
     for message in messages {
         writer.message(message, out);

@@ -4,15 +4,16 @@ use bytes::BytesMut;
 
 use crate::wire::extra::Extra;
 use crate::wire::json::{Object, Text, write_joined, write_list};
+use crate::wire::models::refused_by_openai;
 use crate::wire::names::Names;
 use crate::wire::openai_responses::output::{NAME_LIMIT, write_input};
 use crate::wire::request::{
-    Dropped, Effort, Format, Refused, Request, Role, Sampling, Tool, ToolChoice, Written, texts,
+    Dropped, Effort, Format, Refused, Request, Role, Sampling, Style, Tool, ToolChoice, Written, texts,
 };
 use crate::wire::schema::{EMPTY, write_parameters};
 
 /// Writes `request` for a backend that calls the model `model`, as a stream. The backend stores nothing: every request brings its whole history.
-pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
+pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written, Refused> {
     let mut dropped = request.dropped.clone();
     let mut names = Names::default();
     let mut out = BytesMut::with_capacity(1024);
@@ -34,7 +35,8 @@ pub fn write(request: &Request<'_>, model: &str) -> Result<Written, Refused> {
             body.boolean("parallel_tool_calls", parallel);
         }
     }
-    write_sampling(&request.sampling, &mut body, &mut dropped)?;
+    let refused = style.refused.unwrap_or_else(|| refused_by_openai(model, request.effort));
+    write_sampling(&request.sampling.without(refused, &mut dropped), &mut body, &mut dropped)?;
     let verbosity = request.extras.value(Extra::Verbosity);
     if request.format.is_some() || verbosity.is_some() {
         body.object("text", |text| {

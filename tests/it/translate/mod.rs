@@ -34,6 +34,7 @@ mod images;
 mod limits;
 mod losses;
 mod mixed;
+mod models;
 mod names;
 mod namespaces;
 mod reasoning;

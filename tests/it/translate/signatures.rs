@@ -113,3 +113,64 @@ async fn pages_that_are_told_beside_a_text_are_what_it_leans_on() {
     assert_eq!(urls, ["https://r.example", "https://t.example", "https://u.example"], "{whole}");
     assert_eq!(cited[1]["title"], "Towns");
 }
+
+/// A signature is long, and so is the id that holds it: whoever did not give it is told a short one.
+#[tokio::test]
+async fn a_call_that_is_signed_goes_to_other_vendors_under_a_short_id() {
+    let mut pairs = Pairs::start(&[]).await;
+    let signature = "Sig/A+=".repeat(300);
+    let signed = |at: usize, id: &str| {
+        let function = json!({"name": "depth", "arguments": "{}"});
+        let extra = json!({"google": {"thought_signature": signature}});
+        openai::delta(
+            &json!({"tool_calls": [{"index": at, "id": id, "function": function, "extra_content": extra}]}),
+        )
+    };
+    let frames =
+        chat(&[signed(0, "function-call-1"), signed(1, "function-call-2"), openai::finish("tool_calls")]);
+    let user = json!({"role": "user", "content": "Q"});
+    for (door, others) in [(MESSAGES, ["anthropic", "responses"]), (RESPONSES, ["responses", "anthropic"])] {
+        let answer = pairs.answer("openai", door, false, &frames).await.json().await;
+        let history = if door == MESSAGES {
+            let said = &answer["content"];
+            let result =
+                |at: usize| json!({"type": "tool_result", "tool_use_id": said[at]["id"], "content": "9 m"});
+            json!({"messages": [user, {"role": "assistant", "content": said}, {"role": "user", "content": [result(1), result(0)]}]})
+        } else {
+            let said = &answer["output"];
+            let result = |at: usize| json!({"type": "function_call_output", "call_id": said[at]["call_id"], "output": "9 m"});
+            json!({"input": [user, said[0], said[1], result(1), result(0)]})
+        };
+        for api in others {
+            let (_asked, call) = pairs.ask(door, &request_with(door, api, true, &history)).await;
+            let told = call.json();
+            let mut ids = Vec::new();
+            call_ids(&told, &mut ids);
+            assert_eq!(ids.len(), 4, "{door} to {api}: {told}");
+            let lawful = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            let short = ids.iter().all(|id| api == "anthropic" && door == RESPONSES || id.len() <= 64);
+            assert!(short && ids.iter().all(|id| id.chars().all(lawful)), "{door} to {api}: {ids:?}");
+            ids.sort();
+            assert!(ids[0] == ids[1] && ids[2] == ids[3] && ids[1] != ids[2], "{door} to {api}: {ids:?}");
+            assert!(!told.to_string().contains("sg1_"), "{door} to {api}: {told}");
+        }
+    }
+}
+
+/// The ids of calls and of results, wherever they stand.
+fn call_ids(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            let of_call = |name: &str| match name {
+                "call_id" | "tool_use_id" => true,
+                "id" => members.get("type").is_some_and(|kind| kind == "tool_use"),
+                _ => false,
+            };
+            let ids = members.iter().filter(|(name, _)| of_call(name));
+            found.extend(ids.filter_map(|(_, id)| id.as_str().map(str::to_owned)));
+            members.values().for_each(|inner| call_ids(inner, found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| call_ids(inner, found)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

@@ -134,7 +134,7 @@ async fn the_line_for_anthropics_accounts_is_told_to_nobody_else() {
         json!([block(&format!("{BILLING}\n\nBe brief."))]),
         json!(format!("{BILLING}\nBe brief.")),
     ];
-    let mut bench = Bench::start().await;
+    let mut bench = Bench::with(Api::Anthropic, "billing_header = true").await;
     for system in systems {
         let request = question(Api::Anthropic, &json!({"system": system}));
         for backend in Api::Anthropic.others() {
