@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::telemetry::{Access, End};
-use crate::wire::{Code, Event, Failure, Usage};
+use crate::wire::{Block, Code, Event, Failure, Usage};
 
 /// Counts one answer.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Meter {
     pub(super) fn content(&mut self, event: &Event<'_>) {
         self.letters += match event {
             Event::Delta { text, .. } => text.characters(),
-            Event::Other { .. } => 1,
+            Event::Other { .. } | Event::Open { block: Block::Picture(_), .. } => 1,
             Event::Start
             | Event::Open { .. }
             | Event::Citation { .. }
@@ -49,7 +49,8 @@ impl Meter {
             | Event::Usage(_)
             | Event::StopSequence(_)
             | Event::Finish(_)
-            | Event::Fail(_) => 0,
+            | Event::Fail(_)
+            | Event::Aside { .. } => 0,
         };
         if self.letters >= self.mark {
             self.mark = self.letters + MARK;

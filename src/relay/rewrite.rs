@@ -69,7 +69,7 @@ impl Rewrite {
             .flatten();
         let to = match encoder {
             Some(encoder) => {
-                let translation = Translation::new(&client.identity.echo);
+                let translation = Translation::new(&client.identity.echo, client.dialect);
                 To::Other(Box::new(Translator { names, translation, encoder, frames: Frames::default() }))
             }
             None => To::Same {
@@ -112,9 +112,9 @@ impl Rewrite {
         let flow = self.decoder.decode(&frame, &mut |event| match event {
             Event::Usage(usage) => meter.usage(usage),
             Event::Fail(failure) => failed = Some(failure),
-            Event::Delta { .. } | Event::Other { .. } => meter.content(&event),
+            Event::Delta { .. } | Event::Open { .. } | Event::Other { .. } => meter.content(&event),
             Event::Start
-            | Event::Open { .. }
+            | Event::Aside { .. }
             | Event::Signature { .. }
             | Event::Close { .. }
             | Event::Citation { .. }

@@ -41,7 +41,8 @@ pub async fn collect(
     access.first_content();
     timers.event(Instant::now());
     let decoder = Decoder::new(dialect, &client.identity.id);
-    let (translation, answer) = (Translation::new(&client.identity.echo), Answer::default());
+    let translation = Translation::new(&client.identity.echo, client.dialect);
+    let answer = Answer::default();
     let meter = Meter::new(access.clone());
     let mut gathering = Gathering { backend, decoder, names, translation, answer, meter };
     let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));

@@ -19,7 +19,7 @@ use crate::upstream::plan::Candidate;
 use crate::upstream::pool::Pool;
 use crate::upstream::slots::Slot;
 use crate::wire::{
-    Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names,
+    Block, Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names,
     read_failure, simpler,
 };
 
@@ -289,10 +289,14 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
         if let Some(frame) = frame.filter(|frame| !frame.data.is_empty()) {
             let mut failure = None;
             let flow = decoder.decode(&frame, &mut |event| match event {
-                Event::Delta { .. } | Event::Other { .. } | Event::Finish(_) => content = true,
+                Event::Delta { .. }
+                | Event::Open { block: Block::Picture(_), .. }
+                | Event::Other { .. }
+                | Event::Finish(_) => content = true,
                 Event::Fail(failed) => failure = Some(failed),
                 Event::Start
                 | Event::Open { .. }
+                | Event::Aside { .. }
                 | Event::Signature { .. }
                 | Event::Close { .. }
                 | Event::Citation { .. }

@@ -53,6 +53,8 @@ pub enum AnswerBlock {
     Refusal(BytesMut),
     /// Reasoning that only its vendor can read.
     Redacted(KeptSeal),
+    /// The URL of a picture, still escaped.
+    Picture(String),
     ToolCall {
         id: String,
         name: String,
@@ -86,12 +88,27 @@ impl AnswerBlock {
             Block::Reasoning => Self::Reasoning { text: BytesMut::new(), sealed: None },
             Block::Refusal => Self::Refusal(BytesMut::new()),
             Block::Redacted(sealed) => Self::Redacted(KeptSeal::new(sealed)),
+            Block::Picture(url) => {
+                let mut kept = String::new();
+                url.write_into(&mut kept);
+                Self::Picture(kept)
+            }
             Block::ToolCall { id, name } => Self::ToolCall {
                 id: id.plain().into_owned(),
                 name: name.plain().into_owned(),
                 arguments: BytesMut::new(),
             },
         }
+    }
+
+    /// About the bytes that are held for a block that has no text yet.
+    pub(super) fn size(&self) -> usize {
+        BLOCK
+            + match self {
+                Self::Redacted(kept) => kept.data.len(),
+                Self::Picture(url) => url.len(),
+                Self::Text { .. } | Self::Reasoning { .. } | Self::Refusal(_) | Self::ToolCall { .. } => 0,
+            }
     }
 
     /// Adds a delta, a citation or a signature; gives the bytes that are held for it.
@@ -131,6 +148,7 @@ impl AnswerBlock {
             Self::Reasoning { .. } => Block::Reasoning,
             Self::Refusal(_) => Block::Refusal,
             Self::Redacted(kept) => Block::Redacted(kept.sealed()),
+            Self::Picture(url) => Block::Picture(Text::Escaped(url)),
             Self::ToolCall { id, name, .. } => {
                 Block::ToolCall { id: Text::Plain(id), name: Text::Plain(name) }
             }
@@ -163,7 +181,7 @@ impl AnswerBlock {
             | Self::Refusal(buffer)
             | Self::Reasoning { text: buffer, .. } => buffer,
             Self::ToolCall { arguments, .. } => arguments,
-            Self::Redacted(_) => &[],
+            Self::Redacted(_) | Self::Picture(_) => &[],
         }
     }
 
@@ -171,7 +189,11 @@ impl AnswerBlock {
     pub fn citations(&self) -> &[KeptCitation] {
         match self {
             Self::Text { citations, .. } => citations,
-            Self::Reasoning { .. } | Self::Refusal(_) | Self::Redacted(_) | Self::ToolCall { .. } => &[],
+            Self::Reasoning { .. }
+            | Self::Refusal(_)
+            | Self::Redacted(_)
+            | Self::Picture(_)
+            | Self::ToolCall { .. } => &[],
         }
     }
 }
@@ -185,8 +207,9 @@ impl Answer {
         self.times.note(event, at);
         match event {
             Event::Open { block, .. } => {
-                self.blocks.push(AnswerBlock::new(*block));
-                self.size += BLOCK;
+                let block = AnswerBlock::new(*block);
+                self.size += block.size();
+                self.blocks.push(block);
             }
             Event::Delta { index, .. } | Event::Citation { index, .. } | Event::Signature { index, .. } => {
                 let block = usize::try_from(*index).ok().and_then(|at| self.blocks.get_mut(at));
@@ -198,7 +221,7 @@ impl Answer {
             Event::StopSequence(text) => text.write_into(self.stop_sequence.insert(String::new())),
             Event::Finish(finish) => self.finish = Some(*finish),
             Event::Fail(failure) => self.failure = Some(failure.clone()),
-            Event::Start | Event::Close { .. } | Event::Other { .. } => {}
+            Event::Start | Event::Close { .. } | Event::Other { .. } | Event::Aside { .. } => {}
         }
     }
 
@@ -207,6 +230,18 @@ impl Answer {
         let mut blocks = self.blocks.iter().filter(|block| kind(block)).peekable();
         blocks.peek()?;
         Some(blocks.map(AnswerBlock::escaped).collect())
+    }
+
+    /// The URLs of the pictures, in order.
+    pub fn pictures(&self) -> impl Iterator<Item = Text<'_>> {
+        self.blocks.iter().filter_map(|block| match block {
+            AnswerBlock::Picture(url) => Some(Text::Escaped(url)),
+            AnswerBlock::Text { .. }
+            | AnswerBlock::Reasoning { .. }
+            | AnswerBlock::Refusal(_)
+            | AnswerBlock::Redacted(_)
+            | AnswerBlock::ToolCall { .. } => None,
+        })
     }
 
     /// The tool calls in order: id, name, arguments as an escaped text.
@@ -218,7 +253,8 @@ impl Answer {
             AnswerBlock::Text { .. }
             | AnswerBlock::Reasoning { .. }
             | AnswerBlock::Refusal(_)
-            | AnswerBlock::Redacted(_) => None,
+            | AnswerBlock::Redacted(_)
+            | AnswerBlock::Picture(_) => None,
         })
     }
 }

@@ -4,6 +4,7 @@
 use bytes::BytesMut;
 
 use crate::wire::balance::Balance;
+use crate::wire::call_arguments::{ENCODINGS, is_empty, object_in};
 use crate::wire::json::{Text, json_object};
 
 /// What came so far.
@@ -106,9 +107,9 @@ impl ArgumentStream {
                 false
             }
             State::Object => json_object(&kept.plain()).is_some_and(|object| self.repeats(object)),
-            State::Other => match inside_strings(&kept.plain()) {
+            State::Other => match object_in(&kept.plain(), ENCODINGS) {
                 Some(object) => {
-                    if !object.is_empty() {
+                    if !is_empty(&object) {
                         emit(Text::Plain(&object));
                     }
                     true
@@ -131,31 +132,6 @@ impl ArgumentStream {
             || value(&behind).is_some_and(|again| value(object) == Some(again))
     }
 }
-
-/// An object that stands in a string, or in a string in a string; empty for `null` and for an empty string.
-fn inside_strings(text: &str) -> Option<String> {
-    let mut text = text.trim().to_owned();
-    for _ in 0..STRINGS {
-        if text.is_empty() || text == "null" {
-            return Some(String::new());
-        }
-        if let Some(object) = json_object(&text) {
-            return Some(object.to_owned());
-        }
-        let inner: String = serde_json::from_str(&text).ok()?;
-        inner.trim().clone_into(&mut text);
-    }
-    None
-}
-
-/// Is it an object without members?
-pub(super) fn is_empty(object: &str) -> bool {
-    let inside = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.is_some_and(|inside| inside.trim().is_empty())
-}
-
-/// How many strings may stand in one another.
-const STRINGS: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -48,14 +48,14 @@ impl<'a> Arguments<'a> {
 }
 
 /// How often an object may have been put into a string.
-const ENCODINGS: u32 = 3;
+pub(super) const ENCODINGS: u32 = 3;
 
 fn is_object(text: &str) -> bool {
     !text.trim().is_empty() && json_object(text).is_some()
 }
 
 /// The object that arguments mean: they are it, or nothing at all, or hold it in a string, or behind an empty one, or twice.
-fn object_in(text: &str, encodings: u32) -> Option<Cow<'_, str>> {
+pub(super) fn object_in(text: &str, encodings: u32) -> Option<Cow<'_, str>> {
     let text = text.trim();
     if text.is_empty() || text == "null" {
         return Some(Cow::Borrowed("{}"));
@@ -70,8 +70,10 @@ fn object_in(text: &str, encodings: u32) -> Option<Cow<'_, str>> {
     let mut found = "{}";
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let value = value.ok()?.get();
-        let is_empty = value == "null" || value.strip_prefix('{')?.trim() == "}";
-        if is_empty || value == found {
+        if !value.starts_with('{') && value != "null" {
+            return None;
+        }
+        if value == "null" || is_empty(value) || value == found {
             continue;
         }
         if found != "{}" {
@@ -80,6 +82,12 @@ fn object_in(text: &str, encodings: u32) -> Option<Cow<'_, str>> {
         found = value;
     }
     Some(Cow::Borrowed(found))
+}
+
+/// Is it an object without members?
+pub(super) fn is_empty(object: &str) -> bool {
+    let inside = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn wrapped(name: &str, text: Text<'_>) -> String {

@@ -31,13 +31,15 @@ pub enum Event<'a> {
     Finish(Finish),
     /// The backend gave up.
     Fail(Failure),
-    /// Content for which this model has no block (a further choice, a picture): passed through where the dialects are the same.
+    /// Content for which this model has no block (a further choice, a film): passed through where the dialects are the same.
     Other {
         /// What the backend calls it.
         name: &'a str,
         /// The client has to do something before the model can go on.
         awaits_client: bool,
     },
+    /// Something beside the content for which this model has no place, by the backend's name for it.
+    Aside { name: &'a str },
 }
 
 /// What a block holds.
@@ -50,6 +52,8 @@ pub enum Block<'a> {
     Refusal,
     /// Reasoning that only its vendor can read; it has no deltas.
     Redacted(Sealed<'a>),
+    /// A picture that the model made, as a URL: most hold it themselves (RFC 2397). It has no deltas.
+    Picture(Text<'a>),
     /// A call of a tool; its deltas are the JSON text of the arguments, and no delta at all means `{}`.
     ToolCall {
         id: Text<'a>,

@@ -34,7 +34,8 @@ impl Halves {
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
-            | Event::Other { .. } => emit(event),
+            | Event::Other { .. }
+            | Event::Aside { .. } => emit(event),
         }
     }
 

@@ -8,19 +8,27 @@ pub(super) fn says_something(value: &RawValue) -> bool {
     !matches!(value.get(), "null" | "\"\"" | "[]" | "{}" | "false")
 }
 
-/// Declares an object of fields. `unknown` is the name of the last member that is none of them, nor one of those `without` meaning
-/// here, and that says something.
+/// Declares an object of fields, each under its own name or another (`kind = "type"`), of any type that has a value for what is not
+/// there. `unknown` is the name of the last member that is none of them, nor one of those `without` meaning here, and that says
+/// something.
 macro_rules! lenient {
-    ($(#[$meta:meta])* struct $name:ident { $($field:ident),+ $(,)? } without [$($silent:literal),* $(,)?]) => {
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
+    (@kind $life:lifetime) => { crate::wire::json::Field<$life> };
+    (@kind $life:lifetime $kind:ty) => { $kind };
+    (
+        $(#[$meta:meta])* struct $name:ident<$life:lifetime> { $($field:ident $(= $key:literal)? $(: $kind:ty)?),+ $(,)? }
+        without [$($silent:literal),* $(,)?]
+    ) => {
         $(#[$meta])*
-        #[derive(Debug, Default)]
-        pub(super) struct $name<'a> {
-            $(pub(super) $field: crate::wire::json::Field<'a>,)+
-            pub(super) unknown: Option<std::borrow::Cow<'a, str>>,
+        #[derive(Default)]
+        pub(super) struct $name<$life> {
+            $(pub(super) $field: crate::wire::lenient::lenient!(@kind $life $($kind)?),)+
+            pub(super) unknown: Option<std::borrow::Cow<$life, str>>,
         }
 
-        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        impl<$life> serde::Deserialize<$life> for $name<$life> {
+            fn deserialize<D: serde::Deserializer<$life>>(from: D) -> Result<Self, D::Error> {
                 struct Reader;
                 impl<'de> serde::de::Visitor<'de> for Reader {
                     type Value = $name<'de>;
@@ -33,8 +41,8 @@ macro_rules! lenient {
                         let mut read = $name::default();
                         while let Some(crate::wire::members::Key(key)) = map.next_key()? {
                             match key.as_ref() {
-                                $(stringify!($field) => read.$field = map.next_value()?,)+
-                                $($silent)|* => drop(map.next_value::<serde::de::IgnoredAny>()?),
+                                $(crate::wire::lenient::lenient!(@key $field $($key)?) => read.$field = map.next_value()?,)+
+                                "" $(| $silent)* => drop(map.next_value::<serde::de::IgnoredAny>()?),
                                 _ => {
                                     let value: &serde_json::value::RawValue = map.next_value()?;
                                     if crate::wire::lenient::says_something(value) {

@@ -91,6 +91,13 @@ impl<'a> Document<'a> {
     }
 }
 
+/// The picture as a URL that holds it, still escaped.
+pub(super) fn data_url(image: &Image<'_>) -> String {
+    let mut url = BytesMut::new();
+    image.write_url(&mut url);
+    String::from_utf8_lossy(&url).trim_matches('"').to_owned()
+}
+
 fn is_of_the_web(url: Text<'_>) -> bool {
     let url = url.plain();
     ["https://", "http://"].iter().any(|scheme| {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -112,6 +113,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for AllMembers<'a> {
     }
 }
 
-/// A key, borrowed unless it has escapes.
-#[derive(serde::Deserialize)]
+/// A key, or another short word, borrowed unless it has escapes.
+#[derive(Debug, Default, serde::Deserialize)]
 pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+impl Deref for Key<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}

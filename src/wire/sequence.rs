@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::answer::{AnswerBlock, BLOCK};
+use crate::wire::answer::AnswerBlock;
 use crate::wire::event::Event;
 
 /// Which block is open, and what waits for its end.
@@ -32,8 +32,9 @@ impl Sequence {
             Event::Open { index, block } => {
                 if self.open.is_some() {
                     let block = AnswerBlock::new(*block);
-                    self.held += BLOCK;
-                    self.waiting.push_back(Waiting { index: *index, block, size: BLOCK, closed: false });
+                    let size = block.size();
+                    self.held += size;
+                    self.waiting.push_back(Waiting { index: *index, block, size, closed: false });
                 } else {
                     self.open = Some(*index);
                     emit(event);
@@ -63,7 +64,8 @@ impl Sequence {
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
-            | Event::Other { .. } => emit(event),
+            | Event::Other { .. }
+            | Event::Aside { .. } => emit(event),
         }
     }
 
@@ -130,7 +132,8 @@ mod tests {
                     | Event::StopSequence(_)
                     | Event::Finish(_)
                     | Event::Fail(_)
-                    | Event::Other { .. } => format!("{event:?}"),
+                    | Event::Other { .. }
+                    | Event::Aside { .. } => format!("{event:?}"),
                 });
             });
         }

@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use crate::wire::argument_stream::ArgumentStream;
 use crate::wire::call_ids::repeated;
 use crate::wire::codec::EncodeError;
+use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
 use crate::wire::json::Text;
+use crate::wire::media::Image;
 use crate::wire::openai_responses::Echo;
 
 /// One answer that is being translated.
@@ -23,9 +25,15 @@ pub struct Translation {
     broken: Option<String>,
     /// Something that the client has to do, and cannot be told.
     pending: Option<String>,
+    /// The API of the client, which may have no place for a picture.
+    client: Dialect,
+    /// Blocks that it is not told; those behind them move up.
+    skipped: Vec<u32>,
     /// Is there anything that the client can see?
     seen: bool,
     lost: Vec<String>,
+    /// What of it was content.
+    unseen: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -40,16 +48,19 @@ const NAMES: usize = 16;
 const NAME: usize = 64;
 
 impl Translation {
-    /// For a client whose request says which tools take free text.
-    pub fn new(echo: &Echo) -> Self {
+    /// For a client of this API, whose request says which tools take free text.
+    pub fn new(echo: &Echo, client: Dialect) -> Self {
         Self {
             echo: echo.clone(),
             calls: Vec::new(),
             ids: HashMap::new(),
             broken: None,
             pending: None,
+            client,
+            skipped: Vec::new(),
             seen: false,
             lost: Vec::new(),
+            unseen: Vec::new(),
         }
     }
 
@@ -69,6 +80,45 @@ impl Translation {
         event: &Event<'_>,
         emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
+        if let Event::Open { index, block: Block::Picture(url) } = *event
+            && !shows(self.client, url)
+        {
+            self.skipped.push(index);
+            self.lose("image", false);
+            return Ok(());
+        }
+        if self.skipped.is_empty() {
+            return self.pass_told(event, emit);
+        }
+        match self.moved_up(event) {
+            Some(event) => self.pass_told(&event, emit),
+            None => Ok(()),
+        }
+    }
+
+    /// An event of a block that is told, with the number that the block has without those that are not; `None` for one of those.
+    fn moved_up<'e>(&self, event: &Event<'e>) -> Option<Event<'e>> {
+        let mut event = event.clone();
+        if let Event::Open { index, .. }
+        | Event::Delta { index, .. }
+        | Event::Citation { index, .. }
+        | Event::Signature { index, .. }
+        | Event::Close { index } = &mut event
+        {
+            if self.skipped.contains(index) {
+                return None;
+            }
+            let before = self.skipped.iter().filter(|skipped| *skipped < index).count();
+            *index -= u32::try_from(before).unwrap_or(0);
+        }
+        Some(event)
+    }
+
+    fn pass_told(
+        &mut self,
+        event: &Event<'_>,
+        emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         match *event {
             Event::Open { index, block: Block::ToolCall { id, name } } => self.open(index, id, name, emit),
             Event::Delta { index, text } => {
@@ -82,12 +132,16 @@ impl Translation {
                 self.close(index, emit)?;
                 emit(event)
             }
-            Event::Open { block: Block::Redacted(_), .. } => {
+            Event::Open { block: Block::Redacted(_) | Block::Picture(_), .. } => {
                 self.seen = true;
                 emit(event)
             }
             Event::Other { name, awaits_client } => {
                 self.lose(name, awaits_client);
+                Ok(())
+            }
+            Event::Aside { name } => {
+                remember(&mut self.lost, name);
                 Ok(())
             }
             Event::Finish(finish) => {
@@ -146,9 +200,8 @@ impl Translation {
         if awaits_client && self.pending.is_none() {
             self.pending = Some(short(name));
         }
-        if self.lost.len() < NAMES && !self.lost.contains(&short(name)) {
-            self.lost.push(short(name));
-        }
+        remember(&mut self.lost, name);
+        remember(&mut self.unseen, name);
     }
 
     /// May the answer end so?
@@ -164,8 +217,8 @@ impl Translation {
             // The client is told that there is something amiss, or that nothing was asked for.
             Finish::Length | Finish::Refusal | Finish::Load | Finish::Unload => false,
         };
-        if good && !self.seen && !self.lost.is_empty() {
-            return Err(EncodeError::Unseen { names: self.lost.join("`, `") });
+        if good && !self.seen && !self.unseen.is_empty() {
+            return Err(EncodeError::Unseen { names: self.unseen.join("`, `") });
         }
         Ok(())
     }
@@ -190,6 +243,25 @@ fn short(name: &str) -> String {
     name.chars().take(NAME).collect()
 }
 
+/// Adds a name that is not there. Most come with every event: that costs a comparison.
+fn remember(names: &mut Vec<String>, name: &str) {
+    let known = |known: &String| {
+        name.starts_with(known.as_str()) && (known.len() == name.len() || known.chars().count() == NAME)
+    };
+    if names.len() < NAMES && !names.iter().any(known) {
+        names.push(short(name));
+    }
+}
+
+/// Has a client of this API a place for the picture? All but chat completions take its bytes, not its address.
+fn shows(client: Dialect, url: Text<'_>) -> bool {
+    match client {
+        Dialect::OpenAiChat => true,
+        Dialect::OpenAiResponses | Dialect::OllamaChat => matches!(Image::of_url(url), Image::Data { .. }),
+        Dialect::Anthropic | Dialect::OpenAiCompletions | Dialect::OllamaGenerate => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +280,11 @@ mod tests {
 
     /// The ids and the texts that come through, and how it ended.
     fn passed(events: &[Event<'_>]) -> (Vec<String>, Result<(), EncodeError>) {
-        let mut translation = Translation::new(&Echo::default());
+        passed_to(Dialect::OpenAiChat, events)
+    }
+
+    fn passed_to(client: Dialect, events: &[Event<'_>]) -> (Vec<String>, Result<(), EncodeError>) {
+        let mut translation = Translation::new(&Echo::default(), client);
         let mut seen = Vec::new();
         for event in events {
             let passed = translation.pass(event, &mut |event| {
@@ -268,6 +344,43 @@ mod tests {
         assert_eq!(passed(&[Event::Finish(Finish::Stop)]).1, Ok(()), "the backend had nothing to say");
         let seen = [delta(0, "a"), other("images", false), Event::Finish(Finish::Stop)];
         assert_eq!(passed(&seen).1, Ok(()));
+    }
+
+    #[test]
+    fn what_stands_beside_the_content_is_named_and_changes_nothing() {
+        let mut translation = Translation::new(&Echo::default(), Dialect::Anthropic);
+        let long = "x".repeat(200);
+        for name in ["provider", "provider", "cost", &long, &long] {
+            translation.pass(&Event::Aside { name }, &mut |_| Ok(())).unwrap();
+        }
+        assert_eq!(translation.lost(), ["provider", "cost", &long[..NAME]]);
+        assert_eq!(translation.pass(&Event::Finish(Finish::Stop), &mut |_| Ok(())), Ok(()));
+    }
+
+    #[test]
+    fn a_picture_that_has_no_place_is_left_out_and_the_blocks_behind_it_move_up() {
+        let picture = |index, url| Event::Open { index, block: Block::Picture(Text::Plain(url)) };
+        let events = [
+            picture(0, "data:image/png;base64,AAAA"),
+            Event::Close { index: 0 },
+            Event::Open { index: 1, block: Block::Text },
+            delta(1, "a"),
+            Event::Close { index: 1 },
+            Event::Finish(Finish::Stop),
+        ];
+        assert_eq!(passed_to(Dialect::Anthropic, &events), (vec!["0 a".to_owned()], Ok(())));
+        assert_eq!(passed_to(Dialect::OllamaChat, &events), (vec!["1 a".to_owned()], Ok(())));
+        let alone = |url| [picture(0, url), Event::Close { index: 0 }, Event::Finish(Finish::Stop)];
+        for (client, url, well) in [
+            (Dialect::OpenAiChat, "https://p.example/a.png", true),
+            (Dialect::OpenAiResponses, "data:image/png;base64,AAAA", true),
+            (Dialect::OpenAiResponses, "https://p.example/a.png", false),
+            (Dialect::Anthropic, "data:image/png;base64,AAAA", false),
+            (Dialect::OllamaGenerate, "data:image/png;base64,AAAA", false),
+        ] {
+            let (_, result) = passed_to(client, &alone(url));
+            assert_eq!(result.is_ok(), well, "{client:?}: {url}");
+        }
     }
 
     #[test]

@@ -2,19 +2,19 @@
 //! ends: what comes finds its block all the same. The answer ends at its last event, not at the reason for it.
 
 use bytes::Bytes;
-use serde::Deserialize;
 
 use crate::wire::anthropic::line::{ContentBlock, Delta, Line, Message};
 use crate::wire::anthropic::open::{Kind, Open};
+use crate::wire::anthropic::reason::Reason;
 use crate::wire::anthropic::usage::Counts;
-use crate::wire::argument_stream::is_empty;
+use crate::wire::call_arguments::is_empty;
 use crate::wire::citation::Citation;
 use crate::wire::codec::{Decode, DecodeError, Flow};
 use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish};
 use crate::wire::failure::Failure;
 use crate::wire::frame::Frame;
-use crate::wire::json::{Field, Text};
+use crate::wire::json::Text;
 use crate::wire::seal::{Seal, Sealed};
 use crate::wire::sources::Sources;
 use crate::wire::told_failure::read_failure;
@@ -37,16 +37,6 @@ pub struct Decoder {
     last_text: Option<u32>,
 }
 
-/// Why the answer ends: the last event that says so counts.
-#[derive(Debug)]
-struct Reason {
-    /// Anthropic's word for it.
-    word: String,
-    /// The stop sequence that ended the answer, and why the model refused; both escaped.
-    stopped_by: Option<String>,
-    explanation: Option<String>,
-}
-
 impl Decoder {
     /// `seed` makes the ids of tool calls that the backend gave none.
     pub fn new(seed: &str) -> Self {
@@ -66,6 +56,9 @@ impl Decoder {
 
     fn start(&mut self, message: &Message<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
         let id = message.id.raw().unwrap_or_default();
+        if let Some(name) = &message.unknown {
+            emit(Event::Aside { name });
+        }
         match &self.id {
             None => {
                 self.id = Some(id.to_owned());
@@ -90,7 +83,7 @@ impl Decoder {
             }
         }
         if let Some(reason) = message.stop_reason.string() {
-            self.learn(&reason, message.stop_sequence, message.stop_details);
+            Reason::learn(&mut self.reason, &reason, (message.stop_sequence, message.stop_details), emit);
         }
         Ok(())
     }
@@ -98,7 +91,7 @@ impl Decoder {
     fn open(&mut self, theirs: Option<u64>, wire: &ContentBlock<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         self.close_known(theirs, emit); // its end was left out
         let mut first = None;
-        let (kind, block) = match wire.kind.as_ref() {
+        let (kind, block) = match &*wire.kind {
             "text" => {
                 first = wire.text.some_text();
                 (Kind::Text, Block::Text)
@@ -114,6 +107,9 @@ impl Decoder {
             "tool_use" => return self.call(theirs, wire, emit),
             other => return self.foreign(theirs, other, wire),
         };
+        if let Some(name) = &wire.unknown {
+            emit(Event::Aside { name });
+        }
         let index = self.push(theirs, kind, block, emit);
         if let Some(text) = first {
             emit(Event::Delta { index, text });
@@ -144,6 +140,9 @@ impl Decoder {
             emit(Event::Other { name: "a tool call without a name", awaits_client: true });
             return self.foreign(theirs, "tool_use", wire);
         };
+        if let Some(name) = &wire.unknown {
+            emit(Event::Aside { name });
+        }
         let made;
         let id = match wire.id.some_text() {
             Some(id) => id,
@@ -186,6 +185,9 @@ impl Decoder {
                 emit(Event::Other { name: &name, awaits_client: false });
             }
             return;
+        }
+        if let Some(name) = &delta.unknown {
+            emit(Event::Aside { name });
         }
         for (field, kind) in [(delta.text, Kind::Text), (delta.thinking, Kind::Reasoning)] {
             if let Some(text) = field.some_text() {
@@ -263,31 +265,6 @@ impl Decoder {
         }
     }
 
-    /// A reason to end came. One that says nothing does not undo one that does.
-    fn learn(&mut self, word: &str, stopped_by: Field<'_>, details: Field<'_>) {
-        #[derive(Deserialize)]
-        struct Details<'a> {
-            #[serde(borrow, default)]
-            explanation: Field<'a>,
-        }
-        let said =
-            self.reason.as_ref().is_some_and(|reason| !matches!(reason.word.as_str(), "" | "end_turn"));
-        if said && matches!(word, "" | "end_turn") {
-            return;
-        }
-        let kept = |text: Text<'_>| {
-            let mut kept = String::new();
-            text.write_into(&mut kept);
-            kept
-        };
-        let details: Option<Details<'_>> = details.read();
-        self.reason = Some(Reason {
-            word: word.to_owned(),
-            stopped_by: stopped_by.some_text().map(kept),
-            explanation: details.and_then(|details| details.explanation.some_text()).map(kept),
-        });
-    }
-
     /// Why the model refused, where it says so.
     fn explain(&mut self, text: &str, emit: &mut dyn FnMut(Event<'_>)) {
         let index = self.next;
@@ -304,12 +281,15 @@ impl Decode for Decoder {
             return Ok(Flow::More); // some servers cannot help it
         }
         let line: Line<'_> = serde_json::from_slice(&frame.data)?;
-        if line.kind == "error" || frame.event.as_deref() == Some(b"error") || !line.error.is_absent() {
+        if &*line.kind == "error" || frame.event.as_deref() == Some(b"error") || !line.error.is_absent() {
             emit(Event::Fail(read_failure(&frame.data)));
             return Ok(Flow::Ended);
         }
         let index = line.index.whole();
-        match (line.kind.as_ref(), &line.delta, &line.content_block, &line.message) {
+        if let Some(name) = line.unknown.as_ref().filter(|_| &*line.kind != "message") {
+            emit(Event::Aside { name });
+        }
+        match (&*line.kind, &line.delta, &line.content_block, &line.message) {
             ("content_block_delta", Some(delta), ..) => self.delta(index, delta, emit),
             ("content_block_start", _, Some(block), _) => self.open(index, block, emit),
             ("content_block_stop", ..) => self.close(index, emit),
@@ -321,7 +301,10 @@ impl Decode for Decoder {
                 if let Some(delta) = delta
                     && let Some(reason) = delta.stop_reason.string()
                 {
-                    self.learn(&reason, delta.stop_sequence, delta.stop_details);
+                    Reason::learn(&mut self.reason, &reason, (delta.stop_sequence, delta.stop_details), emit);
+                }
+                if let Some(name) = delta.as_ref().and_then(|delta| delta.unknown.as_ref()) {
+                    emit(Event::Aside { name });
                 }
             }
             ("message", ..) => {
@@ -353,13 +336,10 @@ impl Decode for Decoder {
         }
         let reason = self.reason.take();
         self.over = true;
-        let finish = match reason.as_ref().map(|reason| reason.word.as_str()) {
-            Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
-            Some("refusal") => Finish::Refusal,
-            Some("pause_turn" | "compaction") => Finish::Pause,
-            Some("tool_use") => Finish::ToolCalls,
-            _ if self.called => Finish::ToolCalls,
-            Some(_) | None => Finish::Stop,
+        let finish = match &reason {
+            Some(reason) => reason.finish(self.called, emit),
+            None if self.called => Finish::ToolCalls,
+            None => Finish::Stop,
         };
         if let Some(Reason { stopped_by, explanation, .. }) = &reason {
             if let Some(text) = explanation.as_ref().filter(|_| finish == Finish::Refusal) {

@@ -119,7 +119,7 @@ impl Writer {
                 self.start(out);
                 self.finish = *finish;
             }
-            Event::Start | Event::Fail(_) | Event::Other { .. } => {}
+            Event::Start | Event::Fail(_) | Event::Other { .. } | Event::Aside { .. } => {}
         }
     }
 
@@ -147,11 +147,12 @@ impl Writer {
             }
             Block::Reasoning => Kind::Thinking,
             Block::Redacted(_) => Kind::Whole,
+            Block::Picture(_) => Kind::Text, // no such answer is passed on to this dialect
             Block::ToolCall { .. } => Kind::ToolUse,
         };
         self.frame("content_block_start", out, |frame| {
             frame.object("content_block", |object| match block {
-                Block::Text | Block::Refusal => {
+                Block::Text | Block::Refusal | Block::Picture(_) => {
                     object.raw("type", "\"text\"").raw("text", "\"\"");
                 }
                 Block::Reasoning => {

@@ -1,83 +1,29 @@
 //! An event of Anthropic's as it stands on the wire.
 
-use std::borrow::Cow;
+use crate::wire::lenient::lenient;
+use crate::wire::members::Key;
 
-use serde::Deserialize;
-
-use crate::wire::json::Field;
-
-#[derive(Deserialize)]
-pub(super) struct Line<'a> {
-    #[serde(rename = "type", borrow, default)]
-    pub(super) kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub(super) index: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    pub(super) content_block: Option<ContentBlock<'a>>,
-    #[serde(borrow, default)]
-    pub(super) message: Option<Message<'a>>,
-    #[serde(borrow, default)]
-    pub(super) usage: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) error: Field<'a>,
+lenient! {
+    struct Line<'a> {
+        kind = "type": Key<'a>, index, delta: Option<Delta<'a>>, content_block: Option<ContentBlock<'a>>,
+        message: Option<Message<'a>>, usage, error,
+    } without ["request_id"]
 }
 
-#[derive(Deserialize)]
-pub(super) struct Delta<'a> {
-    #[serde(borrow, default)]
-    pub(super) text: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) thinking: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) signature: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) partial_json: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) citation: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) stop_reason: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) stop_sequence: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) stop_details: Field<'a>,
+lenient! {
+    struct Delta<'a> {
+        text, thinking, signature, partial_json, citation, stop_reason, stop_sequence, stop_details,
+    } without ["type", "estimated_tokens"]
 }
 
-#[derive(Deserialize)]
-pub(super) struct ContentBlock<'a> {
-    #[serde(rename = "type", borrow, default)]
-    pub(super) kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub(super) text: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) thinking: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) signature: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) data: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) id: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) name: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) input: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) content: Field<'a>,
+lenient! {
+    struct ContentBlock<'a> {
+        kind = "type": Key<'a>, text, thinking, signature, data, id, name, input, content,
+    } without ["citations"]
 }
 
-#[derive(Deserialize)]
-pub(super) struct Message<'a> {
-    #[serde(borrow, default)]
-    pub(super) id: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) usage: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) content: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) stop_reason: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) stop_sequence: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) stop_details: Field<'a>,
+lenient! {
+    struct Message<'a> {
+        id, usage, content, stop_reason, stop_sequence, stop_details,
+    } without ["type", "role", "model"]
 }

@@ -10,6 +10,7 @@ mod hosted;
 mod line;
 mod open;
 mod parse;
+mod reason;
 mod schema;
 mod turns;
 mod usage;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::wire::event::Usage;
 use crate::wire::json::{Field, Object};
-use crate::wire::members::usage_member;
+use crate::wire::members::{named, usage_member};
 
 /// Counts so far. Those of a later event replace those of an earlier one; what it leaves out stays.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Counts {
     cache_write: u64,
     output: u64,
     reasoning: u64,
+    /// What was read and written to sum up what came before: not in the totals, but paid for.
+    compaction: (u64, u64),
 }
 
 impl Counts {
@@ -31,6 +33,8 @@ impl Counts {
             output: Field<'a>,
             #[serde(rename = "output_tokens_details", borrow, default)]
             details: Field<'a>,
+            #[serde(borrow, default)]
+            iterations: Field<'a>,
         }
         #[derive(Deserialize)]
         struct Details<'a> {
@@ -50,14 +54,33 @@ impl Counts {
         if let Some(details) = wire.details.read::<Details<'_>>() {
             set(&mut self.reasoning, details.reasoning);
         }
+        if !wire.iterations.is_absent() {
+            self.compaction = compaction_in(wire.iterations);
+        }
+        let (summed_up, summary) = self.compaction;
+        let input = self.input.saturating_add(self.cache_read).saturating_add(self.cache_write);
         Some(Usage {
-            input: self.input.saturating_add(self.cache_read).saturating_add(self.cache_write),
+            input: input.saturating_add(summed_up),
             cache_read: self.cache_read,
             cache_write: self.cache_write,
-            output: self.output,
+            output: self.output.saturating_add(summary),
             reasoning: self.reasoning,
         })
     }
+}
+
+/// What the passes of a model took that summed up what came before.
+fn compaction_in(iterations: Field<'_>) -> (u64, u64) {
+    let names =
+        ["type", "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"];
+    let passes = iterations.read::<Vec<Field<'_>>>().unwrap_or_default();
+    let passes = passes.into_iter().filter_map(|pass| named(pass, names, |_| {}));
+    let compactions = passes.filter(|[kind, ..]| kind.string().as_deref() == Some("compaction"));
+    compactions.fold((0, 0), |(read, written), [_, input, cache_read, cache_write, output]| {
+        let count = |field: Field<'_>| field.whole().unwrap_or(0);
+        let all = [input, cache_read, cache_write].into_iter().map(count).fold(read, u64::saturating_add);
+        (all, written.saturating_add(count(output)))
+    })
 }
 
 /// Writes the members of a usage object.
@@ -70,6 +93,11 @@ pub(super) fn write_usage(usage: &Usage, object: &mut Object<'_>) {
         .number("cache_creation_input_tokens", usage.cache_write)
         .number("cache_read_input_tokens", usage.cache_read)
         .number("output_tokens", usage.output);
+    if usage.reasoning > 0 {
+        object.object("output_tokens_details", |details| {
+            details.number("thinking_tokens", usage.reasoning);
+        });
+    }
 }
 
 /// The usage of a whole answer, for the meter; `None` if it has none.

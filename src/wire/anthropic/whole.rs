@@ -38,13 +38,14 @@ fn has_content(block: &AnswerBlock) -> bool {
     match block {
         AnswerBlock::Text { text, .. } | AnswerBlock::Refusal(text) => !text.is_empty(),
         AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) | AnswerBlock::ToolCall { .. } => true,
+        AnswerBlock::Picture(_) => false, // this dialect has none
     }
 }
 
 fn write_block(block: &AnswerBlock, finish: Finish, object: &mut Object<'_>) -> Result<(), EncodeError> {
     let text = Text::Escaped(block.escaped());
     match block {
-        AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) => {
+        AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) | AnswerBlock::Picture(_) => {
             object.raw("type", "\"text\"").text("text", text);
             if !block.citations().is_empty() {
                 write_list(block.citations(), object.key("citations"), |kept, out| {

@@ -150,7 +150,7 @@ fn note(event: &Event<'_>, said: &mut Vec<String>) {
         Event::Citation { citation, .. } => format!("cites {}", citation.url.plain()),
         Event::StopSequence(text) => format!("stopped by {}", text.plain()),
         Event::Start | Event::Close { .. } => return,
-        Event::Fail(_) | Event::Other { .. } => format!("{event:?}"),
+        Event::Fail(_) | Event::Other { .. } | Event::Aside { .. } => format!("{event:?}"),
     };
     let open = line.ends_with(": ") && !line.starts_with("call ");
     if !(open && said.last().is_some_and(|last| last.starts_with(&line))) {

@@ -11,6 +11,7 @@ use crate::wire::failure::Failure;
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
 use crate::wire::lenient::lenient;
+use crate::wire::media::{Image, data_url};
 use crate::wire::ollama::whole::usage_of;
 use crate::wire::told_failure::read_failure;
 
@@ -30,31 +31,18 @@ enum Kind {
     Reasoning,
 }
 
-/// One line; `/api/generate` has its text at the top.
-#[derive(Deserialize)]
-pub(super) struct Line<'a> {
-    #[serde(borrow, default)]
-    message: Option<Message<'a>>,
-    #[serde(borrow, default)]
-    response: Field<'a>,
-    #[serde(borrow, default)]
-    thinking: Field<'a>,
-    #[serde(borrow, default)]
-    tool_calls: Field<'a>,
-    #[serde(borrow, default)]
-    done: Field<'a>,
-    #[serde(borrow, default)]
-    done_reason: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) prompt_eval_count: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) eval_count: Field<'a>,
-    #[serde(borrow, default)]
-    error: Field<'a>,
+lenient! {
+    /// One line; `/api/generate` has its text at the top.
+    struct Line<'a> {
+        message: Option<Message<'a>>, response, thinking, tool_calls, done, done_reason, prompt_eval_count, eval_count, error,
+    } without [
+        "model", "created_at", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "context",
+        "remote_model", "remote_host", "logprobs",
+    ]
 }
 
 lenient! {
-    struct Message { content, thinking, tool_calls } without ["role", "tool_name", "logprobs"]
+    struct Message<'a> { content, thinking, tool_calls, images } without ["role", "tool_name", "logprobs"]
 }
 
 #[derive(Deserialize)]
@@ -95,6 +83,16 @@ impl Decoder {
             }
         };
         emit(Event::Delta { index, text });
+    }
+
+    /// A picture that the model made: its bytes in base64.
+    fn picture(&mut self, base64: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let Some(base64) = base64.some_text() else { return };
+        self.close(emit);
+        let index = self.take_index();
+        let url = data_url(&Image::Data { media_type: None, base64 });
+        emit(Event::Open { index, block: Block::Picture(Text::Escaped(&url)) });
+        emit(Event::Close { index });
     }
 
     /// Tool calls come whole; older servers give them no id.
@@ -165,10 +163,16 @@ impl Decode for Decoder {
         if let Some(message) = &line.message {
             self.say(Kind::Reasoning, message.thinking.some_text(), emit);
             self.say(Kind::Text, message.content.some_text(), emit);
+            for picture in message.images.read::<Vec<Field<'_>>>().unwrap_or_default() {
+                self.picture(picture, emit);
+            }
             self.call(message.tool_calls, emit);
             if let Some(name) = &message.unknown {
                 emit(Event::Other { name, awaits_client: false });
             }
+        }
+        if let Some(name) = &line.unknown {
+            emit(Event::Aside { name });
         }
         self.say(Kind::Reasoning, line.thinking.some_text(), emit);
         self.say(Kind::Text, line.response.some_text(), emit);

@@ -12,7 +12,8 @@ use crate::wire::dialect::Dialect;
 use crate::wire::event::{Block, Event, Finish, Timestamp, Usage};
 use crate::wire::failure::Failure;
 use crate::wire::frame::Frames;
-use crate::wire::json::{Object, Text, json_object};
+use crate::wire::json::{Object, Text, json_object, write_list};
+use crate::wire::media::Image;
 use crate::wire::ollama::Shape;
 
 /// Writes one stream.
@@ -65,11 +66,20 @@ impl Encoder {
         }
     }
 
-    fn open(&mut self, index: u32, block: Block<'_>) {
+    fn open(&mut self, index: u32, block: Block<'_>, at: Timestamp, out: &mut Frames) {
         let kind = match block {
             Block::Text | Block::Refusal => Kind::Text, // there is no field for a refusal
             Block::Reasoning => Kind::Reasoning,
             Block::Redacted(_) => Kind::Hidden,
+            Block::Picture(url) => {
+                self.line(at, out, |_, line| {
+                    line.object("message", |message| {
+                        message.text("role", Text::Plain("assistant")).raw("content", "\"\"");
+                        write_pictures([url], message);
+                    });
+                });
+                Kind::Hidden
+            }
             Block::ToolCall { id, name } => Kind::ToolCall {
                 id: id.plain().into_owned(),
                 name: name.plain().into_owned(),
@@ -143,7 +153,7 @@ impl Encode for Encoder {
     fn encode(&mut self, event: &Event<'_>, at: Timestamp, out: &mut Frames) -> Result<(), EncodeError> {
         self.times.note(event, at);
         match event {
-            Event::Open { index, block } => self.open(*index, *block),
+            Event::Open { index, block } => self.open(*index, *block, at, out),
             Event::Delta { index, text } => self.delta(*index, *text, at, out),
             Event::Close { index } => self.close(*index, at, out),
             Event::Usage(usage) => self.usage = Some(*usage),
@@ -158,7 +168,8 @@ impl Encode for Encoder {
             | Event::Signature { .. }
             | Event::StopSequence(_)
             | Event::Fail(_)
-            | Event::Other { .. } => {}
+            | Event::Other { .. }
+            | Event::Aside { .. } => {}
         }
         Ok(())
     }
@@ -227,6 +238,15 @@ fn write_call(shape: Shape, id: &str, name: &str, arguments: &str, line: &mut Ob
             calls(line);
         }
     }
+}
+
+/// The bytes of pictures in base64: chat alone has a place for them.
+pub(super) fn write_pictures<'p, I: IntoIterator<Item = Text<'p>>>(urls: I, message: &mut Object<'_>) {
+    let held = urls.into_iter().filter_map(|url| match Image::of_url(url) {
+        Image::Data { base64, .. } => Some(base64),
+        Image::Url(_) => None,
+    });
+    write_list(held, message.key("images"), Text::write_quoted);
 }
 
 pub(super) fn write_tool_call(id: &str, name: &str, arguments: &str, out: &mut BytesMut) {

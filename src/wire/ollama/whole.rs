@@ -8,7 +8,7 @@ use crate::wire::event::{Finish, Timestamp, Usage};
 use crate::wire::json::{Object, Text, json_object, write_list};
 use crate::wire::ollama::Shape;
 use crate::wire::ollama::decode::Line;
-use crate::wire::ollama::encode::{End, write_end, write_head, write_tool_call};
+use crate::wire::ollama::encode::{End, write_end, write_head, write_pictures, write_tool_call};
 
 /// Writes an answer for a client that did not ask for a stream.
 pub fn whole(
@@ -49,6 +49,10 @@ pub fn whole(
             body.object("message", |message| {
                 message.text("role", Text::Plain("assistant"));
                 write("content", message);
+                let mut pictures = answer.pictures().peekable();
+                if pictures.peek().is_some() {
+                    write_pictures(pictures, message);
+                }
             });
         }
         Shape::Generate => write("response", &mut body),

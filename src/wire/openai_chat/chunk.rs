@@ -7,54 +7,38 @@ use smallvec::SmallVec;
 use crate::wire::json::Field;
 use crate::wire::lenient::lenient;
 
-#[derive(Deserialize)]
-pub(super) struct Chunk<'a> {
-    #[serde(borrow, default)]
-    pub(super) choices: Option<SmallVec<[Choice<'a>; 1]>>,
-    #[serde(borrow, default)]
-    pub(super) usage: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) x_groq: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) error: Field<'a>,
-    /// `MiniMax` tells its errors here.
-    #[serde(borrow, default)]
-    pub(super) base_resp: Field<'a>,
-    /// The pages that Perplexity's text leans on: addresses alone, and with their titles.
-    #[serde(borrow, default)]
-    pub(super) citations: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) search_results: Field<'a>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Choice<'a> {
-    #[serde(borrow, default)]
-    pub(super) index: Field<'a>,
-    #[serde(borrow, default)]
-    pub(super) delta: Option<Delta<'a>>,
-    /// In place of a delta: all of it.
-    #[serde(borrow, default)]
-    pub(super) message: Option<Delta<'a>>,
-    /// The text of a legacy completion.
-    #[serde(borrow, default)]
-    pub(super) text: Field<'a>,
-    #[serde(borrow, default, deserialize_with = "named")]
-    pub(super) finish_reason: Option<Field<'a>>,
-    /// The stop sequence that ended the answer, in vLLM's words; a number is a token.
-    #[serde(borrow, default)]
-    pub(super) stop_reason: Field<'a>,
-}
-
-/// A member that is there, also if it is `null`.
-fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Field<'de>>, D::Error> {
-    <&RawValue>::deserialize(from).map(|raw| Some(Field::of(raw)))
+lenient! {
+    /// `MiniMax` tells its errors in `base_resp`, Perplexity the pages that its text leans on in `citations` (addresses alone) and
+    /// `search_results`.
+    struct Chunk<'a> {
+        choices: Option<SmallVec<[Choice<'a>; 1]>>, usage, x_groq, error, base_resp, citations, search_results,
+    } without [
+        "id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "timings", "prompt_progress",
+    ]
 }
 
 lenient! {
-    struct Delta {
+    /// `message` stands in place of a delta: all of it. `text` is that of a legacy completion, `stop_reason` the stop sequence that
+    /// ended the answer in vLLM's words; a number is a token.
+    struct Choice<'a> {
+        index, delta: Option<Delta<'a>>, message: Option<Delta<'a>>, text, finish_reason: Named<'a>, stop_reason,
+    } without ["logprobs", "matched_stop", "token_ids", "prompt_token_ids"]
+}
+
+/// A member that is known to be there, also if it is `null`.
+#[derive(Default)]
+pub(super) struct Named<'a>(pub(super) Option<Field<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(from).map(|raw| Self(Some(Field::of(raw))))
+    }
+}
+
+lenient! {
+    struct Delta<'a> {
         content, reasoning_content, reasoning, reasoning_details, thinking_blocks, refusal, annotations, tool_calls,
-        function_call,
+        function_call, images,
     } without [
         "role", "name", "channel", "logprobs", "token_ids", "prompt_token_ids", "provider_specific_fields", "tool_call_id",
         "reasoning_signature", "citations", "context", "end_turn",
@@ -70,6 +54,8 @@ pub(super) struct Part<'a> {
     pub(super) text: Field<'a>,
     #[serde(borrow, default)]
     pub(super) thinking: Field<'a>,
+    #[serde(borrow, default)]
+    pub(super) image_url: Field<'a>,
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,8 @@ use crate::wire::event::{Block, Event, Finish};
 use crate::wire::failure::Failure;
 use crate::wire::frame::Frame;
 use crate::wire::json::{Field, Text};
-use crate::wire::openai_chat::chunk::{Annotation, Choice, Chunk, Delta, Part};
+use crate::wire::members::named;
+use crate::wire::openai_chat::chunk::{Annotation, Choice, Chunk, Delta, Named, Part};
 use crate::wire::openai_chat::reason::{Reason, Word};
 use crate::wire::openai_chat::tools::{Call, Function, Tools};
 use crate::wire::openai_chat::whole::{PerChoice, usage_of};
@@ -93,17 +94,21 @@ impl Decoder {
     }
 
     fn choice(&mut self, choice: &Choice<'_>, emit: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        if choice.finish_reason.is_some() {
+        let Named(finish_reason) = choice.finish_reason;
+        if finish_reason.is_some() {
             self.done = Done::Broken;
         }
         // Some servers send an empty reason with every chunk.
-        let reason = choice.finish_reason.and_then(Field::some_text).map(Text::plain);
+        let reason = finish_reason.and_then(Field::some_text).map(Text::plain);
         let index = choice.index.whole().unwrap_or(0);
         if index != 0 {
             *self.others.entry(index).or_default() |= reason.is_some();
             // Only a client of the same dialect asks for several, and it is given the bytes.
             emit(Event::Other { name: "a further choice", awaits_client: false });
             return Ok(());
+        }
+        if let Some(name) = &choice.unknown {
+            emit(Event::Aside { name });
         }
         if let Some(text) = choice.text.some_text() {
             self.say(Kind::Text, text, emit);
@@ -152,6 +157,11 @@ impl Decoder {
                 emit(Event::Citation { index, citation });
             }
         }
+        if !delta.images.is_absent() {
+            for image in delta.images.read::<Vec<Field<'_>>>().unwrap_or_default() {
+                self.picture(image, emit);
+            }
+        }
         if !delta.tool_calls.is_absent() {
             let calls = delta.tool_calls.read::<SmallVec<[Call<'_>; 1]>>().unwrap_or_default();
             self.calls(&calls, emit)?;
@@ -184,10 +194,27 @@ impl Decoder {
                 self.say(Kind::Reasoning, text, emit);
             }
         }
-        if part.text.is_absent() && part.thinking.is_absent() {
+        if !part.image_url.is_absent() {
+            self.picture(part.image_url, emit);
+        } else if part.text.is_absent() && part.thinking.is_absent() {
             let name = part.kind.string().unwrap_or_default();
             emit(Event::Other { name: &name, awaits_client: false });
         }
+    }
+
+    /// A picture that the model made: an address, or an object that has one.
+    fn picture(&mut self, image: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let inside = |object| named(object, ["image_url", "url"], |_| {});
+        let [within, url] = inside(image).unwrap_or_default();
+        let url = [image, within, url].into_iter().find_map(Field::some_text);
+        let Some(url) = url.or_else(|| inside(within)?[1].some_text()) else {
+            return emit(Event::Other { name: "images", awaits_client: false });
+        };
+        self.close_text(emit);
+        let index = self.next;
+        self.next += 1;
+        emit(Event::Open { index, block: Block::Picture(url) });
+        emit(Event::Close { index });
     }
 
     /// Text of a kind: into the open block, or into a new one.
@@ -279,6 +306,9 @@ impl Decode for Decoder {
         if !chunk.citations.is_absent() || !chunk.search_results.is_absent() {
             self.sources.read(chunk.search_results, chunk.citations);
         }
+        if let Some(name) = &chunk.unknown {
+            emit(Event::Aside { name });
+        }
         for choice in chunk.choices.iter().flatten() {
             self.choice(choice, emit)?;
         }
@@ -337,7 +367,8 @@ mod tests {
             | Event::StopSequence(_)
             | Event::Finish(_)
             | Event::Fail(_)
-            | Event::Other { .. } => format!("{event:?}"),
+            | Event::Other { .. }
+            | Event::Aside { .. } => format!("{event:?}"),
         }
     }
 

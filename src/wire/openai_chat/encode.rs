@@ -27,6 +27,7 @@ pub struct Encoder {
     /// The numbers of what is told in lists over several chunks: openai-python puts those together by them.
     annotations: u64,
     thinking_blocks: u64,
+    pictures: u64,
     /// Characters of text so far.
     said: u64,
 }
@@ -73,6 +74,7 @@ impl Encoder {
             tool_calls: 0,
             annotations: 0,
             thinking_blocks: 0,
+            pictures: 0,
             said: 0,
         }
     }
@@ -112,6 +114,16 @@ impl Encoder {
             Block::Refusal => Kind::Refusal,
             Block::Redacted(sealed) => {
                 self.thinking_block("redacted_thinking", sealed, out);
+                Kind::Hidden
+            }
+            Block::Picture(url) => {
+                let at = self.pictures;
+                self.pictures += 1;
+                self.chunk(out, None, |out| {
+                    out.put_slice(b"\"images\":[");
+                    write_picture(url, Some(at), out);
+                    out.put_u8(b']');
+                });
                 Kind::Hidden
             }
             Block::ToolCall { id, name } => {
@@ -205,6 +217,18 @@ pub(super) fn write_annotation(kept: &KeptCitation, span: (u64, u64), at: Option
     annotation.end();
 }
 
+/// A picture as `OpenRouter` and gateways before Gemini hand it on: this dialect has no word of its own for it.
+pub(super) fn write_picture(url: Text<'_>, at: Option<u64>, out: &mut BytesMut) {
+    let mut picture = Object::new(out);
+    if let Some(at) = at {
+        picture.number("index", at);
+    }
+    picture.raw("type", "\"image_url\"").object("image_url", |inner| {
+        inner.text("url", url);
+    });
+    picture.end();
+}
+
 fn write_arguments(number: u64, text: Text<'_>, out: &mut BytesMut) {
     out.put_slice(b"\"tool_calls\":[{\"index\":");
     write_number(number, out);
@@ -241,7 +265,11 @@ impl Encode for Encoder {
             Event::Signature { sealed, .. } => {
                 self.thinking_block("thinking", *sealed, out);
             }
-            Event::Start | Event::StopSequence(_) | Event::Fail(_) | Event::Other { .. } => {}
+            Event::Start
+            | Event::StopSequence(_)
+            | Event::Fail(_)
+            | Event::Other { .. }
+            | Event::Aside { .. } => {}
         }
         Ok(())
     }

@@ -7,45 +7,28 @@ use serde::Deserialize;
 use crate::wire::codec::DecodeError;
 use crate::wire::event::Event;
 use crate::wire::json::{Field, Text};
+use crate::wire::lenient::lenient;
 use crate::wire::openai_chat::slot::{Slot, State};
 
-/// A fragment of a tool call.
-#[derive(Deserialize)]
-pub(super) struct Call<'a> {
-    #[serde(borrow, default)]
-    index: Field<'a>,
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    function: Option<Function<'a>>,
-    /// A call in free text.
-    #[serde(borrow, default)]
-    custom: Option<Custom<'a>>,
-    #[serde(borrow, default)]
-    extra_content: Field<'a>,
+lenient! {
+    /// A fragment of a tool call; `custom` is one in free text.
+    struct Call<'a> {
+        index, id, function: Option<Function<'a>>, custom: Option<Custom<'a>>, extra_content,
+    } without ["type"]
 }
 
-#[derive(Default, Deserialize)]
-pub(super) struct Function<'a> {
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    arguments: Field<'a>,
+lenient! {
+    struct Function<'a> { name, arguments } without []
 }
 
-#[derive(Deserialize)]
-struct Custom<'a> {
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    input: Field<'a>,
+lenient! {
+    struct Custom<'a> { name, input } without []
 }
 
 impl<'a> From<Function<'a>> for Call<'a> {
     /// The one call of the API of before 2024, which has no id.
     fn from(function: Function<'a>) -> Self {
-        let (index, id, extra_content) = (Field::default(), Field::default(), Field::default());
-        Self { index, id, function: Some(function), custom: None, extra_content }
+        Self { function: Some(function), ..Self::default() }
     }
 }
 
@@ -109,6 +92,10 @@ impl Tools {
         emit: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         let (name, arguments) = call.said();
+        let inside = call.function.as_ref().and_then(|function| function.unknown.as_ref());
+        for name in [call.unknown.as_ref(), inside].into_iter().flatten() {
+            emit(Event::Aside { name });
+        }
         let known = self.slots.len();
         let at = self.slot(call, name);
         if at == known {
@@ -127,8 +114,11 @@ impl Tools {
             self.called = true;
             slot.name(name);
         }
-        if let Some(data) = signature_of(call.extra_content) {
-            slot.signature = Some(data);
+        if !call.extra_content.is_absent() {
+            match signature_of(call.extra_content) {
+                Some(data) => slot.signature = Some(data),
+                None => emit(Event::Aside { name: "extra_content" }),
+            }
         }
         let Some(text) = arguments else { return Ok(()) };
         if slot.state == State::Closed {

@@ -8,7 +8,7 @@ use crate::wire::codec::Identity;
 use crate::wire::event::{Finish, Usage};
 use crate::wire::json::{Field, Object, Text, write_list};
 use crate::wire::members::usage_member;
-use crate::wire::openai_chat::encode::{write_annotation, write_sealed};
+use crate::wire::openai_chat::encode::{write_annotation, write_picture, write_sealed};
 use crate::wire::request::Style;
 use crate::wire::seal::Sealed;
 
@@ -59,6 +59,10 @@ fn write_message(answer: &Answer, style: Style, message: &mut Object<'_>) {
             block.end();
         });
     }
+    let mut pictures = answer.pictures().peekable();
+    if pictures.peek().is_some() {
+        write_list(pictures, message.key("images"), |url, out| write_picture(url, None, out));
+    }
     let mut calls = answer.tool_calls().peekable();
     if calls.peek().is_some() {
         write_list(calls, message.key("tool_calls"), |(id, name, arguments), out| {
@@ -101,6 +105,7 @@ fn sealed_of(block: &AnswerBlock) -> Option<(&'static str, Sealed<'_>, Text<'_>)
         AnswerBlock::Reasoning { sealed: None, .. }
         | AnswerBlock::Text { .. }
         | AnswerBlock::Refusal(_)
+        | AnswerBlock::Picture(_)
         | AnswerBlock::ToolCall { .. } => None,
     }
 }

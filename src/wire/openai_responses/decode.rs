@@ -1,7 +1,5 @@
 //! Decodes the events of Responses. What came without deltas is taken from the event that ends it.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
@@ -12,7 +10,8 @@ use crate::wire::failure::{Code, Failure};
 use crate::wire::frame::Frame;
 use crate::wire::json::Field;
 use crate::wire::openai_responses::failed::write_failed;
-use crate::wire::openai_responses::items::{Item, Items, Place};
+use crate::wire::openai_responses::items::Items;
+use crate::wire::openai_responses::line::{Item, Line, Place};
 use crate::wire::openai_responses::usage::usage_of;
 use crate::wire::told_failure::read_failure;
 
@@ -28,40 +27,6 @@ pub struct Decoder {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    sequence_number: Field<'a>,
-    #[serde(borrow, default)]
-    output_index: Field<'a>,
-    #[serde(borrow, default)]
-    item_id: Field<'a>,
-    #[serde(borrow, default)]
-    content_index: Field<'a>,
-    #[serde(borrow, default)]
-    summary_index: Field<'a>,
-    #[serde(borrow, default)]
-    delta: Field<'a>,
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    refusal: Field<'a>,
-    #[serde(borrow, default)]
-    arguments: Field<'a>,
-    #[serde(borrow, default)]
-    input: Field<'a>,
-    #[serde(borrow, default)]
-    item: Option<Item<'a>>,
-    #[serde(borrow, default)]
-    annotation: Field<'a>,
-    #[serde(borrow, default)]
-    response: Field<'a>,
-    #[serde(borrow, default)]
-    error: Field<'a>,
-}
-
-#[derive(Deserialize)]
 struct Response<'a> {
     #[serde(borrow, default)]
     status: Field<'a>,
@@ -70,7 +35,7 @@ struct Response<'a> {
     #[serde(borrow, default)]
     usage: Field<'a>,
     #[serde(borrow, default)]
-    output: Option<SmallVec<[Item<'a>; 2]>>,
+    output: Field<'a>,
 }
 
 impl Decoder {
@@ -111,7 +76,7 @@ impl Decoder {
 
     /// Pieces of what a call is given, and all of it; false for any other event.
     fn arguments(&mut self, line: &Line<'_>, emit: &mut dyn FnMut(Event<'_>)) -> bool {
-        let (text, whole) = match line.kind.as_ref() {
+        let (text, whole) = match &*line.kind {
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 (line.delta, false)
             }
@@ -140,7 +105,8 @@ impl Decoder {
             emit(Event::Finish(Finish::Stop));
             return;
         };
-        self.items.end(response.output.as_deref().unwrap_or_default(), emit);
+        let output: SmallVec<[Item<'_>; 2]> = response.output.read().unwrap_or_default();
+        self.items.end(&output, emit);
         if let Some(usage) = usage_of(response.usage) {
             emit(Event::Usage(usage));
         }
@@ -183,8 +149,11 @@ impl Decode for Decoder {
             return Ok(Flow::More); // no part of this dialect, but some servers send it behind the end
         }
         let line: Line<'_> = serde_json::from_slice(&frame.data)?;
+        if let Some(name) = line.unknown.as_ref().filter(|_| !line.kind.contains("_call.")) {
+            emit(Event::Aside { name });
+        }
         // What tells an error anew takes the number of the event that told it.
-        let fails = matches!(line.kind.as_ref(), "error" | "response.failed") || !line.error.is_absent();
+        let fails = matches!(&*line.kind, "error" | "response.failed") || !line.error.is_absent();
         if let Some(number) = line.sequence_number.whole().filter(|_| !fails) {
             self.sequence = number.saturating_add(1);
         }
@@ -192,7 +161,7 @@ impl Decode for Decoder {
             return Ok(Flow::More);
         }
         let items = &mut self.items;
-        match line.kind.as_ref() {
+        match &*line.kind {
             "response.output_text.annotation.added" => {
                 let at = items.of(line.output_index, line.item_id);
                 items.cite(Place::content(at, line.content_index), line.annotation, emit);

@@ -127,7 +127,7 @@ impl Writer {
                 let cut = *finish == Finish::Length;
                 self.end_closed(if cut { Stage::Incomplete } else { Stage::Completed }, out);
             }
-            Event::StopSequence(_) | Event::Fail(_) | Event::Other { .. } => {}
+            Event::StopSequence(_) | Event::Fail(_) | Event::Other { .. } | Event::Aside { .. } => {}
         }
     }
 
@@ -150,7 +150,8 @@ impl Writer {
     fn open(&mut self, block: AnswerBlock, out: &mut Frames) {
         let kind = Kind::of(&block, &self.head.echo);
         self.refused |= kind == Kind::Refusal;
-        let item = Item { id: kind.id(&self.head.id, self.items), kind, block, size: 0, closed: false };
+        let size = block.size();
+        let item = Item { id: kind.id(&self.head.id, self.items), kind, block, size, closed: false };
         self.item_event("response.output_item.added", &item, Stage::Begun, out);
         if matches!(kind, Kind::Message | Kind::Refusal) {
             self.part_event("response.content_part.added", &item, out);
@@ -171,7 +172,7 @@ impl Writer {
             }
             Kind::FunctionCall => Some("response.function_call_arguments.delta"),
             // The free text is known when the arguments are whole, and a summary is shown as a whole.
-            Kind::CustomCall | Kind::Compaction => None,
+            Kind::CustomCall | Kind::Picture | Kind::Compaction => None,
         };
         item.size += item.block.add(event);
         if let Some(name) = name {
@@ -203,7 +204,7 @@ impl Writer {
                 self.text_event("response.refusal.done", &item, ("refusal", text), out);
                 self.part_event("response.content_part.done", &item, out);
             }
-            Kind::Compaction => {}
+            Kind::Picture | Kind::Compaction => {}
             Kind::Reasoning if text.is_empty() => {}
             Kind::Reasoning => {
                 self.text_event("response.reasoning_summary_text.done", &item, ("text", text), out);
@@ -287,7 +288,7 @@ impl Writer {
         buffer.put_slice(match item.kind {
             Kind::Message | Kind::Refusal => b",\"content_index\":0",
             Kind::Reasoning => b",\"summary_index\":0",
-            Kind::FunctionCall | Kind::CustomCall | Kind::Compaction => b"",
+            Kind::FunctionCall | Kind::CustomCall | Kind::Picture | Kind::Compaction => b"",
         });
     }
 }

@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use crate::wire::answer::{AnswerBlock, KeptSeal};
 use crate::wire::citation::KeptCitation;
 use crate::wire::json::{Object, Text, json_object, write_list};
+use crate::wire::media::Image;
 use crate::wire::openai_responses::compaction::write_summary;
 use crate::wire::openai_responses::custom::input_of;
 use crate::wire::openai_responses::echo::Echo;
@@ -18,6 +19,7 @@ pub(super) enum Kind {
     Reasoning,
     FunctionCall,
     CustomCall,
+    Picture,
     /// What was asked for is a summary: the text is one, and goes back as a whole.
     Compaction,
 }
@@ -29,6 +31,7 @@ impl Kind {
             AnswerBlock::Text { .. } => Self::Message,
             AnswerBlock::Refusal(_) => Self::Refusal,
             AnswerBlock::Reasoning { .. } | AnswerBlock::Redacted(_) => Self::Reasoning,
+            AnswerBlock::Picture(_) => Self::Picture,
             AnswerBlock::ToolCall { name, .. } if echo.is_custom(name) => Self::CustomCall,
             AnswerBlock::ToolCall { .. } => Self::FunctionCall,
         }
@@ -41,6 +44,7 @@ impl Kind {
             Self::Reasoning => "rs",
             Self::FunctionCall => "fc",
             Self::CustomCall => "ctc",
+            Self::Picture => "ig",
             Self::Compaction => "cmp",
         };
         format!("{prefix}_{id}_{number}")
@@ -62,7 +66,9 @@ pub(super) fn may_be_cut(block: &AnswerBlock) -> bool {
         AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) | AnswerBlock::Reasoning { sealed: None, .. } => {
             true
         }
-        AnswerBlock::Reasoning { sealed: Some(_), .. } | AnswerBlock::Redacted(_) => false,
+        AnswerBlock::Reasoning { sealed: Some(_), .. }
+        | AnswerBlock::Redacted(_)
+        | AnswerBlock::Picture(_) => false,
         AnswerBlock::ToolCall { .. } => {
             block.is_empty() || json_object(&Text::Escaped(block.escaped()).plain()).is_none()
         }
@@ -80,6 +86,7 @@ pub(super) fn write_item(id: &str, block: &AnswerBlock, stage: Stage, echo: &Ech
         Kind::Reasoning => item.raw("type", "\"reasoning\""),
         Kind::FunctionCall => item.raw("type", "\"function_call\""),
         Kind::CustomCall => item.raw("type", "\"custom_tool_call\""),
+        Kind::Picture => item.raw("type", "\"image_generation_call\""),
         Kind::Compaction => item.raw("type", "\"compaction\""),
     };
     let status = match stage {
@@ -97,6 +104,7 @@ pub(super) fn write_item(id: &str, block: &AnswerBlock, stage: Stage, echo: &Ech
         }
         Kind::Reasoning => write_reasoning(block, whole, &mut item),
         Kind::FunctionCall | Kind::CustomCall => write_call(block, whole, echo, &mut item),
+        Kind::Picture => write_picture(block, whole, &mut item),
         Kind::Compaction => {
             let summary = if whole { block.escaped() } else { "" };
             write_summary(Text::Escaped(summary), item.key("encrypted_content"));
@@ -120,7 +128,7 @@ pub(super) fn write_part(kind: Kind, block: &AnswerBlock, out: &mut BytesMut) {
     match kind {
         Kind::Refusal => part.raw("type", "\"refusal\"").text("refusal", text),
         Kind::Reasoning => part.raw("type", "\"summary_text\"").text("text", text),
-        Kind::Message | Kind::FunctionCall | Kind::CustomCall | Kind::Compaction => {
+        Kind::Message | Kind::FunctionCall | Kind::CustomCall | Kind::Picture | Kind::Compaction => {
             part.raw("type", "\"output_text\"");
             write_list(block.citations(), part.key("annotations"), |kept, out| {
                 write_annotation(kept, block, out);
@@ -155,7 +163,26 @@ fn sealed(block: &AnswerBlock) -> Option<Sealed<'_>> {
     match block {
         AnswerBlock::Reasoning { sealed, .. } => sealed.as_ref().map(KeptSeal::sealed),
         AnswerBlock::Redacted(kept) => Some(kept.sealed()),
-        AnswerBlock::Text { .. } | AnswerBlock::Refusal(_) | AnswerBlock::ToolCall { .. } => None,
+        AnswerBlock::Text { .. }
+        | AnswerBlock::Refusal(_)
+        | AnswerBlock::Picture(_)
+        | AnswerBlock::ToolCall { .. } => None,
+    }
+}
+
+/// A picture as the vendor's own tool gives it: its bytes, and what they are.
+fn write_picture(block: &AnswerBlock, whole: bool, item: &mut Object<'_>) {
+    let AnswerBlock::Picture(url) = block else { return };
+    let image = Image::of_url(Text::Escaped(url));
+    match (&image, whole) {
+        (Image::Data { base64, .. }, true) => {
+            let media_type = image.media_type();
+            let format = media_type.strip_prefix("image/").unwrap_or(media_type);
+            item.text("result", *base64).text("output_format", Text::Plain(format));
+        }
+        (Image::Data { .. } | Image::Url(_), _) => {
+            item.raw("result", "null");
+        }
     }
 }
 
@@ -173,7 +200,12 @@ fn write_call(block: &AnswerBlock, whole: bool, echo: &Echo, item: &mut Object<'
             let input = if whole { input_of(block.escaped()) } else { String::new() };
             item.text("input", Text::Escaped(&input));
         }
-        Kind::FunctionCall | Kind::Message | Kind::Refusal | Kind::Reasoning | Kind::Compaction => {
+        Kind::FunctionCall
+        | Kind::Message
+        | Kind::Refusal
+        | Kind::Reasoning
+        | Kind::Picture
+        | Kind::Compaction => {
             item.text("arguments", if whole { arguments(block) } else { Text::Plain("") });
         }
     }

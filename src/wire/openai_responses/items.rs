@@ -1,89 +1,16 @@
 //! The items of a response as blocks: which are open, and what was said of each.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-
-use serde::Deserialize;
-use smallvec::SmallVec;
 
 use crate::wire::citation::Citation;
 use crate::wire::event::{Block, Event};
 use crate::wire::json::{Field, Text};
-use crate::wire::openai_responses::known::{KnownItems, Named};
+use crate::wire::media::{Image, data_url};
+use crate::wire::members::named;
+use crate::wire::openai_responses::known::KnownItems;
+use crate::wire::openai_responses::line::{Item, Part, Place, PlaceKind};
 use crate::wire::seal::{Seal, Sealed};
-
-/// An item as it stands in an event. What only a whole one has may be absent.
-#[derive(Deserialize)]
-pub(super) struct Item<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    call_id: Field<'a>,
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    arguments: Field<'a>,
-    /// The free text of a custom call.
-    #[serde(borrow, default)]
-    input: Field<'a>,
-    #[serde(borrow, default)]
-    content: Option<SmallVec<[Part<'a>; 1]>>,
-    #[serde(borrow, default)]
-    summary: Option<SmallVec<[Part<'a>; 1]>>,
-    #[serde(borrow, default)]
-    encrypted_content: Field<'a>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    refusal: Field<'a>,
-}
-
-/// A part of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    item: usize,
-    kind: PlaceKind,
-    part: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum PlaceKind {
-    Content,
-    Summary,
-    Call,
-}
-
-impl Place {
-    pub(super) fn content(item: usize, part: Field<'_>) -> Self {
-        Self::part(item, part.whole().unwrap_or_default())
-    }
-
-    fn part(item: usize, part: u64) -> Self {
-        Self { item, kind: PlaceKind::Content, part }
-    }
-
-    pub(super) fn summary(item: usize, part: Field<'_>) -> Self {
-        Self { item, kind: PlaceKind::Summary, part: part.whole().unwrap_or_default() }
-    }
-
-    fn call(item: usize) -> Self {
-        Self { item, kind: PlaceKind::Call, part: 0 }
-    }
-}
-
-impl Item<'_> {
-    fn named(&self) -> Named<'_> {
-        Named { kind: &self.kind, id: self.id, call_id: self.call_id }
-    }
-}
+use crate::wire::sources::Sources;
 
 /// All items so far.
 #[derive(Debug)]
@@ -99,6 +26,10 @@ pub(super) struct Items {
     pending: Vec<String>,
     /// The server tells no places, and ends its items with the response.
     unplaced: bool,
+    /// What searches found.
+    sources: Sources,
+    /// A text that is kept open while there are pages to be told at its end.
+    last_text: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +41,8 @@ struct Known {
     spoken: usize,
     /// A call in free text.
     free_text: bool,
+    /// A text of the answer, which may lean on pages.
+    is_text: bool,
 }
 
 impl Items {
@@ -123,6 +56,8 @@ impl Items {
             called: false,
             pending: Vec::new(),
             unplaced: false,
+            sources: Sources::default(),
+            last_text: None,
         }
     }
 
@@ -145,7 +80,7 @@ impl Items {
 
     /// Bytes that are kept.
     pub(super) fn held(&self) -> usize {
-        self.blocks.len() * KNOWN + self.known.held()
+        self.blocks.len() * KNOWN + self.known.held() + self.sources.held()
     }
 
     fn at(&mut self, place: Place) -> Option<&mut Known> {
@@ -191,9 +126,10 @@ impl Items {
     }
 
     /// What a text that is not complete leans on.
-    pub(super) fn cite(&self, place: Place, annotation: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+    pub(super) fn cite(&mut self, place: Place, annotation: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         let known = self.blocks.iter().find(|known| known.place == place && known.open);
         if let Some((known, citation)) = known.zip(Citation::read(annotation)) {
+            self.sources.cited(citation.url);
             emit(Event::Citation { index: known.index, citation });
         }
     }
@@ -236,26 +172,41 @@ impl Items {
     }
 
     fn complete(&mut self, at: usize, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        match item.kind.as_ref() {
+        let own = matches!(&*item.kind, "function_call" | "custom_tool_call" | "message" | "reasoning");
+        if let Some(name) = item.unknown.as_ref().filter(|_| own) {
+            emit(Event::Aside { name });
+        }
+        match &*item.kind {
             "function_call" | "custom_tool_call" => {
                 if !self.has(at) {
                     self.open_call(at, item, emit);
                 }
-                let free_text = item.kind == "custom_tool_call";
+                let free_text = &*item.kind == "custom_tool_call";
                 self.arguments(at, if free_text { item.input } else { item.arguments }, true, emit);
             }
             "message" => {
                 let spoken = self.has(at);
                 for (number, part) in item.content.iter().flatten().enumerate().filter(|_| !spoken) {
                     let place = Place::part(at, u64::try_from(number).unwrap_or(u64::MAX));
-                    match part.kind.as_ref() {
-                        "output_text" | "text" => self.say(place, Block::Text, part.text, emit),
+                    match &*part.kind {
+                        "output_text" | "text" => {
+                            self.say(place, Block::Text, part.text, emit);
+                            for annotation in part.annotations.read::<Vec<Field<'_>>>().unwrap_or_default() {
+                                self.cite(place, annotation, emit);
+                            }
+                        }
                         "refusal" => self.say(place, Block::Refusal, part.refusal, emit),
                         name => emit(Event::Other { name, awaits_client: false }),
                     }
                 }
             }
             "reasoning" => self.reasoning_done(at, item, emit),
+            "image_generation_call" if item.result.some_text().is_some() => self.picture(at, item, emit),
+            "web_search_call" => {
+                let [sources] = named(item.action, ["sources"], |_| {}).unwrap_or_default();
+                self.sources.add_all(sources);
+                self.foreign(&item.kind, emit);
+            }
             name => self.foreign(name, emit),
         }
         self.close_where(|known| known.place.item == at, emit);
@@ -267,6 +218,15 @@ impl Items {
             self.close_where(|known| known.place.item == place.item, emit);
             let index = self.open(place, block, 1, emit);
             emit(Event::Delta { index, text });
+        }
+    }
+
+    /// What the vendor's own tool has drawn.
+    fn picture(&mut self, at: usize, item: &Item<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(base64) = item.result.some_text().filter(|_| !self.has(at)) {
+            let media_type = item.output_format.string().map(|format| format!("image/{format}"));
+            let url = data_url(&Image::Data { media_type, base64 });
+            self.open(Place::part(at, 0), Block::Picture(Text::Escaped(&url)), 1, emit);
         }
     }
 
@@ -318,7 +278,7 @@ impl Items {
             return emit(Event::Other { name: "a tool call without a name", awaits_client: true });
         };
         let index = self.open(Place::call(at), Block::ToolCall { id, name }, 0, emit);
-        if item.kind == "custom_tool_call" {
+        if &*item.kind == "custom_tool_call" {
             emit(Event::Delta { index, text: Text::Plain("{\"input\":\"") });
             if let Some(known) = self.blocks.last_mut() {
                 known.free_text = true;
@@ -342,10 +302,14 @@ impl Items {
         }
         let at = self.blocks.len();
         let index = u32::try_from(at).unwrap_or(u32::MAX);
-        self.blocks.push(Known { place, index, open: true, spoken, free_text: false });
+        let is_text = matches!(block, Block::Text);
+        self.blocks.push(Known { place, index, open: true, spoken, free_text: false, is_text });
         self.by_place.insert(place, at);
         self.known.said(place.item);
         self.open.push(at);
+        if let Some(index) = self.last_text.take() {
+            emit(Event::Close { index });
+        }
         emit(Event::Open { index, block });
         index
     }
@@ -362,13 +326,17 @@ impl Items {
             }
         }
         self.close_where(|_| true, emit);
+        if let Some(index) = self.last_text.take() {
+            self.sources.tell(index, emit);
+            emit(Event::Close { index });
+        }
         for name in self.pending.drain(..) {
             emit(Event::Other { name: &name, awaits_client: true });
         }
     }
 
     fn close_where(&mut self, fits: impl Fn(&Known) -> bool, emit: &mut dyn FnMut(Event<'_>)) {
-        let blocks = &mut self.blocks;
+        let Self { blocks, sources, last_text, .. } = self;
         self.open.retain(|at| match blocks.get_mut(*at) {
             Some(known) if !fits(known) => true,
             Some(known) => {
@@ -376,7 +344,14 @@ impl Items {
                 if known.free_text {
                     emit(Event::Delta { index: known.index, text: Text::Plain("\"}") });
                 }
-                emit(Event::Close { index: known.index });
+                let closed = if known.is_text && !sources.is_empty() {
+                    last_text.replace(known.index)
+                } else {
+                    Some(known.index)
+                };
+                if let Some(index) = closed {
+                    emit(Event::Close { index });
+                }
                 false
             }
             None => false,

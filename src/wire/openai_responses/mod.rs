@@ -12,6 +12,7 @@ mod input;
 mod item;
 mod items;
 mod known;
+mod line;
 mod namespace;
 mod output;
 mod parse;

@@ -83,6 +83,19 @@ impl Pairs {
     }
 }
 
+/// What every client but those of this API hears of these frames, streamed and whole.
+pub(crate) async fn each(api: &str, frames: &[String], check: impl Fn(&str, &Heard)) {
+    let mut pairs = Pairs::start(&[]).await;
+    for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
+        for stream in [true, false] {
+            let heard = pairs.hear(api, door, stream, frames).await;
+            let what = format!("{door} over {api}, stream {stream}: {heard:?}");
+            assert!(heard.succeeded(), "{what}");
+            check(&what, &heard);
+        }
+    }
+}
+
 /// A request for this door, which asks for usage where that must be asked for.
 pub(crate) fn request(door: &str, model: &str, stream: bool) -> Value {
     let words = "Name a river.";

@@ -3,21 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::pairs::{DOORS, MESSAGES, RESPONSES, request_with};
+use crate::support::pairs::{DOORS, MESSAGES, RESPONSES, each, request_with};
 use crate::support::script::{chat, events};
-use crate::support::{Heard, Pairs, anthropic, openai, responses};
-
-async fn each(api: &str, frames: &[String], check: impl Fn(&str, &Heard)) {
-    let mut pairs = Pairs::start(&[]).await;
-    for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
-        for stream in [true, false] {
-            let heard = pairs.hear(api, door, stream, frames).await;
-            let what = format!("{door} over {api}, stream {stream}: {heard:?}");
-            assert!(heard.succeeded(), "{what}");
-            check(&what, &heard);
-        }
-    }
-}
+use crate::support::{Pairs, anthropic, openai, responses};
 
 /// A call whose arguments come in these pieces, by a backend of each API that sends pieces.
 fn calling(pieces: &[&str]) -> Vec<(&'static str, Vec<String>)> {

@@ -2,22 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::pairs::{CHAT, DOORS, MESSAGES, request};
+use crate::support::pairs::{CHAT, DOORS, MESSAGES, each, request};
 use crate::support::script::{chat, chunks, events, lines};
 use crate::support::{Heard, Pairs, anthropic, ollama, openai, responses};
-
-/// What every client but those of this API hears of these frames, streamed and whole.
-async fn each(api: &str, frames: &[String], check: impl Fn(&str, &Heard)) {
-    let mut pairs = Pairs::start(&[]).await;
-    for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
-        for stream in [true, false] {
-            let heard = pairs.hear(api, door, stream, frames).await;
-            let what = format!("{door} over {api}, stream {stream}: {heard:?}");
-            assert!(heard.succeeded(), "{what}");
-            check(&what, &heard);
-        }
-    }
-}
 
 /// The word of each client for an answer that the token limit cut.
 const CUT: [&str; 3] = ["length", "max_tokens", "max_output_tokens"];
@@ -108,19 +95,14 @@ async fn a_client_that_leaves_behind_the_finish_reason_had_a_complete_answer() {
 
 /// What a backend may say of which no other client can be shown anything.
 fn unseen() -> Vec<(&'static str, Vec<String>, &'static str)> {
-    let picture =
-        json!({"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]});
-    let part =
-        json!({"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]});
+    let part = json!({"content": [{"type": "output_audio", "output_audio": {"data": "AA=="}}]});
     let search = json!({"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}});
-    let drawn =
-        json!({"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AA=="});
-    let line = json!({"role": "assistant", "content": "", "images": ["AA=="]});
+    let run = json!({"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1"});
+    let line = json!({"role": "assistant", "content": "", "audio": ["AA=="]});
     let video = json!({"video": {"url": "https://example.org/v"}});
     vec![
-        ("openai", chat(&[openai::delta(&picture), openai::finish("stop")]), "images"),
         ("openai", chat(&[openai::delta(&video), openai::finish("stop")]), "video"),
-        ("openai", chat(&[openai::delta(&part), openai::finish("stop")]), "image_url"),
+        ("openai", chat(&[openai::delta(&part), openai::finish("stop")]), "output_audio"),
         (
             "anthropic",
             events(&anthropic::stream(&[anthropic::open(0, &search), anthropic::close(0)], "pause_turn")),
@@ -129,12 +111,12 @@ fn unseen() -> Vec<(&'static str, Vec<String>, &'static str)> {
         (
             "responses",
             events(&responses::stream(
-                &[responses::done(0, &drawn)],
-                responses::completed(std::slice::from_ref(&drawn)),
+                &[responses::done(0, &run)],
+                responses::completed(std::slice::from_ref(&run)),
             )),
-            "image_generation_call",
+            "code_interpreter_call",
         ),
-        ("ollama", lines(&[ollama::message(&line), ollama::done("stop")]), "images"),
+        ("ollama", lines(&[ollama::message(&line), ollama::done("stop")]), "audio"),
     ]
 }
 

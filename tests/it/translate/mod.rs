@@ -2,6 +2,7 @@
 
 mod answers;
 mod arguments;
+mod asides;
 mod ask_ollama;
 mod ask_openai;
 mod caching;

@@ -2,22 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::pairs::{APIS, CHAT, DOORS, MESSAGES, OLLAMA, RESPONSES, crossed, request, request_with};
+use crate::support::pairs::{APIS, CHAT, MESSAGES, OLLAMA, RESPONSES, crossed, each, request, request_with};
 use crate::support::script::{Part, Reason, chat, events, lines, script};
 use crate::support::{Heard, Item, Pairs, anthropic, ollama, openai, responses};
-
-/// What every client but those of this API hears of these frames, streamed and whole.
-async fn each(api: &str, frames: &[String], check: impl Fn(&str, &Heard)) {
-    let mut pairs = Pairs::start(&[]).await;
-    for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
-        for stream in [true, false] {
-            let heard = pairs.hear(api, door, stream, frames).await;
-            let what = format!("{door} over {api}, stream {stream}: {heard:?}");
-            assert!(heard.succeeded(), "{what}");
-            check(&what, &heard);
-        }
-    }
-}
 
 async fn assert_calls(api: &str, frames: &[String], wanted: &[(&str, &str)]) {
     each(api, frames, |what, heard| assert_eq!(heard.calls(), wanted, "{what}")).await;

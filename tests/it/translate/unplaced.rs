@@ -2,21 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::pairs::DOORS;
+use crate::support::pairs::{DOORS, each};
 use crate::support::script::events;
-use crate::support::{Heard, Pairs, anthropic, responses};
-
-async fn each(api: &str, frames: &[String], check: impl Fn(&str, &Heard)) {
-    let mut pairs = Pairs::start(&[]).await;
-    for (door, _) in DOORS.into_iter().filter(|(_, own)| *own != api) {
-        for stream in [true, false] {
-            let heard = pairs.hear(api, door, stream, frames).await;
-            let what = format!("{door} over {api}, stream {stream}: {heard:?}");
-            assert!(heard.succeeded(), "{what}");
-            check(&what, &heard);
-        }
-    }
-}
+use crate::support::{Pairs, anthropic, responses};
 
 fn without(member: &str, mut events: Vec<Value>) -> Vec<Value> {
     for event in &mut events {

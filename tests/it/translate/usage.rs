@@ -59,7 +59,7 @@ async fn assert_told(api: &str, frames: &[String], [cached, written, reasoning]:
             if written > 0 {
                 cache["cache_write_tokens"] = json!(written);
             }
-            let wanted = match door {
+            let mut wanted = match door {
                 CHAT => json!({
                     "prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140,
                     "prompt_tokens_details": cache,
@@ -75,6 +75,9 @@ async fn assert_told(api: &str, frames: &[String], [cached, written, reasoning]:
                 }),
                 _ => json!([100, 40]),
             };
+            if door == MESSAGES && reasoning > 0 {
+                wanted["output_tokens_details"] = json!({"thinking_tokens": reasoning});
+            }
             assert_eq!(told(door, stream, &heard), wanted, "{door} over {api}, stream {stream}");
         }
     }
