@@ -34,10 +34,10 @@ pub(super) struct Doctor {
     /// The `Host` to ask hops for
     #[arg(long)]
     host: Option<String>,
-    /// Silences to try, separated by commas, instead of 5s
+    /// Silences to try, separated by commas, instead of 13s
     #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = silence, conflicts_with = "full")]
     silence: Vec<Duration>,
-    /// All silences: 5, 20, 35, 65 and 105 seconds
+    /// All silences: 5, 13, 20, 35, 65 and 105 seconds
     #[arg(long)]
     full: bool,
     /// A silence before the first event, longer than the gateway's `commit_after`: the head must come in it
@@ -63,8 +63,9 @@ Ctrl-C ends it with what is known by then.
 
 Exit codes: 0 clean, 1 could not run or a hop cannot be reached, 2 wrong usage,
 3 something is wrong, 130 interrupted";
-const QUICK: [u64; 1] = [5];
-const FULL: [u64; 5] = [5, 20, 35, 65, 105];
+/// Longer than the shortest patience that is met: a server of Bun ends a stream behind 8 to 12 s of silence.
+const QUICK: [u64; 1] = [13];
+const FULL: [u64; 6] = [5, 13, 20, 35, 65, 105];
 
 /// The built-in model is silent for no longer than an hour.
 fn silence(text: &str) -> Result<Duration, String> {

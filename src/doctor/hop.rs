@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::doctor::advice::{cause, cure, time, words};
+use crate::doctor::advice::{cause, time, truncated, words};
+use crate::doctor::cure::cure;
 use crate::doctor::judge::{Fault, Measure, Measured};
+use crate::doctor::leaving::Leaving;
 use crate::doctor::pattern::{Pattern, TOLERANCE};
-use crate::doctor::probe::Leaving;
 use crate::doctor::program::Program;
 use crate::doctor::refusal::telling;
-use crate::doctor::report::{Finding, HopReport, LeavingReport, ProbeReport, Verdict, milliseconds};
+use crate::doctor::report::{
+    CutReport, Finding, HopReport, LeavingReport, ProbeReport, Verdict, milliseconds,
+};
 use crate::doctor::timeline::picture;
 use crate::doctor::trace::{End, Trace};
+use crate::doctor::truncation::Truncation;
 use crate::doctor::variant::Variant;
 
 /// One hop with all that was measured through it.
@@ -57,8 +61,8 @@ impl Examined {
             && before.is_some_and(|before| *by <= before.constant + TOLERANCE)
     }
 
-    fn headers(&self) -> Option<&HeaderMap> {
-        Some(&self.measured.trace(Variant::Plain)?.head.as_ref()?.headers)
+    fn headers(&self, variant: Variant) -> Option<&HeaderMap> {
+        Some(&self.measured.trace(variant)?.head.as_ref()?.headers)
     }
 
     fn report(&self, faults: &[Fault], inner: Option<(&Self, &[Fault])>, alone: bool) -> HopReport {
@@ -67,10 +71,12 @@ impl Examined {
         let own: Vec<&Fault> = faults
             .iter()
             .filter(|fault| !known.iter().any(|known| fault.is_like(known)))
-            // The gateway's own settings: it may be told to commit late, and to go on for nobody.
-            .filter(|fault| !(is_gateway && matches!(fault, Fault::HeadLate | Fault::AbortLost)))
+            // The gateway's own ways: it may be told to commit late, and to go on for nobody, and an older one does not pause at the end.
+            .filter(|fault| {
+                !(is_gateway && matches!(fault, Fault::HeadLate | Fault::AbortLost | Fault::Truncated(_)))
+            })
             .collect();
-        let program = self.program(&own, inner.and_then(|(hop, _)| hop.headers()), is_gateway);
+        let program = self.program(&own, inner.map(|(hop, _)| hop), is_gateway);
         let disorder = inner.filter(|(_, known)| known.iter().any(is_held) && !faults.iter().any(is_held));
         let disorder = disorder.map(|(hop, _)| {
             format!("it hands on at once what `{}` behind it keeps: is that the order? The gateway is the last `--hop`", hop.name)
@@ -96,26 +102,59 @@ impl Examined {
             program: program.map(|program| program.to_string()),
             verdict,
             findings,
-            notes: self.notes().into_iter().chain(disorder).collect(),
+            notes: self.notes(&own, known).into_iter().chain(disorder).collect(),
             probes: self.probes(),
             leaving: self.measured.leaving.as_ref().map(leaving),
             leaving_in_silence: self.measured.leaving_in_silence.as_ref().map(leaving),
+            leaving_in_prefill: self.measured.leaving_in_prefill.as_ref().map(leaving),
+            cut: self.cut(),
         }
     }
 
-    /// A name that was given says it best; else what it adds to the head, else what only one program does.
-    fn program(&self, own: &[&Fault], inner: Option<&HeaderMap>, is_gateway: bool) -> Option<Program> {
+    /// A name that was given says it best; else what it adds to heads, else what only one program does, else the pages it has, and
+    /// how it keeps connections.
+    fn program(&self, own: &[&Fault], inner: Option<&Self>, is_gateway: bool) -> Option<Program> {
         let named = self.is_named.then(|| Program::of_name(&self.name)).flatten();
-        let shown =
-            || self.headers().and_then(|headers| Program::of_headers(headers, inner)).filter(|_| !is_gateway);
-        named.or_else(shown).or_else(|| own.iter().find_map(|fault| by_ways(fault)))
+        if named.is_some() || is_gateway {
+            return named;
+        }
+        let shown = |variant| {
+            Program::of_headers(self.headers(variant)?, inner.and_then(|inner| inner.headers(variant)))
+        };
+        let plain = || {
+            Program::of_habits(
+                self.headers(Variant::Plain)?,
+                inner.and_then(|inner| inner.headers(Variant::Plain)),
+            )
+        };
+        let ways = || own.iter().find_map(|fault| by_ways(fault));
+        let found = shown(Variant::Plain).or_else(|| shown(Variant::Cut)).or_else(ways);
+        found.or_else(|| self.by_page(inner)).or_else(plain)
+    }
+
+    /// By the page that it has where the gateway has nothing.
+    fn by_page(&self, inner: Option<&Self>) -> Option<Program> {
+        let page = self.measured.page.as_ref()?;
+        let before = inner.and_then(|inner| inner.measured.page.as_ref());
+        if before.is_some_and(|before| before.text == page.text) {
+            return None;
+        }
+        Program::of_page(&page.text)
+            .or_else(|| Program::of_headers(&page.headers, before.map(|before| &before.headers)))
     }
 
     /// What else in the answers points at a fault.
     fn signs(&self, fault: &Fault) -> Vec<String> {
         let mut signs = Vec::new();
-        let (Fault::Held { when, .. } | Fault::Cut { when, .. } | Fault::Refused { when, .. }) = fault else {
-            return signs;
+        let when = match fault {
+            Fault::Held { when, .. } | Fault::Cut { when, .. } | Fault::Refused { when, .. } => when,
+            Fault::Truncated(_) => &Variant::Cut,
+            Fault::HeadLate
+            | Fault::IdleCut(_)
+            | Fault::LifetimeCut(_)
+            | Fault::AbortLost
+            | Fault::NoStream { .. }
+            | Fault::Unreachable(_) => return signs,
         };
         let Some(trace) = self.measured.trace(*when) else { return signs };
         if matches!(fault, Fault::Held { .. }) {
@@ -144,7 +183,7 @@ impl Examined {
         signs
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, own: &[&Fault], known: &[Fault]) -> Vec<String> {
         let differing = self.measured.again.iter().filter(|(_, asked)| asked.differed).map(|(variant, asked)| {
             format!(
                 "`{variant}` was asked {} times, and the answers differed: the machine or the network was busy, or not \
@@ -157,6 +196,21 @@ impl Examined {
             && let Some(Leaving::Unnoticed(_)) = self.measured.leaving_in_silence
         {
             notes.push("a client that leaves in a silence is noticed only when the gateway next writes: keep-alives find it".to_owned());
+        }
+        if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
+            && let Some(Leaving::Unnoticed(after)) = &self.measured.leaving_in_prefill
+        {
+            notes.push(format!(
+                "a client that leaves before the answer begins is not noticed within {}: keep-alives find it, if anything does",
+                time(*after)
+            ));
+        }
+        // Where it is no fault because events are gathered.
+        if let Some(truncation) = self.measured.truncation()
+            && !own.contains(&&Fault::Truncated(truncation))
+            && !known.iter().any(|fault| matches!(fault, Fault::Truncated(_)))
+        {
+            notes.push(format!("it {}", truncated(truncation)));
         }
         if let Some(Leaving::Unknown(why)) = &self.measured.leaving {
             notes.push(format!("whether a client that leaves is noticed cannot be known: {why}"));
@@ -193,6 +247,26 @@ impl Examined {
         notes
     }
 
+    /// How an answer ended that broke off.
+    fn cut(&self) -> Option<CutReport> {
+        let trace = self.measured.trace(Variant::Cut)?;
+        let ended = match (&trace.end, self.measured.truncation()) {
+            (_, Some(Truncation::Replaced(_))) => "replaced",
+            _ if trace.status() != Some(200) => return None,
+            (End::Whole, _) => "whole",
+            (End::Broken(_), _) => "broken_off",
+            (End::TimedOut, _) => "never",
+            (End::Left | End::Unreachable(_), _) => return None,
+        };
+        Some(CutReport {
+            ended,
+            after_ms: milliseconds(trace.ended),
+            events: trace.stamped().len(),
+            expected: Variant::Cut.events(self.measured.scale.cadence),
+            error: trace.error,
+        })
+    }
+
     fn probes(&self) -> Vec<ProbeReport> {
         let span = |trace: &Trace| trace.ended.max(trace.last_bytes);
         let usual = self.measured.traces.iter().filter(|(variant, _)| is_usual(*variant));
@@ -218,10 +292,14 @@ impl Examined {
                 constant_ms: late.map(|late| milliseconds(late.constant)),
                 median_ms: late.map(|late| milliseconds(late.median)),
                 worst_ms: late.map(|late| milliseconds(late.worst)),
-                ended: ended(
-                    trace,
-                    self.measured.scale.stamped.then(|| variant.events(self.measured.scale.cadence)),
-                ),
+                ended: if *variant == Variant::Cut {
+                    self.cut().map(|cut| cut.to_string())
+                } else {
+                    ended(
+                        trace,
+                        self.measured.scale.stamped.then(|| variant.events(self.measured.scale.cadence)),
+                    )
+                },
                 picture: picture(&times, if is_usual(*variant) { common } else { span(trace) }),
             }
         };

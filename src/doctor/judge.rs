@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::doctor::advice::time;
 use crate::doctor::answers::{Asked, Doubt};
+use crate::doctor::leaving::Leaving;
 use crate::doctor::pattern::{Lateness, Pattern};
-use crate::doctor::probe::Leaving;
 use crate::doctor::trace::{End, Failure, Trace};
+use crate::doctor::truncation::Truncation;
 use crate::doctor::variant::{Cadence, Variant};
 
 /// What the times of an answer are measured by.
@@ -27,9 +30,19 @@ pub(super) struct Measured {
     pub(super) traces: Vec<(Variant, Trace)>,
     /// What was asked more than once.
     pub(super) again: Vec<(Variant, Asked)>,
-    /// A client that leaves while events come, and one that leaves in a silence.
+    /// A client that leaves while events come, one that leaves in a silence, and one that leaves before anything came.
     pub(super) leaving: Option<Leaving>,
     pub(super) leaving_in_silence: Option<Leaving>,
+    pub(super) leaving_in_prefill: Option<Leaving>,
+    /// What it answers itself, where the gateway has nothing.
+    pub(super) page: Option<Page>,
+}
+
+/// An answer that is no stream.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 /// Something wrong.
@@ -52,6 +65,8 @@ pub(super) enum Fault {
         when: Variant,
         after: Duration,
     },
+    /// A stream that breaks off does not come out as one.
+    Truncated(Truncation),
     /// A client that leaves is kept from the gateway.
     AbortLost,
     /// Refused, with this way to ask.
@@ -89,12 +104,21 @@ impl Fault {
                 // A hop that cuts sooner than the one inside it is a fault of its own.
                 *after + SLACK >= *before
             }
+            (Self::Truncated(one), Self::Truncated(other)) => one.is_like(*other),
             (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         }
     }
 }
 
 impl Fault {
+    /// Does every answer come in lumps, or whole?
+    fn gathers(&self) -> bool {
+        matches!(
+            self,
+            Self::Held { pattern: Pattern::Lumps { .. } | Pattern::Whole, when: Variant::Plain, .. }
+        )
+    }
+
     /// Is it a buffer that was found before? A shorter answer does not fill it, and comes whole.
     fn fits_into(&self, before: &Self) -> bool {
         let filled = matches!(
@@ -158,7 +182,7 @@ impl Scale {
                 let head = trace.head.as_ref()?.at;
                 self.is_head_late(trace).then_some(Doubt { rank: 1, late: head })
             }
-            Variant::Silence(_) | Variant::Lasting(_) => None,
+            Variant::Silence(_) | Variant::Lasting(_) | Variant::Cut => None,
         }
     }
 
@@ -225,6 +249,10 @@ impl Measured {
         if !faults.iter().any(|fault| matches!(fault, Fault::Held { when: Variant::Plain, .. })) {
             faults.extend(self.head_late());
             faults.extend(matches!(self.leaving, Some(Leaving::Unnoticed(_))).then_some(Fault::AbortLost));
+        }
+        // Who gathers events has some left when a stream breaks off.
+        if !faults.iter().any(Fault::gathers) {
+            faults.extend(self.truncation().map(Fault::Truncated));
         }
         faults
     }
@@ -294,6 +322,11 @@ impl Measured {
         })
     }
 
+    /// What became of the answer that broke off.
+    pub(super) fn truncation(&self) -> Option<Truncation> {
+        Truncation::of(self.trace(Variant::Cut)?, Variant::Cut.events(self.scale.cadence))
+    }
+
     fn head_late(&self) -> Option<Fault> {
         self.scale.is_head_late(self.trace(Variant::Early)?).then_some(Fault::HeadLate)
     }
@@ -312,6 +345,7 @@ fn before_all(fault: &Fault) -> bool {
         | Fault::IdleCut(_)
         | Fault::LifetimeCut(_)
         | Fault::Cut { .. }
+        | Fault::Truncated(_)
         | Fault::AbortLost
         | Fault::NoStream { .. }
         | Fault::Refused { .. } => false,
@@ -320,11 +354,12 @@ fn before_all(fault: &Fault) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use http::{HeaderMap, Version};
+    use http::Version;
 
     use super::*;
     use crate::doctor::pattern::tests::{PACE, trace};
     use crate::doctor::trace::Head;
+    use crate::doctor::truncation::tests::{EXPECTED, truncated};
 
     const fn ms(time: u64) -> Duration {
         Duration::from_millis(time)
@@ -339,9 +374,17 @@ pub(super) mod tests {
             }
         }
         let cadence = Cadence { events: 24, pace: PACE, early: ms(2500) };
-        let (leaving, leaving_in_silence) = (Some(Leaving::Noticed(ms(3))), Some(Leaving::Noticed(ms(3))));
+        let left = || Some(Leaving::Noticed(ms(3)));
         let scale = Scale { control: Some(ms(10)), stamped: true, cadence };
-        Measured { scale, traces: all, again: Vec::new(), leaving, leaving_in_silence }
+        Measured {
+            scale,
+            traces: all,
+            again: Vec::new(),
+            leaving: left(),
+            leaving_in_silence: left(),
+            leaving_in_prefill: left(),
+            page: None,
+        }
     }
 
     /// The first events of an answer that is cut off after a time.
@@ -450,6 +493,27 @@ pub(super) mod tests {
         assert_eq!(measured.faults(), [], "the next write finds it");
         measured.leaving = Some(Leaving::Unnoticed(ms(2000)));
         assert_eq!(measured.faults(), [Fault::AbortLost]);
+    }
+
+    #[test]
+    fn what_becomes_of_a_stream_that_breaks_off_is_a_fault_where_events_are_not_gathered() {
+        let hidden = || (Variant::Cut, truncated(EXPECTED, true, End::Whole));
+        assert_eq!(measured(vec![hidden()]).faults(), [Fault::Truncated(Truncation::Hidden)]);
+        let late = (Variant::Plain, trace(|due| due + 205));
+        assert_eq!(measured(vec![hidden(), late]).faults().len(), 2, "who is late does not gather");
+        for gathered in [trace(|_| 2200), trace(|due| (due / 720 + 1) * 720)] {
+            let measured = measured(vec![hidden(), (Variant::Plain, gathered)]);
+            assert!(matches!(measured.faults()[..], [Fault::Held { .. }]), "{:?}", measured.faults());
+            assert_eq!(measured.truncation(), Some(Truncation::Hidden));
+        }
+    }
+
+    #[test]
+    fn what_a_hop_behind_makes_of_the_end_is_not_its_own() {
+        let loses = |events| Truncation::LosesTail { events, expected: EXPECTED, error: false };
+        assert!(Fault::Truncated(loses(4)).is_like(&Fault::Truncated(loses(5))));
+        assert!(!Fault::Truncated(Truncation::Hidden).is_like(&Fault::Truncated(loses(5))));
+        assert!(!Fault::Truncated(Truncation::Hangs).is_like(&Fault::AbortLost));
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::doctor::answers::Answers;
+use crate::doctor::answers::{Answers, Asked};
 use crate::doctor::judge::{Measured, Scale};
+use crate::doctor::leaving::Moment;
 use crate::doctor::probe::Probe;
 use crate::doctor::stalls::Stalls;
 use crate::doctor::trace::Trace;
+use crate::doctor::truncation::Truncations;
 use crate::doctor::variant::Variant;
 
 /// Measures through one hop.
@@ -41,15 +43,16 @@ impl Measuring<'_> {
         }
         let mut others = vec![Variant::Gzip, Variant::Http2, Variant::Get, Variant::Early];
         others.extend(silences.iter().copied().map(Variant::Silence));
-        let leaving = async || {
-            let leaving = self.probe.leave(self.gateway, false).await;
-            measured.borrow_mut().leaving = Some(leaving);
+        let leaving = async {
+            let leave = async |moment| Some(self.probe.leave(self.gateway, moment).await);
+            tokio::join!(
+                async { measured.borrow_mut().leaving = leave(Moment::Busy).await },
+                async { measured.borrow_mut().leaving_in_silence = leave(Moment::Silence).await },
+                async { measured.borrow_mut().leaving_in_prefill = leave(Moment::Prefill).await },
+            );
         };
-        let in_silence = async || {
-            let leaving = self.probe.leave(self.gateway, true).await;
-            measured.borrow_mut().leaving_in_silence = Some(leaving);
-        };
-        tokio::join!(self.plain(), self.each(&others), leaving(), in_silence());
+        let page = async { measured.borrow_mut().page = self.probe.page().await };
+        tokio::join!(self.plain(), self.each(&others), leaving, self.truncated(), page);
         let cut = measured.borrow().shortest_cut();
         if let Some(cut) = cut {
             self.each(&[Variant::Lasting(cut + LONGER)]).await;
@@ -73,6 +76,21 @@ impl Measuring<'_> {
             self.settle(Variant::Padded, &mut padded).await;
             self.measured.borrow_mut().add(Variant::Padded, padded);
         }
+    }
+
+    /// Answers that break off, one after the other.
+    async fn truncated(&self) {
+        let mut all = Truncations::default();
+        let expected = Variant::Cut.events(self.measured.borrow().scale.cadence);
+        while !all.is_settled()
+            && let Some(trace) = self.probe.trace(Variant::Cut).await
+        {
+            all.push(trace, expected);
+        }
+        let Some((trace, times)) = all.settle() else { return };
+        let mut measured = self.measured.borrow_mut();
+        measured.traces.push((Variant::Cut, trace));
+        measured.again.push((Variant::Cut, Asked { times, differed: false }));
     }
 
     /// The answers in these variants, side by side. What does not apply is left out.
@@ -104,7 +122,15 @@ impl Measuring<'_> {
 impl Measured {
     /// Nothing yet.
     pub(super) fn new(scale: Scale) -> Self {
-        Self { scale, traces: Vec::new(), again: Vec::new(), leaving: None, leaving_in_silence: None }
+        Self {
+            scale,
+            traces: Vec::new(),
+            again: Vec::new(),
+            leaving: None,
+            leaving_in_silence: None,
+            leaving_in_prefill: None,
+            page: None,
+        }
     }
 
     /// The answer that counts, if any came.

@@ -3,11 +3,12 @@
 //! ```text
 //! Order → measure → probe (asks, in every variant) → receive → Trace → pattern (times alone)
 //!       → answers (asked again, until one counts) → judge (Faults of the path up to a hop)
-//!       → hop (whose fault it is) → advice (what cures it) → Report
+//!       → hop (whose fault it is) → advice (what it is called) → cure (by program) → Report
 //! ```
 
 mod advice;
 mod answers;
+mod cure;
 mod decode;
 mod endpoint;
 #[cfg(fuzzing)]
@@ -15,6 +16,7 @@ mod endpoint;
 pub mod fuzzing;
 mod hop;
 mod judge;
+mod leaving;
 mod measure;
 mod pattern;
 mod probe;
@@ -25,6 +27,7 @@ mod report;
 mod stalls;
 mod timeline;
 mod trace;
+mod truncation;
 mod variant;
 
 use std::cell::RefCell;
@@ -46,7 +49,9 @@ use crate::doctor::stalls::Stalls;
 use crate::doctor::trace::{End, Failure, Trace};
 use crate::doctor::variant::{Cadence, Variant};
 
-pub use report::{Evidence, Finding, HopReport, LeavingReport, ProbeReport, Report, StallsReport, Verdict};
+pub use report::{
+    CutReport, Evidence, Finding, HopReport, LeavingReport, ProbeReport, Report, StallsReport, Verdict,
+};
 
 /// What is to be examined, and how.
 #[derive(Clone, Debug)]

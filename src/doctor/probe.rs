@@ -5,14 +5,16 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST};
 use reqwest::{Client, Method, RequestBuilder, Url, redirect, retry};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::client::{ClientError, HttpVersion};
 use crate::doctor::Order;
 use crate::doctor::endpoint::{Ask, Endpoint, question};
+use crate::doctor::judge::Page;
 use crate::doctor::receive::{Terms, receive, words};
 use crate::doctor::trace::{End, Trace};
 use crate::doctor::variant::{Cadence, Variant};
+use crate::wire::Dialect;
 
 /// Asks through one hop.
 #[derive(Debug)]
@@ -23,27 +25,17 @@ pub(super) struct Probe<'o> {
     http2: Option<Client>,
 }
 
-/// What became of the work of a client that left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Leaving {
-    /// The gateway knew so long after.
-    Noticed(Duration),
-    /// The gateway did not know for so long.
-    Unnoticed(Duration),
-    /// It cannot be known, and why.
-    Unknown(String),
-}
-
 /// How much longer than it should take an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-const CONNECT: Duration = Duration::from_secs(5);
+/// The same for one that breaks off: it is asked for again if nothing comes.
+const PATIENCE_AT_CUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// The fewest and the most whole answers that are asked for, and how long those take that are more than the fewest.
 const CONTROLS: (usize, usize) = (3, 5);
 const CONTROLS_TAKE: Duration = Duration::from_millis(200);
-/// How long the gateway is watched for having noticed that a client left.
-const NOTICE: Duration = Duration::from_secs(2);
-/// How often it is asked.
-const ASK_AGAIN: Duration = Duration::from_millis(25);
+/// No page of anybody's is there.
+const NOWHERE: &str = "/.streamgate-doctor";
+const LARGEST_PAGE: usize = 64 * 1024;
 
 impl<'o> Probe<'o> {
     pub(super) fn new(order: &'o Order, endpoint: Endpoint) -> Result<Self, ClientError> {
@@ -75,14 +67,19 @@ impl<'o> Probe<'o> {
 
     /// The answer in this variant; nothing where it does not apply.
     pub(super) async fn trace(&self, variant: Variant) -> Option<Trace> {
+        // A Responses stream that fails says so in its last event, and ends.
+        if variant == Variant::Cut && self.endpoint.ask == Ask::Post(Dialect::OpenAiResponses) {
+            return None;
+        }
         let cadence = self.order.cadence();
         let model = if self.order.is_stamped() {
             variant.model(&self.order.model, cadence)
         } else {
             self.order.model.clone()
         };
+        let patience = if variant == Variant::Cut { PATIENCE_AT_CUT } else { PATIENCE };
         let limit =
-            if self.order.is_stamped() { variant.length(cadence) + PATIENCE } else { self.order.watch };
+            if self.order.is_stamped() { variant.length(cadence) + patience } else { self.order.watch };
         let terms = self.terms(limit, usize::MAX);
         let client = if variant == Variant::Http2 { self.http2.as_ref()? } else { &self.http1 };
         let request = match (variant, self.endpoint.ask) {
@@ -116,64 +113,38 @@ impl<'o> Probe<'o> {
         self.endpoint.beside(path).ok_or(None)
     }
 
-    /// Leaves an answer in the middle and watches, through `gateway`, what becomes of it: while events come, or in a silence.
-    /// That it is not noticed while they come is a fault, so that is tried again.
-    pub(super) async fn leave(&self, gateway: &Self, in_silence: bool) -> Leaving {
-        let leaving = self.leave_once(gateway, in_silence).await;
-        if in_silence || !matches!(leaving, Leaving::Unnoticed(_)) {
-            return leaving;
+    /// What it answers where no gateway has anything: who speaks for itself is known by that.
+    pub(super) async fn page(&self) -> Option<Page> {
+        let url = self.endpoint.url.join(NOWHERE).ok()?;
+        let request = self.bare(&self.http1, Method::GET, url).header(ACCEPT, "text/html");
+        let mut answer = timeout(CONNECT, request.send()).await.ok()?.ok()?;
+        let (headers, mut body) = (answer.headers().clone(), Vec::new());
+        while body.len() < LARGEST_PAGE
+            && let Ok(Ok(Some(chunk))) = timeout(CONNECT, answer.chunk()).await
+        {
+            body.extend_from_slice(&chunk);
         }
-        match self.leave_once(gateway, in_silence).await {
-            Leaving::Unknown(_) => leaving,
-            known @ (Leaving::Noticed(_) | Leaving::Unnoticed(_)) => known,
-        }
+        Some(Page { headers, text: String::from_utf8_lossy(&body).into_owned() })
     }
 
-    async fn leave_once(&self, gateway: &Self, in_silence: bool) -> Leaving {
-        let pace = self.order.cadence().pace.as_millis();
-        let more = if in_silence { "words=4,after=2,pause=60s" } else { "words=600" };
-        let model = format!("{}:stamps,pace={pace}ms,{more}", self.order.model);
-        let number = getrandom::u64().unwrap_or_default();
-        let request =
-            self.post(&self.http1, &model, true).header("Idempotency-Key", format!("doctor-{number:x}"));
-        let limit = Variant::Plain.length(self.order.cadence()) + CONNECT / 10;
-        let trace = receive(request, self.terms(limit, 2)).await;
-        if trace.end != End::Left {
-            return Leaving::Unknown("no event came before it was time to leave".to_owned());
-        }
-        let Some(id) = trace.header("stream-id") else {
-            return Leaving::Unknown("the answer has no `Stream-Id` to ask for".to_owned());
-        };
-        let left = Instant::now();
-        loop {
-            // Who was not run for all that time asks once more.
-            let is_last = left.elapsed() >= NOTICE;
-            match gateway.state(id).await {
-                Some(state) if state != "running" => return Leaving::Noticed(left.elapsed()),
-                Some(_) if is_last => return Leaving::Unnoticed(left.elapsed()),
-                Some(_) => sleep(ASK_AGAIN).await,
-                None => {
-                    return Leaving::Unknown("the gateway does not tell how the stream stands".to_owned());
-                }
-            }
-        }
+    pub(super) fn cadence(&self) -> Cadence {
+        self.order.cadence()
     }
 
-    /// How a recorded stream stands.
-    async fn state(&self, id: &str) -> Option<String> {
-        let url = self.endpoint.beside(&format!("/v1/streams/{id}"))?;
-        let request = self.bare(&self.http1, Method::GET, url).header(ACCEPT, "application/json");
-        let answer = timeout(NOTICE, request.send()).await.ok()?.ok()?;
-        let body = timeout(NOTICE, answer.bytes()).await.ok()?.ok()?;
-        let state: Value = serde_json::from_slice(&body).ok()?;
-        Some(state.get("state")?.as_str()?.to_owned())
+    /// The built-in model with these options.
+    pub(super) fn demo(&self, options: &str) -> String {
+        format!("{}:{options}", self.order.model)
     }
 
-    fn terms(&self, limit: Duration, leave_after: usize) -> Terms {
+    pub(super) fn over_http1(&self) -> &Client {
+        &self.http1
+    }
+
+    pub(super) fn terms(&self, limit: Duration, leave_after: usize) -> Terms {
         Terms { framing: self.endpoint.framing(), limit, leave_after }
     }
 
-    fn post(&self, client: &Client, model: &str, stream: bool) -> RequestBuilder {
+    pub(super) fn post(&self, client: &Client, model: &str, stream: bool) -> RequestBuilder {
         let request = self.bare(client, Method::POST, self.endpoint.url.clone());
         let Ask::Post(dialect) = self.endpoint.ask else { return request };
         let body = question(dialect, model, stream).to_string();
@@ -184,7 +155,7 @@ impl<'o> Probe<'o> {
     }
 
     /// A request with nothing but who asks.
-    fn bare(&self, client: &Client, method: Method, url: Url) -> RequestBuilder {
+    pub(super) fn bare(&self, client: &Client, method: Method, url: Url) -> RequestBuilder {
         let has_password = !url.username().is_empty() || url.password().is_some();
         let mut request = client.request(method, url);
         if let Some(host) = &self.order.host {

@@ -82,6 +82,7 @@ async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut
         // The last events of some dialects repeat the whole text.
         let stamp = Stamp::find(&event).filter(|stamp| stamp.number == stamps);
         stamps += usize::from(stamp.is_some());
+        trace.error |= event.contains(ERROR);
         trace.events.push(Arrival { at, stamp, received });
         if trace.events.len() >= terms.leave_after {
             return End::Left;
@@ -89,6 +90,9 @@ async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut
     }
     End::Whole
 }
+
+/// What an error in a stream has in every dialect.
+const ERROR: &str = "\"error\":";
 
 /// Why a request was not answered: who is not there, or speaks another protocol, can be told from one who hangs up.
 fn unanswered(error: &reqwest::Error) -> End {

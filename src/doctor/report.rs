@@ -61,9 +61,26 @@ pub struct HopReport {
     /// What is worth knowing and no fault.
     pub notes: Vec<String>,
     pub probes: Vec<ProbeReport>,
-    /// What becomes of a client that leaves while events come, and of one that leaves in a silence.
+    /// What becomes of a client that leaves while events come, of one that leaves in a silence, and of one that leaves before the
+    /// answer begins.
     pub leaving: Option<LeavingReport>,
     pub leaving_in_silence: Option<LeavingReport>,
+    pub leaving_in_prefill: Option<LeavingReport>,
+    /// What came of an answer that breaks off.
+    pub cut: Option<CutReport>,
+}
+
+/// How an answer came that the gateway broke off behind an error.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CutReport {
+    /// `broken_off` as it should, `whole`, `never`, or `replaced` by another answer.
+    pub ended: &'static str,
+    pub after_ms: u64,
+    /// Events before the error that came, of those that were sent.
+    pub events: usize,
+    pub expected: usize,
+    /// Did the error come?
+    pub error: bool,
 }
 
 /// What the gateway made of a client that left.
@@ -191,7 +208,9 @@ impl HopReport {
             vec![format!("{}  {}  {}", self.title(), self.url.trim_end_matches('/'), self.verdict)];
         lines.extend(self.probes.iter().flat_map(|probe| probe.lines(columns)));
         if let (Some(busy), Some(silent)) = (&self.leaving, &self.leaving_in_silence) {
-            lines.push(format!("  {:<12} {busy}; in a silence {silent}", "leaving"));
+            let prefill = self.leaving_in_prefill.iter().map(|prefill| format!("; in prefill {prefill}"));
+            let prefill: String = prefill.collect();
+            lines.push(format!("  {:<12} {busy}; in a silence {silent}{prefill}", "leaving"));
         }
         for finding in &self.findings {
             lines.push(format!("  fault: {} [{}]", finding.message, finding.cause));
@@ -205,6 +224,18 @@ impl HopReport {
         }
         lines.extend(self.notes.iter().map(|note| format!("  note: {note}")));
         lines.iter().flat_map(|line| [line, "\n"]).chain(["\n"]).collect()
+    }
+}
+
+impl fmt::Display for CutReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (after, error) = (self.after_ms, if self.error { "with" } else { "without" });
+        match self.ended {
+            "replaced" => write!(f, "an answer of its own after {after} ms"),
+            "whole" => write!(f, "ended as if it were whole, {error} the error"),
+            "never" => write!(f, "no end after {after} ms, {error} the error"),
+            _ => write!(f, "broken off, {error} the error"),
+        }
     }
 }
 

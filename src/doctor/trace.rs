@@ -11,6 +11,8 @@ pub(super) struct Trace {
     pub(super) events: Vec<Arrival>,
     /// When the last bytes came, comments included.
     pub(super) last_bytes: Duration,
+    /// Did an event say that the answer failed?
+    pub(super) error: bool,
     pub(super) end: End,
     pub(super) ended: Duration,
     /// Why it is no stream, in the words of who refused.
@@ -69,7 +71,15 @@ const FOLLOW: usize = 8;
 impl Trace {
     /// Nothing came.
     pub(super) fn nothing(end: End, ended: Duration) -> Self {
-        Self { head: None, events: Vec::new(), last_bytes: Duration::ZERO, end, ended, reason: None }
+        Self {
+            head: None,
+            events: Vec::new(),
+            last_bytes: Duration::ZERO,
+            error: false,
+            end,
+            ended,
+            reason: None,
+        }
     }
 
     /// Is it an answer, and none that brings events?

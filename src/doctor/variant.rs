@@ -22,6 +22,8 @@ pub(super) enum Variant {
     Padded,
     /// No silence, for as long as another answer lived that was cut.
     Lasting(Duration),
+    /// Breaks off behind its first events, with an error: does that come out as it is?
+    Cut,
 }
 
 /// How many events, and how often.
@@ -35,6 +37,10 @@ pub(super) struct Cadence {
 
 /// Bytes that every event of [`Variant::Padded`] is longer.
 const PAD: usize = 1000;
+/// Events of [`Variant::Cut`].
+const BEFORE_CUT: usize = 6;
+/// What the gateway waits between the error and the break.
+const LINGER: Duration = Duration::from_millis(300);
 
 impl Variant {
     /// The events that are asked for.
@@ -43,6 +49,7 @@ impl Variant {
             Self::Plain | Self::Gzip | Self::Http2 | Self::Get | Self::Padded => cadence.events,
             Self::Early => 3,
             Self::Silence(_) => 4,
+            Self::Cut => BEFORE_CUT,
             Self::Lasting(time) => {
                 usize::try_from(time.as_millis() / cadence.pace.as_millis().max(1)).unwrap_or(usize::MAX) + 2
             }
@@ -58,6 +65,8 @@ impl Variant {
             Self::Early => format!("{base},silence={}ms", cadence.early.as_millis()),
             Self::Padded => format!("{base},pad={PAD}"),
             Self::Silence(time) => format!("{base},after=2,pause={}ms", time.as_millis()),
+            // One word more is promised than comes.
+            Self::Cut => format!("{model}:stamps,words={},pace={pace}ms,after={words},cut", words + 1),
         }
     }
 
@@ -68,6 +77,7 @@ impl Variant {
             + match self {
                 Self::Early => cadence.early,
                 Self::Silence(time) => time,
+                Self::Cut => LINGER,
                 Self::Plain | Self::Gzip | Self::Http2 | Self::Get | Self::Padded | Self::Lasting(_) => {
                     Duration::ZERO
                 }
@@ -86,6 +96,7 @@ impl fmt::Display for Variant {
             Self::Padded => f.write_str("padded"),
             Self::Silence(time) => write!(f, "silence {}s", time.as_secs_f64()),
             Self::Lasting(time) => write!(f, "busy {:.1}s", time.as_secs_f64()),
+            Self::Cut => f.write_str("cut"),
         }
     }
 }

@@ -1,13 +1,14 @@
-// A hop of Express: `node express_hop.mjs PORT TARGET_PORT [compression]`.
+// A hop of Express: `node express_hop.mjs PORT TARGET_PORT [compression | pipe]`.
 
 import http from "node:http";
+import { pipeline } from "node:stream";
 
 import compression from "compression";
 import express from "express";
 
-const [port, target, compressing] = process.argv.slice(2);
+const [port, target, way] = process.argv.slice(2);
 const app = express();
-if (compressing) app.use(compression());
+if (way === "compression") app.use(compression());
 app.use((request, response) => {
   const { method, url, headers } = request;
   const upstream = http.request({ port: target, host: "127.0.0.1", method, path: url, headers }, (answer) => {
@@ -17,7 +18,9 @@ app.use((request, response) => {
       if (!["cache-control", "connection", "transfer-encoding"].includes(name)) response.setHeader(name, value);
     }
     response.flushHeaders();
-    answer.pipe(response);
+    // `pipe` leaves the response open when the answer breaks off.
+    if (way === "pipe") answer.pipe(response);
+    else pipeline(answer, response, () => {});
   });
   upstream.on("error", () => response.destroy());
   response.on("close", () => upstream.destroy());

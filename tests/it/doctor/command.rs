@@ -88,7 +88,8 @@ async fn a_gateway_with_keys_is_asked_with_one() {
 }
 
 /// `Basic` for `anna:secret`, the way `auth_basic` looks at it.
-const PASSWORD: &str = "if ($http_authorization != \"Basic YW5uYTpzZWNyZXQ=\") { return 401; }";
+const PASSWORD: &str =
+    "proxy_http_version 1.1; if ($http_authorization != \"Basic YW5uYTpzZWNyZXQ=\") { return 401; }";
 
 #[tokio::test]
 async fn what_is_no_stream_is_told_with_what_to_do() {

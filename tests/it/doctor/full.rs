@@ -10,7 +10,10 @@ async fn silences_of_up_to_105_seconds_tell_a_minutes_patience_from_15_seconds_o
     let silent = setup().stream("keep_alive = \"10m\"").start().await;
     let nginx = bare::nginx(silent.public, "proxy_http_version 1.1; proxy_read_timeout 60s;").await;
     let usual = gateway().await;
-    let (envoy, right) = (bare::envoy(usual.public, "", "", "").await, bare::nginx(usual.public, "").await);
+    let (envoy, right) = (
+        bare::envoy(usual.public, "", "", "").await,
+        bare::nginx(usual.public, "proxy_http_version 1.1;").await,
+    );
 
     let (behind_silent, behind_usual) =
         (format!("gateway=http://{}", silent.public), format!("gateway=http://{}", usual.public));

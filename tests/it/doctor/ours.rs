@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::doctor::{Diagnosis, examine, gateway};
-use crate::support::hops::{Habit, Scripted};
+use crate::support::hops::{Habit, Scripted, bare};
 
 /// What is said of a hop with this habit before a gateway, under this name.
 async fn said(name: &str, habit: Habit) -> Diagnosis {
@@ -75,8 +75,72 @@ async fn a_hop_that_does_not_tell_that_a_client_left() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_the_answer_begins_is_tried_too() {
+    for (habit, noticed) in [(Habit::Nothing, true), (Habit::HidesCut, true), (Habit::ReadsOn, false)] {
+        let said = said("", habit).await;
+        let prefill = &said.report["hops"][1]["leaving_in_prefill"];
+        assert_eq!(prefill["noticed"], json!(noticed), "{habit:?}: {}", said.all);
+        assert_eq!(said.report["hops"][0]["leaving_in_prefill"]["noticed"], json!(true), "{}", said.all);
+    }
+}
+
+#[tokio::test]
 async fn a_hop_that_does_nothing_is_clean() {
-    said("", Habit::Nothing).await.is_clean();
+    let said = said("", Habit::Nothing).await;
+    said.is_clean();
+    for hop in 0..2 {
+        let cut = &said.report["hops"][hop]["cut"];
+        let told = (&cut["ended"], &cut["events"], &cut["expected"], &cut["error"]);
+        assert_eq!(told, (&json!("broken_off"), &json!(6), &json!(6), &json!(true)), "{}", said.all);
+    }
+}
+
+/// What became of the answer that broke off, behind the second hop.
+fn cut(said: &Diagnosis) -> (&str, bool) {
+    let cut = &said.report["hops"][1]["cut"];
+    (cut["ended"].as_str().unwrap_or_default(), cut["error"] == json!(true))
+}
+
+#[tokio::test]
+async fn a_hop_that_ends_well_what_broke_off() {
+    let said = said("h2o", Habit::HidesCut).await;
+    said.blames(1, "h2o", "cut_hidden", "without its terminator");
+    assert_eq!(cut(&said), ("whole", true));
+}
+
+#[tokio::test]
+async fn a_hop_behind_which_what_broke_off_never_ends() {
+    let said = said("vite", Habit::HangsAtCut).await;
+    said.blames(1, "Vite", "cut_hangs", "proxyRes");
+    assert_eq!(cut(&said), ("never", true));
+}
+
+#[tokio::test]
+async fn a_hop_that_loses_the_last_words_of_what_broke_off() {
+    let said = said("nghttpx", Habit::DropsTail).await;
+    said.blames(1, "nghttpx", "cut_loses_tail", "300 ms");
+    assert_eq!(cut(&said), ("broken_off", false));
+}
+
+#[tokio::test]
+async fn a_hop_that_answers_in_place_of_what_broke_off_is_told_beside_that_it_gathers() {
+    let said = said("mitmproxy", Habit::ReplacesCut).await;
+    said.blames(1, "mitmproxy", "buffers_whole_answer", "stream_large_bodies=1");
+    assert_eq!(cut(&said), ("replaced", false));
+    assert!(
+        said.all.contains("answers with status 502 in place of a stream that breaks off"),
+        "{}",
+        said.all
+    );
+}
+
+#[tokio::test]
+async fn what_a_hop_makes_of_an_end_is_not_the_next_ones_fault() {
+    let gateway = gateway().await;
+    let inner = Scripted::start(gateway.public, Habit::HidesCut).await;
+    let outer = bare::nginx(inner.address, "proxy_http_version 1.1;").await;
+    let path = [outer.url(), format!("inner={}", inner.url()), format!("gateway=http://{}", gateway.public)];
+    examine(&[&path[0], &path[1], &path[2]]).await.blames(1, "", "cut_hidden", "without the last chunk");
 }
 
 #[tokio::test]

@@ -16,6 +16,13 @@ async fn said(gateway: &Gateway, hop: &Hop, name: &str) -> Diagnosis {
 }
 
 #[tokio::test]
+async fn nginx_as_it_comes_speaks_http_1_0_in_which_every_end_is_well() {
+    let gateway = gateway().await;
+    let hop = bare::nginx(gateway.public, "").await;
+    said(&gateway, &hop, "").await.blames(1, "nginx", "cut_hidden", "proxy_http_version 1.1;");
+}
+
+#[tokio::test]
 async fn nginx_that_ignores_the_gateways_header_and_speaks_http_1_0() {
     let gateway = gateway().await;
     let hop = bare::nginx(gateway.public, "proxy_ignore_headers X-Accel-Buffering;").await;
@@ -121,6 +128,14 @@ async fn express_with_compression_that_nobody_flushes() {
     let gateway = gateway().await;
     let hop = bare::express(gateway.public, true).await;
     said(&gateway, &hop, "").await.blames(1, "Node", "compression_buffers", "compression.filter");
+}
+
+#[tokio::test]
+async fn express_that_pipes_what_breaks_off_and_ends_it_never() {
+    let gateway = gateway().await;
+    let target = gateway.public.port().to_string();
+    let hop = bare::node("express_hop.mjs", &[&target, "pipe"]).await;
+    said(&gateway, &hop, "").await.blames(1, "Node", "cut_hangs", "pipeline(upstream, res");
 }
 
 const WRONG: &str = "proxy_ignore_headers X-Accel-Buffering;";

@@ -44,7 +44,7 @@ async fn a_page_in_place_of_the_stream_is_no_stream_that_was_cut_off() {
 #[tokio::test]
 async fn a_path_that_is_not_passed_on_is_told_with_the_way_to_ask() {
     let gateway = gateway().await;
-    let page = "} location /v1/streams/ { default_type text/html; return 200 '<html>Welcome';";
+    let page = "proxy_http_version 1.1; } location /v1/streams/ { default_type text/html; return 200 '<html>Welcome';";
     let (_hop, said) = said(&gateway, page).await;
     said.blames(1, "nginx", "no_stream", "pass /v1/*");
     assert!(said.all.contains("no stream, when a stream is read by GET"), "{}", said.all);
@@ -53,7 +53,7 @@ async fn a_path_that_is_not_passed_on_is_told_with_the_way_to_ask() {
 #[tokio::test]
 async fn a_stream_by_another_name_is_noted() {
     let gateway = gateway().await;
-    let lines = "proxy_hide_header Content-Type; add_header Content-Type text/html;";
+    let lines = "proxy_http_version 1.1; proxy_hide_header Content-Type; add_header Content-Type text/html;";
     let (_hop, said) = said(&gateway, lines).await;
     said.is_clean();
     assert!(said.all.contains("it calls the stream `text/html`"), "{}", said.all);

@@ -21,9 +21,9 @@ async fn the_gateway_alone() {
 }
 
 #[tokio::test]
-async fn nginx_as_it_comes() {
+async fn nginx_that_speaks_http_1_1() {
     let gateway = gateway().await;
-    is_clean(&gateway, &bare::nginx(gateway.public, "").await).await;
+    is_clean(&gateway, &bare::nginx(gateway.public, "proxy_http_version 1.1;").await).await;
 }
 
 #[tokio::test]
@@ -72,7 +72,8 @@ async fn nginx_over_tls_speaks_http_2() {
         certificate.display(),
         key.display()
     );
-    let hop = bare::nginx_listening(gateway.public, &listen, "proxy_buffering off;").await;
+    let hop =
+        bare::nginx_listening(gateway.public, &listen, "proxy_http_version 1.1; proxy_buffering off;").await;
     let public = hop.url().replace("http:", "https:");
     let said = examine_with(&[&public, &format!("gateway=http://{}", gateway.public)], &["--insecure"]).await;
     said.is_clean();

@@ -41,6 +41,14 @@ pub(crate) enum Habit {
     CutsAfter(Duration),
     /// Reads on when its client has left.
     ReadsOn,
+    /// Ends well what broke off.
+    HidesCut,
+    /// Keeps the connection of what broke off.
+    HangsAtCut,
+    /// Drops what it had read shortly before the end of what broke off.
+    DropsTail,
+    /// Answers with a page of its own in place of what broke off.
+    ReplacesCut,
 }
 
 pub(crate) struct Scripted {
@@ -108,7 +116,10 @@ async fn serve(mut client: TcpStream, target: SocketAddr, habit: Habit, known: &
     let body = answer.split_off(end + 4);
     let head = String::from_utf8_lossy(&answer[..end]).replacen("HTTP/1.0", "HTTP/1.1", 1);
     let is_stream = head.contains("event-stream");
-    let passing = Passing { client, gateway, head, body, began };
+    let passing = Passing { client, gateway, head, seen: body.clone(), body, began };
+    if matches!(habit, Habit::ReplacesCut) && is_stream && text.starts_with("POST") {
+        return passing.replace().await;
+    }
     let gathers = matches!(habit, Habit::Gathers)
         || matches!(habit, Habit::GathersGet) && text.starts_with("GET")
         || !is_stream;
@@ -130,6 +141,8 @@ struct Passing {
     head: String,
     /// What has come and was not handed on.
     body: Vec<u8>,
+    /// All that has come.
+    seen: Vec<u8>,
     began: Instant,
 }
 
@@ -145,16 +158,17 @@ impl Passing {
 
     /// Everything so much later, the head among it.
     async fn lag(self, time: Duration) -> io::Result<()> {
-        let Self { mut client, mut gateway, head, body, .. } = self;
+        let Self { mut client, mut gateway, head, body, mut seen, .. } = self;
         let (queue, mut due) = mpsc::channel(1000);
         let head = format!("{head}\r\nConnection: close\r\n\r\n").into_bytes();
         queue.send((Instant::now(), [head, body].concat())).await.unwrap();
         let read = async move {
             let mut piece = Vec::new();
             while gateway.read_buf(&mut piece).await? > 0 {
+                seen.extend_from_slice(&piece);
                 queue.send((Instant::now(), std::mem::take(&mut piece))).await.unwrap();
             }
-            Ok(())
+            io::Result::Ok(is_broken(&seen))
         };
         let write = async {
             while let Some((came, piece)) = due.recv().await {
@@ -163,7 +177,26 @@ impl Passing {
             }
             Ok(())
         };
-        tokio::try_join!(read, write).map(drop)
+        let (broken, ()) = tokio::try_join!(read, write)?;
+        if broken {
+            // Without chunks only a reset is no end.
+            sleep(UNREAD).await;
+            client.set_zero_linger()?;
+        }
+        Ok(())
+    }
+
+    /// The answer as it came, behind its end, or a page where that was none.
+    async fn replace(mut self) -> io::Result<()> {
+        self.gateway.read_to_end(&mut self.body).await?;
+        if is_broken(&self.body) {
+            let page = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n502";
+            return self.client.write_all(page.as_bytes()).await;
+        }
+        let head = format!("{}\r\nTransfer-Encoding: chunked\r\n\r\n", self.head);
+        self.client.write_all(head.as_bytes()).await?;
+        self.hand_on(Habit::Nothing).await?;
+        self.client.write_all(b"0\r\n\r\n").await
     }
 
     async fn pass(mut self, habit: Habit) -> io::Result<()> {
@@ -175,23 +208,35 @@ impl Passing {
         let (mut more, mut gone) = (true, [0; 1]);
         while more {
             let waiting = matches!(habit, Habit::Fills(size) if self.body.len() < size)
-                || matches!(habit, Habit::Ticks(_) | Habit::Trails);
+                || matches!(habit, Habit::Ticks(_) | Habit::Trails | Habit::DropsTail);
             if !waiting {
                 self.hand_on(habit).await?;
             }
             let kept = self.body.len();
+            let drops = matches!(habit, Habit::DropsTail) && kept > 0;
             tokio::select! {
                 biased;
                 read = self.client.read(&mut gone), if !matches!(habit, Habit::ReadsOn) => return read.map(drop),
                 () = limit(habit, self.began) => return Ok(()),
                 () = turn(habit, self.began) => self.hand_on(habit).await?,
                 read = self.gateway.read_buf(&mut self.body) => more = read? > 0,
+                () = sleep(TAIL), if drops && !is_broken(&self.body) => self.hand_on(habit).await?,
             }
+            self.seen.extend_from_slice(self.body.get(kept..).unwrap_or_default());
             if matches!(habit, Habit::Trails) && kept > 0 && self.body.len() > kept {
                 let next = self.body.split_off(kept);
                 self.hand_on(habit).await?;
                 self.body = next;
             }
+        }
+        match (is_broken(&self.seen), habit) {
+            (true, Habit::DropsTail) => return Ok(()),
+            (true, Habit::HangsAtCut) => {
+                self.hand_on(habit).await?;
+                return self.client.read(&mut gone).await.map(drop);
+            }
+            (true, Habit::HidesCut) | (false, _) => {}
+            (true, _) => return self.hand_on(habit).await,
         }
         self.hand_on(habit).await?;
         self.client.write_all(b"0\r\n\r\n").await
@@ -209,6 +254,16 @@ impl Passing {
         }
     }
 }
+
+/// What breaks off says so before: over HTTP/1.0 its end is as good as any.
+fn is_broken(body: &[u8]) -> bool {
+    find(body, b"\"error\":").is_some()
+}
+
+/// A reset takes what was not read.
+const UNREAD: Duration = Duration::from_millis(100);
+/// What came so shortly before the end is dropped with it.
+const TAIL: Duration = Duration::from_millis(20);
 
 /// When it has had enough.
 async fn limit(habit: Habit, began: Instant) {
