@@ -76,7 +76,7 @@ impl Default for StreamConfig {
             first_token_timeout: Duration::from_mins(5),
             idle_timeout: Duration::from_mins(2),
             max_duration: Duration::from_mins(30),
-            max_event_bytes: ByteSize::mib(4),
+            max_event_bytes: ByteSize::mib(16), // a picture is one event
             on_disconnect: None,
             record: Record::Asked,
             reasoning_field: ReasoningField::ReasoningContent,

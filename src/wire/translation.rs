@@ -27,8 +27,12 @@ pub struct Translation {
     pending: Option<String>,
     /// The API of the client, which may have no place for a picture.
     client: Dialect,
-    /// Blocks that it is not told; those behind them move up.
+    /// Blocks that it is not told, in order; those behind them move up.
     skipped: Vec<u32>,
+    /// How many blocks it is told.
+    told: u32,
+    /// What was said of a summary that the client asked for, still escaped: it is one block, however many the model made of it.
+    summary: String,
     /// Is there anything that the client can see?
     seen: bool,
     lost: Vec<String>,
@@ -58,6 +62,8 @@ impl Translation {
             pending: None,
             client,
             skipped: Vec::new(),
+            told: 0,
+            summary: String::new(),
             seen: false,
             lost: Vec::new(),
             unseen: Vec::new(),
@@ -66,7 +72,7 @@ impl Translation {
 
     /// Bytes of the answer that are kept for later, to bound them.
     pub fn held(&self) -> usize {
-        self.calls.iter().map(|call| call.arguments.held()).sum()
+        self.calls.iter().map(|call| call.arguments.held()).sum::<usize>() + self.summary.len()
     }
 
     /// What was left out, by the names that the backend has for it.
@@ -87,6 +93,9 @@ impl Translation {
             self.lose("image", false);
             return Ok(());
         }
+        if self.echo.wants_summary() {
+            self.gather(event, emit)?;
+        }
         if self.skipped.is_empty() {
             return self.pass_told(event, emit);
         }
@@ -94,6 +103,41 @@ impl Translation {
             Some(event) => self.pass_told(&event, emit),
             None => Ok(()),
         }
+    }
+
+    /// The texts of a summary are one, which is told when it is complete.
+    fn gather(
+        &mut self,
+        event: &Event<'_>,
+        emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        if let Event::Open { index, block: Block::Text } = *event {
+            self.skipped.push(index);
+        } else if let Event::Delta { index, text } = *event
+            && self.skipped.binary_search(&index).is_ok()
+        {
+            text.write_into(&mut self.summary);
+        } else if let Event::Finish(finish) = *event {
+            return self.sum_up(finish, emit);
+        }
+        Ok(())
+    }
+
+    /// Tells the summary, which is complete.
+    fn sum_up(
+        &mut self,
+        finish: Finish,
+        emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let summary = std::mem::take(&mut self.summary);
+        if summary.is_empty() {
+            return if is_success(finish) { Err(EncodeError::NoSummary) } else { Ok(()) };
+        }
+        let index = self.told;
+        self.seen = true;
+        emit(&Event::Open { index, block: Block::Text })?;
+        emit(&Event::Delta { index, text: Text::Escaped(&summary) })?;
+        emit(&Event::Close { index })
     }
 
     /// An event of a block that is told, with the number that the block has without those that are not; `None` for one of those.
@@ -105,10 +149,7 @@ impl Translation {
         | Event::Signature { index, .. }
         | Event::Close { index } = &mut event
         {
-            if self.skipped.contains(index) {
-                return None;
-            }
-            let before = self.skipped.iter().filter(|skipped| *skipped < index).count();
+            let before = self.skipped.binary_search(index).err()?;
             *index -= u32::try_from(before).unwrap_or(0);
         }
         Some(event)
@@ -119,6 +160,7 @@ impl Translation {
         event: &Event<'_>,
         emit: &mut dyn FnMut(&Event<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
+        self.told += u32::from(matches!(event, Event::Open { .. }));
         match *event {
             Event::Open { index, block: Block::ToolCall { id, name } } => self.open(index, id, name, emit),
             Event::Delta { index, text } => {
@@ -212,12 +254,7 @@ impl Translation {
         if let Some(name) = self.broken.take().filter(|_| finish != Finish::Length) {
             return Err(EncodeError::Arguments { name, wanted: "a JSON object" });
         }
-        let good = match finish {
-            Finish::Stop | Finish::ToolCalls | Finish::Pause => true,
-            // The client is told that there is something amiss, or that nothing was asked for.
-            Finish::Length | Finish::Refusal | Finish::Load | Finish::Unload => false,
-        };
-        if good && !self.seen && !self.unseen.is_empty() {
+        if is_success(finish) && !self.seen && !self.unseen.is_empty() {
             return Err(EncodeError::Unseen { names: self.unseen.join("`, `") });
         }
         Ok(())
@@ -237,6 +274,15 @@ fn passing<T>(
         }
     });
     (passed, result)
+}
+
+/// Does the client take it for the end of an answer that is well?
+fn is_success(finish: Finish) -> bool {
+    match finish {
+        Finish::Stop | Finish::ToolCalls | Finish::Pause => true,
+        // It is told that there is something amiss, or that nothing was asked for.
+        Finish::Length | Finish::Refusal | Finish::Load | Finish::Unload => false,
+    }
 }
 
 fn short(name: &str) -> String {

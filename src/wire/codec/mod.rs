@@ -53,6 +53,8 @@ pub enum EncodeError {
     Awaited { name: String },
     #[error("the answer holds nothing that this API can tell; it was `{names}`")]
     Unseen { names: String },
+    #[error("the answer is not the summary that was asked for: it is empty")]
+    NoSummary,
 }
 
 /// Reads the frames of a backend's stream.

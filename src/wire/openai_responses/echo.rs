@@ -97,6 +97,11 @@ impl Echo {
         }
     }
 
+    /// Is a summary asked for, which goes back as one item?
+    pub(in crate::wire) fn wants_summary(&self) -> bool {
+        self.compacts
+    }
+
     /// Is this a tool that takes free text?
     pub(in crate::wire) fn is_custom(&self, tool: &str) -> bool {
         self.tools.custom.contains(tool)

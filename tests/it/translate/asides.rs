@@ -288,3 +288,16 @@ async fn citations_of_a_message_that_comes_whole_are_told() {
         "{heard:?}"
     );
 }
+
+#[tokio::test]
+async fn a_picture_of_megabytes_is_one_event() {
+    let mut pairs = Pairs::start(&[]).await;
+    let large = "A".repeat(6 << 20);
+    let image = json!({"image_url": {"url": format!("data:image/png;base64,{large}")}});
+    let frames = chat(&[openai::delta(&json!({"images": [image]})), openai::finish("stop")]);
+    for (door, times) in [(CHAT, 1), (RESPONSES, 2), (OLLAMA, 1)] {
+        let mut answer = pairs.answer("openai", door, true, &frames).await;
+        assert_eq!(answer.status, 200, "{door}");
+        assert_eq!(answer.text().await.matches(&large).count(), times, "{door}");
+    }
+}

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Bench, Request, addressed, openai, question, told};
+use crate::support::script::events;
+use crate::support::{Api, Bench, Event, Pairs, Request, addressed, anthropic, openai, question, told};
 
 /// A conversation of Responses with these items between the question and the answer.
 fn with_items(items: &[Value]) -> Value {
@@ -372,7 +373,7 @@ async fn the_summary_that_was_asked_for_is_one_item_and_comes_back() {
             let answer = asked.head().await;
             let response = if stream {
                 let (events, _) = answer.events().await;
-                let done: Vec<Value> = events.iter().map(crate::support::Event::json).collect();
+                let done: Vec<Value> = events.iter().map(Event::json).collect();
                 let items = done.iter().filter(|event| event["type"] == "response.output_item.done");
                 assert_eq!(items.count(), 1, "{backend:?}: {done:?}");
                 done.last().unwrap()["response"].clone()
@@ -390,6 +391,32 @@ async fn the_summary_that_was_asked_for_is_one_item_and_comes_back() {
             let lines = told(backend, &bench.sent(Api::Responses, backend, &next).await).join(" ");
             assert!(lines.contains("The tide was asked for."), "{backend:?}: {lines}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_summary_in_several_blocks_is_one_item_and_none_at_all_is_no_success() {
+    let mut pairs = Pairs::start(&[]).await;
+    let mut ask = async |said: &[Value]| {
+        let input = json!([{"role": "user", "content": "Q"}, {"type": "compaction_trigger"}]);
+        let request = json!({"model": "anthropic", "stream": true, "input": input});
+        let frames = events(&anthropic::stream(said, "end_turn"));
+        let (asked, call) = pairs.ask(Api::Responses.door(), &request).await;
+        call.play(&frames).await;
+        asked.answer().await.events().await.0.iter().map(Event::json).collect::<Vec<Value>>()
+    };
+    let text =
+        |at: usize, text: &str| [anthropic::open_text(at), anthropic::text(at, text), anthropic::close(at)];
+    let thought = [anthropic::open_thinking(0), anthropic::thinking(0, "Hm."), anthropic::close(0)];
+    let said = [&thought[..], &text(1, "The tide"), &text(2, " is \"high\".")].concat();
+    let heard = ask(&said).await;
+    let output = heard.last().unwrap()["response"]["output"].as_array().unwrap();
+    let kinds: Vec<&Value> = output.iter().map(|item| &item["type"]).collect();
+    assert_eq!(kinds, ["reasoning", "compaction"], "{heard:?}");
+    assert_eq!(output[1]["encrypted_content"], "sg1:summary:The tide is \"high\".");
+    for nothing in [&[][..], &thought] {
+        let heard = ask(nothing).await;
+        assert_eq!(heard.last().unwrap()["type"], "response.failed", "{heard:?}");
     }
 }
 
