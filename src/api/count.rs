@@ -78,7 +78,7 @@ fn counting(
     let fitting = served.fitting(&envelope.model).into_iter();
     let can_count = fitting.filter(|(target, _)| target.backend.api == Api::Anthropic);
     let asked = can_count.map(|(Destination { backend, alias, .. }, share)| {
-        let (edits, _) = own_history(Dialect::Anthropic, body, backend.style());
+        let (edits, _) = own_history(Dialect::Anthropic, body, backend.style().passed_on);
         let body = account.rewritten(body, envelope.rewrite(body, alias.as_deref(), false, edits))?;
         Ok(Addressed { backend: Arc::clone(backend), share, body })
     });

@@ -12,8 +12,8 @@ use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
 use crate::wire::openai_responses::flatten;
 use crate::wire::{
-    Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, Request, Style, Written,
-    own_history, parse_request, write_request,
+    Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, PassedOn, Request, Style,
+    Written, own_history, parse_request, write_request,
 };
 
 /// What is to be asked, or that there is nothing to ask.
@@ -39,7 +39,7 @@ enum Form<'p> {
     Own {
         alias: Option<&'p str>,
         usage: bool,
-        style: Style,
+        passed_on: PassedOn,
     },
     Translated {
         dialect: Dialect,
@@ -58,7 +58,7 @@ struct Forms<'p> {
     flat: &'p [u8],
     request: Option<Result<Request<'p>, ParseError>>,
     /// What of the history a backend of the client's own dialect is not told.
-    own: Vec<(Style, (Edits, Dropped))>,
+    own: Vec<(PassedOn, (Edits, Dropped))>,
     written: Vec<(Form<'p>, Result<Written, Unfit>)>,
 }
 
@@ -69,11 +69,11 @@ impl<'p> Forms<'p> {
             return Ok(written.clone());
         }
         let written = match &form {
-            Form::Own { alias, usage, style } => {
-                let known = self.own.iter().find(|(known, _)| known == style).map(|(_, own)| own.clone());
+            Form::Own { alias, usage, passed_on } => {
+                let known = self.own.iter().find(|(known, _)| known == passed_on).map(|(_, own)| own.clone());
                 let (edits, dropped) = known.unwrap_or_else(|| {
-                    let own = own_history(self.client, self.body, *style);
-                    self.own.push((*style, own.clone()));
+                    let own = own_history(self.client, self.body, *passed_on);
+                    self.own.push((*passed_on, own.clone()));
                     own
                 });
                 let body = self.envelope.rewrite(self.body, *alias, *usage, edits);
@@ -113,7 +113,7 @@ pub(super) fn plan(
         let form = if dialect == client {
             let usage =
                 backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            Form::Own { alias: alias.as_deref(), usage, style: backend.style().of_passed_on() }
+            Form::Own { alias: alias.as_deref(), usage, passed_on: backend.style().passed_on }
         } else {
             let model = alias.as_deref().unwrap_or(&envelope.model);
             Form::Translated { dialect, model, style: backend.style() }

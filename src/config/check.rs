@@ -228,6 +228,25 @@ fn check_slots(backend: &Backend) -> Vec<Wrong> {
     problems
 }
 
+/// Keys that mean nothing to the API that it speaks.
+fn check_foreign(backend: &Backend) -> Vec<Wrong> {
+    let name = &backend.name;
+    let foreign = [
+        ("responses", backend.responses, Api::OpenAi),
+        ("reasoning_field", backend.reasoning_field.is_some(), Api::OpenAi),
+        ("reasoned_calls", backend.reasoned_calls.is_some(), Api::OpenAi),
+        ("default_max_tokens", backend.default_max_tokens.is_some(), Api::Anthropic),
+        ("thinking", backend.thinking.is_some(), Api::Anthropic),
+        ("anthropic_version", backend.anthropic_version.is_some(), Api::Anthropic),
+        ("unsigned_thinking", backend.unsigned_thinking.is_some(), Api::Anthropic),
+        ("billing_header", backend.billing_header.is_some(), Api::Anthropic),
+    ];
+    let set = foreign.into_iter().filter(|(_, set, api)| *set && backend.api != *api);
+    let told =
+        set.map(|(key, ..)| (key, format!("`{key}` of backend `{name}` means nothing to its `api`"), None));
+    told.collect()
+}
+
 fn check_backend(backend: &mut Backend) -> Vec<Wrong> {
     let mut problems = Vec::new();
     let name = &backend.name;
@@ -256,22 +275,7 @@ fn check_backend(backend: &mut Backend) -> Vec<Wrong> {
         Api::Demo | Api::Ollama | Api::OpenAi | Api::Anthropic => {}
     }
     problems.extend(check_slots(backend));
-    let foreign = [
-        ("responses", backend.responses, Api::OpenAi),
-        ("reasoning_field", backend.reasoning_field.is_some(), Api::OpenAi),
-        ("reasoned_calls", backend.reasoned_calls.is_some(), Api::OpenAi),
-        ("default_max_tokens", backend.default_max_tokens.is_some(), Api::Anthropic),
-        ("thinking", backend.thinking.is_some(), Api::Anthropic),
-        ("anthropic_version", backend.anthropic_version.is_some(), Api::Anthropic),
-        ("unsigned_thinking", backend.unsigned_thinking, Api::Anthropic),
-        ("billing_header", backend.billing_header.is_some(), Api::Anthropic),
-    ];
-    for (key, set, api) in foreign {
-        if set && backend.api != api {
-            let words = format!("`{key}` of backend `{name}` means nothing to its `api`");
-            problems.push((key, words, None));
-        }
-    }
+    problems.extend(check_foreign(backend));
     if let Some(version) = backend.anthropic_version.as_deref().filter(|version| !is_version(version)) {
         let message = format!("the `anthropic_version` of backend `{name}` is no date: \"{version}\"");
         problems.push(("anthropic_version", message, Some("anthropic_version = \"2023-06-01\"")));

@@ -66,7 +66,7 @@ pub struct Config {
     pub anthropic_version: Option<String>,
     /// Does an Anthropic backend take back thinking that is not signed? Anthropic itself does not.
     #[serde(default)]
-    pub unsigned_thinking: bool,
+    pub unsigned_thinking: Option<bool>,
     /// Is an Anthropic backend told the line for Anthropic's accounts in Claude Code's prompt? Unset: only Anthropic itself is.
     #[serde(default)]
     pub billing_header: Option<bool>,

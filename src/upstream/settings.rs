@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use crate::upstream::backend::{Api, Config};
-use crate::wire::{DEFAULT_MAX_TOKENS, SamplingOptions, Style, Thinking};
+use crate::wire::{DEFAULT_MAX_TOKENS, PassedOn, SamplingOptions, Style, Thinking};
 
 /// Anthropic's header for keys.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -109,8 +109,10 @@ pub(super) fn style(config: &Config) -> Style {
         }),
         refused: listed.or_else(|| by_version.then(SamplingOptions::of_anthropic)),
         reasoned_calls: config.reasoned_calls,
-        unsigned_thinking: config.unsigned_thinking,
-        billing: config.billing_header.unwrap_or_else(|| is_anthropics_own(&config.url)),
+        passed_on: PassedOn {
+            unsigned_thinking: config.unsigned_thinking == Some(true),
+            billing: config.billing_header.unwrap_or_else(|| is_anthropics_own(&config.url)),
+        },
         ..Style::default()
     }
 }

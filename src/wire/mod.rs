@@ -80,8 +80,9 @@ pub use opening::opening;
 pub use pattern::fits;
 pub use published::Published;
 pub use request::{
-    DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, Refused, Request, Role, Sampling, Style,
-    Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request, write_request,
+    DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, PassedOn, Refused, Request, Role, Sampling,
+    Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
+    write_request,
 };
 pub use retreat::{Simpler, simpler};
 pub use seal::{Seal, Sealed};

@@ -317,10 +317,22 @@ pub struct Style {
     pub refused: Option<SamplingOptions>,
     /// Must the call of a tool in a history have reasoning before it? `None`: as the model's name says.
     pub reasoned_calls: Option<bool>,
-    /// Does a backend in Anthropic's dialect take thinking that nobody signed? Anthropic refuses it, others wrote it.
+    pub passed_on: PassedOn,
+}
+
+/// What a backend in Anthropic's dialect is told that not all of them take, also of a request in its own dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedOn {
+    /// Thinking that nobody signed: Anthropic refuses it, others wrote it.
     pub unsigned_thinking: bool,
-    /// Is the line for Anthropic's accounts told to a backend in its dialect?
+    /// The line for Anthropic's accounts.
     pub billing: bool,
+}
+
+impl Default for PassedOn {
+    fn default() -> Self {
+        Self { unsigned_thinking: false, billing: true }
+    }
 }
 
 /// How Anthropic's models are told how much to think.
@@ -344,17 +356,8 @@ impl Default for Style {
             thinking: None,
             refused: None,
             reasoned_calls: None,
-            unsigned_thinking: false,
-            billing: true,
+            passed_on: PassedOn::default(),
         }
-    }
-}
-
-impl Style {
-    /// What of it counts for a request that is passed on in its own dialect.
-    pub fn of_passed_on(self) -> Self {
-        let Self { unsigned_thinking, billing, .. } = self;
-        Self { unsigned_thinking, billing, ..Self::default() }
     }
 }
 
@@ -387,9 +390,9 @@ pub fn parse_request(dialect: Dialect, body: &[u8]) -> Result<Request<'_>, Parse
 
 /// What of a request's history must not reach a backend of the same dialect, and what is lost without it: what only another
 /// vendor can read. All else is passed on as it was written.
-pub fn own_history(dialect: Dialect, body: &[u8], style: Style) -> (Edits, Dropped) {
+pub fn own_history(dialect: Dialect, body: &[u8], passed_on: PassedOn) -> (Edits, Dropped) {
     match dialect {
-        Dialect::Anthropic => anthropic::own_history(body, style),
+        Dialect::Anthropic => anthropic::own_history(body, passed_on),
         Dialect::OpenAiResponses => openai_responses::own_history(body),
         Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OllamaChat | Dialect::OllamaGenerate => {
             Default::default()

@@ -399,7 +399,7 @@ mod tests {
         for name in ["provider", "provider", "cost", &long, &long] {
             translation.pass(&Event::Aside { name }, &mut |_| Ok(())).unwrap();
         }
-        assert_eq!(translation.lost(), ["provider", "cost", &long[..NAME]]);
+        assert_eq!(translation.lost(), ["provider", "cost", &"x".repeat(NAME)]);
         assert_eq!(translation.pass(&Event::Finish(Finish::Stop), &mut |_| Ok(())), Ok(()));
     }
 

@@ -140,14 +140,14 @@ impl Writer {
 
     fn open(&mut self, block: Block<'_>, out: &mut Frames) {
         self.kind = match block {
-            Block::Text => Kind::Text,
+            // No picture is passed on to this dialect.
+            Block::Text | Block::Picture(_) => Kind::Text,
             Block::Refusal => {
                 self.refused = true;
                 Kind::Text // there is no block for it
             }
             Block::Reasoning => Kind::Thinking,
             Block::Redacted(_) => Kind::Whole,
-            Block::Picture(_) => Kind::Text, // no such answer is passed on to this dialect
             Block::ToolCall { .. } => Kind::ToolUse,
         };
         self.frame("content_block_start", out, |frame| {

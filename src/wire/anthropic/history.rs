@@ -11,15 +11,15 @@ use crate::wire::call_ids;
 use crate::wire::edits::{Edits, span};
 use crate::wire::json::{Field, Text};
 use crate::wire::members::{members, named};
-use crate::wire::request::{Dropped, Style};
+use crate::wire::request::{Dropped, PassedOn};
 use crate::wire::seal::{Found, Seal, Sealed};
 
-/// What must be changed for a backend of this style, and what is lost by it.
-pub fn own_history(body: &[u8], style: Style) -> (Edits, Dropped) {
+/// What must be changed for a backend that takes this, and what is lost by it.
+pub fn own_history(body: &[u8], told: PassedOn) -> (Edits, Dropped) {
     let (mut edits, mut dropped) = (Edits::default(), Dropped::default());
     let holds = |word: &str| memmem::find(body, word.as_bytes()).is_some();
     let marked = holds("thinking") || holds(call_ids::MARK);
-    let billed = !style.billing && holds(BILLING);
+    let billed = !told.billing && holds(BILLING);
     if !marked && !billed {
         return (edits, dropped); // most requests need no second look
     }
@@ -29,7 +29,7 @@ pub fn own_history(body: &[u8], style: Style) -> (Edits, Dropped) {
                 let messages: Vec<&RawValue> = field.read().unwrap_or_default();
                 let mut places = Vec::with_capacity(messages.len());
                 for message in messages {
-                    let keep = check_message(body, message, style, &mut edits, &mut dropped);
+                    let keep = check_message(body, message, told, &mut edits, &mut dropped);
                     places.push((span(body, message.get()), keep));
                 }
                 edits.keep(&places);
@@ -76,7 +76,7 @@ fn without_bill(body: &[u8], system: Field<'_>, edits: &mut Edits) {
 fn check_message(
     body: &[u8],
     message: &RawValue,
-    style: Style,
+    told: PassedOn,
     edits: &mut Edits,
     dropped: &mut Dropped,
 ) -> bool {
@@ -87,7 +87,7 @@ fn check_message(
     }
     let wire: Option<Wire<'_>> = Field::of(message).read();
     let blocks: Vec<&RawValue> = wire.and_then(|wire| wire.content.read()).unwrap_or_default();
-    let found: Vec<Found<'_>> = blocks.iter().map(|block| find(block, style)).collect();
+    let found: Vec<Found<'_>> = blocks.iter().map(|block| find(block, told)).collect();
     let own = |found: &Found<'_>| !matches!(found, Found::Foreign);
     if !found.iter().all(own) {
         dropped.add("reasoning");
@@ -106,13 +106,13 @@ fn check_message(
     true
 }
 
-fn find(block: &RawValue, style: Style) -> Found<'_> {
+fn find(block: &RawValue, told: PassedOn) -> Found<'_> {
     let names = ["type", "signature", "data", "id", "tool_use_id"];
     let Some([kind, signature, data, id, answered]) = named(Field::of(block), names, |_| {}) else {
         return Found::Own;
     };
     let (field, native) = match kind.string().as_deref() {
-        Some("thinking") if signature.some_text().is_none() && style.unsigned_thinking => return Found::Own,
+        Some("thinking") if signature.some_text().is_none() && told.unsigned_thinking => return Found::Own,
         Some("thinking") => (signature, Seal::Signature),
         Some("redacted_thinking") => (data, Seal::Redacted),
         Some("tool_use") => return shortened(id),

@@ -39,7 +39,7 @@ impl<'r, 'a> Turns<'r, 'a> {
         let mut turns = Self::default();
         for message in rest {
             for part in &message.parts {
-                if is_lawful(part, style.unsigned_thinking, dropped) {
+                if is_lawful(part, style.passed_on.unsigned_thinking, dropped) {
                     turns.push(message.role == Role::Assistant, part);
                 }
             }

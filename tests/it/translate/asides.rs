@@ -4,72 +4,55 @@
 use serde_json::{Value, json};
 
 use crate::support::pairs::{CHAT, DOORS, MESSAGES, OLLAMA, RESPONSES};
-use crate::support::script::{chat, events};
+use crate::support::script::{chat, events, lines};
 use crate::support::{Heard, Pairs, anthropic, ollama, openai, responses};
 
 const LEFT_OUT: &str = "streamgate_answer_parts_left_out_total";
 
-/// Three events of each API with a member that nobody knows, in each of these places; the answer says `Rhine`.
+/// The event with a member that nobody knows, at this place (RFC 6901).
+fn with(mut event: Value, at: &str, name: &str) -> Value {
+    event.pointer_mut(at).unwrap()[name] = json!({"secret": 1});
+    event
+}
+
+/// An answer that says `Rhine`, with such members at every level, and how many names they have.
 fn strange(api: &str) -> (Vec<String>, f64) {
-    let with = |mut event: Value, path: &[&str], name: &str| {
-        let mut at = &mut event;
-        for step in path {
-            at = match step.parse::<usize>() {
-                Ok(number) => &mut at[number],
-                Err(_) => &mut at[*step],
-            };
-        }
-        at[name] = json!({"secret": 1});
-        event
-    };
     match api {
         "openai" => {
-            let call = openai::delta(
-                &json!({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]}),
-            );
+            let call = openai::tool(0, "a", "f", "{}");
+            let call = with(call, "/choices/0/delta/tool_calls/0", "call_x");
             let said = [
-                with(openai::text("Rhi"), &[], "chunk_x"),
-                with(openai::text("ne"), &[], "chunk_x"),
-                with(openai::text(""), &["choices", "0"], "choice_x"),
-                with(
-                    with(call, &["choices", "0", "delta", "tool_calls", "0"], "call_x"),
-                    &["choices", "0", "delta", "tool_calls", "0", "function"],
-                    "function_x",
-                ),
+                with(openai::text("Rhi"), "", "chunk_x"),
+                with(openai::text("ne"), "", "chunk_x"),
+                with(openai::text(""), "/choices/0", "choice_x"),
+                with(call, "/choices/0/delta/tool_calls/0/function", "function_x"),
                 openai::finish("tool_calls"),
             ];
             (chat(&said), 4.0)
         }
         "anthropic" => {
             let said = [
-                with(anthropic::open_text(0), &["content_block"], "block_x"),
-                with(anthropic::text(0, "Rhi"), &["delta"], "delta_x"),
-                with(anthropic::text(0, "ne"), &["delta"], "delta_x"),
-                with(anthropic::close(0), &[], "event_x"),
+                with(anthropic::open_text(0), "/content_block", "block_x"),
+                with(anthropic::text(0, "Rhi"), "/delta", "delta_x"),
+                with(anthropic::text(0, "ne"), "/delta", "delta_x"),
+                with(anthropic::close(0), "", "event_x"),
             ];
             let mut all = anthropic::stream(&said, "end_turn");
-            all[0] = with(all[0].clone(), &["message"], "message_x");
+            all[0] = with(all[0].clone(), "/message", "message_x");
             (events(&all), 4.0)
         }
         "responses" => {
-            let mut said = responses::spoken(0, "Rhine");
-            for event in &mut said {
-                if event["type"] == "response.output_text.delta" {
-                    *event = with(event.clone(), &[], "event_x");
-                }
-                if event["type"] == "response.output_item.done" {
-                    *event = with(event.clone(), &["item"], "phase");
-                }
-            }
+            let said = responses::spoken(0, "Rhine").into_iter().map(|event| match event["type"].as_str() {
+                Some("response.output_text.delta") => with(event, "", "event_x"),
+                Some("response.output_item.done") => with(event, "/item", "phase"),
+                _ => event,
+            });
+            let said: Vec<Value> = said.collect();
             (events(&responses::stream(&said, responses::completed(&[]))), 2.0)
         }
         _ => {
-            let said = [
-                with(ollama::text("Rhi"), &[], "line_x"),
-                with(ollama::text("ne"), &[], "line_x"),
-                ollama::done("stop"),
-            ];
-            (said.iter().map(|line| format!("{line}\n")).collect(), 1.0)
+            let said = [ollama::text("Rhi"), ollama::text("ne")].map(|line| with(line, "", "line_x"));
+            (lines(&[&said[..], &[ollama::done("stop")]].concat()), 1.0)
         }
     }
 }
@@ -137,7 +120,7 @@ fn pictured(api: &str) -> Vec<String> {
             let mut picture = ollama::text("");
             picture["message"]["images"] = json!([PIXEL]);
             let said = [ollama::text("Look: "), picture, ollama::text("nice."), ollama::done("stop")];
-            said.iter().map(|line| format!("{line}\n")).collect()
+            lines(&said)
         }
     }
 }
