@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use streamgate::wire::{Dialect, Edits, Envelope, ModelKey, Style, own_history, streaming};
+use streamgate::wire::{Dialect, Edits, Envelope, ModelKey, PassedOn, own_history, streaming};
 use streamgate_fuzz::members::Members;
 
 const DEPTH: usize = 64;
@@ -61,7 +61,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         (Dialect::Anthropic, "messages"),
         (Dialect::OpenAiResponses, "input"),
     ] {
-        let (edits, _) = own_history(dialect, &body, Style::default());
+        let (edits, _) = own_history(dialect, &body, PassedOn::default());
         rewritten(&envelope, &body, asked, (edits, history), &members);
     }
     let stream = streaming(&body).expect("the envelope took it");
