@@ -32,6 +32,7 @@ pub(super) fn cause(fault: &Fault) -> &'static str {
         Fault::Truncated(Truncation::Hangs) => "cut_hangs",
         Fault::Truncated(Truncation::LosesTail { .. }) => "cut_loses_tail",
         Fault::Truncated(Truncation::Replaced(_)) => "cut_replaced",
+        Fault::Members(_) => "gzip_members",
         Fault::AbortLost => "abort_lost",
         Fault::Refused { .. } => "refused",
         Fault::NoStream { .. } => "no_stream",
@@ -70,6 +71,10 @@ pub(super) fn words(fault: &Fault) -> String {
         }
         Fault::Cut { after, when } => format!("cuts off the stream after {}{}", time(*after), way(*when)),
         Fault::Truncated(truncation) => truncated(*truncation),
+        Fault::Members(members) => format!(
+            "compresses every event by itself, {members} gzip members in one answer: httpx, and so the Python SDKs of OpenAI \
+             and Anthropic, read the first alone"
+        ),
         Fault::AbortLost => {
             "does not tell the gateway when a client leaves: the model works on for nobody".to_owned()
         }

@@ -8,6 +8,8 @@ use flate2::write::MultiGzDecoder;
 #[derive(Debug)]
 pub(super) struct Decoding {
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
+    /// Pieces with which a member of gzip began.
+    members: usize,
     /// What may be the beginning of a byte order mark; `None` behind the start.
     start: Option<Vec<u8>>,
 }
@@ -16,7 +18,7 @@ impl Decoding {
     /// For a body with this `Content-Encoding`.
     pub(super) fn new(coding: Option<&str>) -> Self {
         let gzip = coding.is_some_and(|coding| coding.to_ascii_lowercase().contains("gzip"));
-        Self { gzip: gzip.then(|| MultiGzDecoder::new(Vec::new())), start: Some(Vec::new()) }
+        Self { gzip: gzip.then(|| MultiGzDecoder::new(Vec::new())), members: 0, start: Some(Vec::new()) }
     }
 
     /// What can be read of the body now that this has come.
@@ -24,12 +26,18 @@ impl Decoding {
         let plain = match &mut self.gzip {
             None => chunk.to_vec(),
             Some(gzip) => {
+                self.members += usize::from(chunk.starts_with(MEMBER));
                 gzip.write_all(chunk)?;
                 gzip.flush()?;
                 std::mem::take(gzip.get_mut())
             }
         };
         Ok(self.without_mark(plain))
+    }
+
+    /// How many members of gzip the body has, as far as each came in a piece of its own.
+    pub(super) fn members(&self) -> usize {
+        self.members
     }
 
     /// The reader of events does not survive a byte order mark.
@@ -47,6 +55,8 @@ impl Decoding {
     }
 }
 
+/// How a member of gzip begins (RFC 1952 section 2.3.1): inside of one that is a coincidence of one in sixteen millions.
+const MEMBER: &[u8] = &[0x1F, 0x8B, 8];
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 #[cfg(test)]
@@ -65,6 +75,20 @@ mod tests {
             encoder.flush().unwrap();
             let flushed = std::mem::take(encoder.get_mut());
             assert_eq!(decoding.decode(&flushed).unwrap(), event.as_bytes());
+        }
+    }
+
+    #[test]
+    fn members_are_read_as_one_body_and_counted() {
+        for members in 1..4 {
+            let mut decoding = Decoding::new(Some("gzip"));
+            for number in 0..members {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                write!(encoder, "data: {number}\n\n").unwrap();
+                let read = decoding.decode(&encoder.finish().unwrap()).unwrap();
+                assert_eq!(read, format!("data: {number}\n\n").as_bytes());
+            }
+            assert_eq!(decoding.members(), members);
         }
     }
 

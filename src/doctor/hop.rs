@@ -153,6 +153,7 @@ impl Examined {
             | Fault::IdleCut(_)
             | Fault::LifetimeCut(_)
             | Fault::AbortLost
+            | Fault::Members(_)
             | Fault::NoStream { .. }
             | Fault::Unreachable(_) => return signs,
         };
@@ -231,6 +232,7 @@ impl Examined {
         }
         let gzip = self.measured.trace(Variant::Gzip);
         if let Some((trace, coding)) = gzip.and_then(|trace| Some((trace, trace.header("content-encoding")?)))
+            && trace.members < 2
             && self.measured.scale.pattern(Variant::Gzip, trace) == Pattern::Prompt
         {
             notes.push(format!("it compresses the stream (`{coding}`), and flushes every event"));

@@ -67,6 +67,8 @@ pub(super) enum Fault {
     },
     /// A stream that breaks off does not come out as one.
     Truncated(Truncation),
+    /// Every event is compressed by itself: so many members of gzip make one body.
+    Members(usize),
     /// A client that leaves is kept from the gateway.
     AbortLost,
     /// Refused, with this way to ask.
@@ -245,6 +247,8 @@ impl Measured {
             return faults;
         }
         faults.extend(self.cut());
+        let members = self.trace(Variant::Gzip).map_or(0, |trace| trace.members);
+        faults.extend((members > 1).then_some(Fault::Members(members)));
         // The head is late where events are, and who holds events up writes too seldom to notice that a client left.
         if !faults.iter().any(|fault| matches!(fault, Fault::Held { when: Variant::Plain, .. })) {
             faults.extend(self.head_late());
@@ -346,6 +350,7 @@ fn before_all(fault: &Fault) -> bool {
         | Fault::LifetimeCut(_)
         | Fault::Cut { .. }
         | Fault::Truncated(_)
+        | Fault::Members(_)
         | Fault::AbortLost
         | Fault::NoStream { .. }
         | Fault::Refused { .. } => false,
@@ -420,6 +425,15 @@ pub(super) mod tests {
         };
         assert_eq!(held(|_| 2200), Pattern::Whole);
         assert!(matches!(held(|due| (due / 450 + 1) * 450), Pattern::Lumps { .. }));
+    }
+
+    #[test]
+    fn a_body_of_several_members_is_one_that_some_read_the_first_of() {
+        let gzip = |members| vec![(Variant::Gzip, Trace { members, ..trace(|due| due) })];
+        for (members, wanted) in [(0, None), (1, None), (24, Some(Fault::Members(24)))] {
+            assert_eq!(measured(gzip(members)).faults(), wanted.into_iter().collect::<Vec<_>>());
+        }
+        assert!(Fault::Members(24).is_like(&Fault::Members(3)));
     }
 
     #[test]

@@ -222,7 +222,16 @@ pub(super) mod tests {
         });
         let events: Vec<Arrival> = events.collect();
         let ended = events.last().unwrap().at;
-        Trace { head: None, events, last_bytes: ended, error: false, end: End::Whole, ended, reason: None }
+        Trace {
+            head: None,
+            events,
+            last_bytes: ended,
+            members: 0,
+            error: false,
+            end: End::Whole,
+            ended,
+            reason: None,
+        }
     }
 
     fn pattern(held: impl Fn(u64) -> u64) -> Pattern {

@@ -29,11 +29,12 @@ pub(super) struct Terms {
 /// The answer to this request. Cancel safe: the connection is closed.
 pub(super) async fn receive(request: RequestBuilder, terms: Terms) -> Trace {
     let mut trace = Trace::nothing(End::TimedOut, Duration::ZERO);
-    let clock = Clock { began: Instant::now(), last: Rc::default() };
+    let clock = Clock { began: Instant::now(), last: Rc::default(), members: Rc::default() };
     let listened = timeout(terms.limit, listen(request, terms, clock.clone(), &mut trace)).await;
     trace.end = listened.unwrap_or(End::TimedOut);
     trace.ended = clock.began.elapsed();
     trace.last_bytes = clock.last.get().0;
+    trace.members = clock.members.get();
     trace
 }
 
@@ -42,6 +43,8 @@ pub(super) async fn receive(request: RequestBuilder, terms: Terms) -> Trace {
 struct Clock {
     began: Instant,
     last: Rc<Cell<(Duration, usize)>>,
+    /// Members of gzip.
+    members: Rc<Cell<usize>>,
 }
 
 async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut Trace) -> End {
@@ -69,7 +72,9 @@ async fn listen(request: RequestBuilder, terms: Terms, clock: Clock, trace: &mut
         let chunk = chunk.map_err(|error| words(&error))?;
         let (_, before) = seen.last.get();
         seen.last.set((seen.began.elapsed(), before + chunk.len()));
-        decoding.decode(&chunk).map_err(|error| error.to_string())
+        let plain = decoding.decode(&chunk);
+        seen.members.set(decoding.members());
+        plain.map_err(|error| error.to_string())
     });
     let mut events = Events::new(Box::pin(bytes), framing);
     let mut stamps = 0;

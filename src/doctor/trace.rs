@@ -11,6 +11,8 @@ pub(super) struct Trace {
     pub(super) events: Vec<Arrival>,
     /// When the last bytes came, comments included.
     pub(super) last_bytes: Duration,
+    /// Members of gzip that the body was made of.
+    pub(super) members: usize,
     /// Did an event say that the answer failed?
     pub(super) error: bool,
     pub(super) end: End,
@@ -75,6 +77,7 @@ impl Trace {
             head: None,
             events: Vec::new(),
             last_bytes: Duration::ZERO,
+            members: 0,
             error: false,
             end,
             ended,

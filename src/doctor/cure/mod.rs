@@ -26,7 +26,7 @@ enum Ill {
 
 fn ill(fault: &Fault) -> Option<Ill> {
     match fault {
-        Fault::Held { when: Variant::Gzip, .. } => Some(Ill::Compression),
+        Fault::Held { when: Variant::Gzip, .. } | Fault::Members(_) => Some(Ill::Compression),
         Fault::Held { pattern: Pattern::Delayed(_), .. }
         | Fault::Held { pattern: Pattern::Lumps { .. }, measure: Some(Measure::Time), .. } => {
             Some(Ill::Delay)
@@ -153,6 +153,7 @@ mod tests {
             (Program::Next, &idle, "proxyTimeout"),
             (Program::Bun, &idle, "idleTimeout: 0"),
             (Program::Django, &gzip, "GZipMiddleware"),
+            (Program::Django, &Fault::Members(8), "GZipMiddleware"),
         ] {
             let lines = cure(Some(program), fault).join("\n");
             assert!(lines.contains(line), "{program}: {line} in {lines}");

@@ -7,6 +7,7 @@ mod programs;
 mod proxies;
 mod refused;
 mod right;
+mod servers;
 mod trust;
 
 use std::process::Stdio;

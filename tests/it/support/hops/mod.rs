@@ -5,6 +5,7 @@ pub(crate) mod bare;
 mod program;
 mod running;
 mod scripted;
+pub(crate) mod servers;
 
 pub(crate) use program::Program;
 #[cfg(feature = "redis")]
