@@ -15,7 +15,7 @@ use crate::api::{Parts, body, plan, whole};
 use crate::downstream::{Body, json as json_answer};
 use crate::edge::{Caller, Refusal, Slot, Traced};
 use crate::upstream::{Addressed, Api, Forward};
-use crate::wire::{Code, Dialect, Envelope, Failure, ModelKey, anthropic, own_history, parse_request};
+use crate::wire::{Ask, Code, Dialect, Envelope, Failure, ModelKey, anthropic, own_history, parse_request};
 
 /// Says that the number is an estimate.
 const X_ESTIMATED: HeaderName = HeaderName::from_static("x-estimated");
@@ -51,9 +51,13 @@ pub(super) async fn count_tokens(
     let forward = account.run(parts.pool.offload(), bytes, read).await?;
     if !forward.candidates.is_empty() {
         let asking = Box::pin(parts.pool.forward(&forward, &access));
+        let speaks = forward.candidates.iter().any(|asked| asked.backend.api == Api::Anthropic);
         match whole::until_stopped(&parts, &caller, &access, asking).await {
             Ok(answered) => return Ok(json_answer(StatusCode::OK, answered.body)),
-            Err(attempted) if !knows_no_counting(&attempted.failure) => return Err(refused(attempted)),
+            // A server of llama.cpp speaks this API besides its own: what it does not take there it may well take here.
+            Err(attempted) if speaks && !knows_no_counting(&attempted.failure) => {
+                return Err(refused(attempted));
+            }
             Err(_) => {}
         }
     }
@@ -76,10 +80,14 @@ fn counting(
     account: &Account,
 ) -> Result<Vec<Addressed>, Refusal> {
     let fitting = served.fitting(&envelope.model).into_iter();
-    let can_count = fitting.filter(|(target, _)| target.backend.api == Api::Anthropic);
+    let can_count = fitting.filter(|(target, _)| {
+        let backend = &target.backend;
+        backend.api == Api::Anthropic || backend.api == Api::OpenAi && backend.is_llama_cpp()
+    });
     let asked = can_count.map(|(Destination { backend, alias, .. }, share)| {
         let (edits, _) = own_history(Dialect::Anthropic, body, backend.style().passed_on);
-        let body = account.rewritten(body, envelope.rewrite(body, alias.as_deref(), false, edits))?;
+        let body =
+            account.rewritten(body, envelope.rewrite(body, alias.as_deref(), Ask::default(), edits))?;
         Ok(Addressed { backend: Arc::clone(backend), share, body })
     });
     asked.collect()

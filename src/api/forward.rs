@@ -1,4 +1,5 @@
-//! Requests that are passed on, whole, to a backend that speaks their API: embeddings, and what is known of a model.
+//! Requests that are passed on, whole, to a backend that speaks their API: embeddings, ranks, tokens, and what is known of a
+//! model.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::downstream::{Body, json};
 use crate::edge::{Caller, Forwarded, Refusal, Slot, Traced};
 use crate::telemetry::Access;
 use crate::upstream::{Addressed, Api, Forward};
-use crate::wire::{Code, Demand, Edits, Envelope, Failure, ModelKey};
+use crate::wire::{Ask, Code, Demand, Edits, Envelope, Failure, ModelKey};
 
 /// Passes one request on.
 pub(super) async fn forward(
@@ -34,7 +35,6 @@ pub(super) async fn forward(
         addressed(&parts, forwarded, (&caller, &account), &body, &access)
     };
     let (forward, demand) = account.run(parts.pool.offload(), bytes, read).await?;
-    // To look at a model costs nothing, and is not waited for.
     let _slot = match demand {
         Some(demand) => reserved(slot, &caller, demand, &access).await?,
         None => slot,
@@ -63,7 +63,7 @@ fn addressed(
     let fitting = served.fitting(&envelope.model).into_iter();
     let fitting = fitting.filter(|(target, _)| speaks(target.backend.api, forwarded));
     let candidates = fitting.map(|(Destination { backend, alias, .. }, share)| {
-        let written = envelope.rewrite(body, alias.as_deref(), false, Edits::default());
+        let written = envelope.rewrite(body, alias.as_deref(), Ask::default(), Edits::default());
         Ok(Addressed { backend: Arc::clone(backend), share, body: account.rewritten(body, written)? })
     });
     let candidates = candidates.collect::<Result<Vec<_>, Refusal>>()?;
@@ -71,22 +71,26 @@ fn addressed(
         let words = format!("no backend of this model speaks {}", forwarded.path());
         return Err(Failure::new(Code::InvalidRequest, words).param("model").into());
     }
-    let generates = forwarded != Forwarded::Show;
+    let works = forwarded.works();
     let forward = Forward {
         candidates,
         choice: served.choice(|| prefix(body)),
         path: forwarded.path(),
         headers: HeaderMap::new(),
         timeout: served.settings.limits().max_duration,
-        ticket: generates.then(|| served.settings.ticket(caller)),
+        ticket: works.then(|| served.settings.ticket(caller)),
     };
-    Ok((forward, generates.then(|| Demand::of(body).read_only())))
+    Ok((forward, works.then(|| Demand::of(body).read_only())))
 }
 
 fn speaks(api: Api, forwarded: Forwarded) -> bool {
     match (api, forwarded) {
-        (Api::Ollama, _) | (Api::OpenAi, Forwarded::Embeddings) => true,
-        (Api::OpenAi, Forwarded::Embed | Forwarded::OldEmbeddings | Forwarded::Show)
-        | (Api::Demo | Api::Anthropic, _) => false,
+        (Api::Ollama | Api::OpenAi, Forwarded::Embeddings)
+        | (Api::Ollama, Forwarded::Embed | Forwarded::OldEmbeddings | Forwarded::Show)
+        | (
+            Api::OpenAi,
+            Forwarded::Rerank | Forwarded::Tokenize | Forwarded::CountChat | Forwarded::CountResponse,
+        ) => true,
+        (Api::Ollama | Api::OpenAi | Api::Demo | Api::Anthropic, _) => false,
     }
 }

@@ -26,7 +26,7 @@ use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Choice, Plan, Ticket};
 use crate::wire::{
     self, Answer, Code, Demand, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Finish, Frames,
-    Identity, Style,
+    Identity, Style, Wish,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -80,7 +80,7 @@ pub(super) async fn generate(
     {
         return Ok(response);
     }
-    let streams = parsed.envelope.stream;
+    let (streams, progress) = (parsed.envelope.stream, parsed.envelope.progress == Wish::Yes);
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !streams || parsed.envelope.usage || !dialect.has_stream_options();
     let before = before(&parts, &parsed, &visitor, &mut wishes).await?;
@@ -91,7 +91,8 @@ pub(super) async fn generate(
     wishes.input = input;
     let slot = reserved(slot, &visitor.caller, demand, &access).await?;
     let identity = Identity { id: random_id(), model, started: now(), echo };
-    let style = Style { usage, reasoning_field: served.settings.reasoning_field.name(), ..Style::default() };
+    let reasoning_field = served.settings.reasoning_field.name();
+    let style = Style { usage, reasoning_field, progress, ..Style::default() };
     let client = Client { dialect, identity, style };
     let (settings, ticket) = (served.settings, served.settings.ticket(&visitor.caller));
     let caller = visitor.caller.clone();

@@ -18,7 +18,7 @@ use crate::downstream::{Body, Manner, StreamBody, json, stream};
 use crate::edge::{Caller, Managed, Refusal};
 use crate::journal;
 use crate::upstream::Errand;
-use crate::wire::{Code, Edits, Envelope, Failure, Framing, ModelKey, named, texts};
+use crate::wire::{Ask, Code, Edits, Envelope, Failure, Framing, ModelKey, named, texts};
 
 /// How many bytes may wait for the client before its backend is held up.
 const READER_BYTES: usize = 64 << 10;
@@ -86,7 +86,7 @@ fn change(
     }
     let targets = ollamas(served).ok_or_else(|| no_ollama(&envelope.model))?;
     let candidates = targets.into_iter().map(|(backend, alias)| {
-        let body = envelope.rewrite(body, alias.as_deref(), false, Edits::default());
+        let body = envelope.rewrite(body, alias.as_deref(), Ask::default(), Edits::default());
         (backend, body)
     });
     let errand = Errand { candidates: candidates.collect(), method: managed.method(), path: managed.path() };

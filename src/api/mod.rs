@@ -15,6 +15,7 @@ mod generate;
 mod health;
 mod label;
 mod line;
+mod llama_cpp;
 mod look;
 mod manage;
 mod memory;
@@ -140,14 +141,13 @@ impl Api {
             }
             Endpoint::Conversation { id, raw } => {
                 let look = look();
-                Box::pin(async move {
-                    if raw {
-                        streams::raw(&parts, &id, look, visitor).await
-                    } else {
-                        streams::of_conversation(&parts, &id, look, visitor).await
-                    }
-                })
+                Box::pin(async move { streams::by_name(&parts, (&id, raw), look, visitor).await })
             }
+            Endpoint::StreamOfConversation => {
+                let look = look();
+                Box::pin(async move { llama_cpp::stream(&parts, &query, look, visitor).await })
+            }
+            Endpoint::LookUpStreams => Box::pin(llama_cpp::lookup(parts, traced.request, visitor)),
             Endpoint::CancelStream(id) => {
                 Box::pin(async move { streams::cancel_one(&parts, &id, &visitor).await })
             }

@@ -74,7 +74,12 @@ fn answer(value: &Value) -> Response<Body> {
 }
 
 fn described(model: &Model) -> Value {
-    json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by })
+    let mut described =
+        json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": model.owned_by });
+    if let Some(members) = described.as_object_mut() {
+        members.extend(model.facts.clone());
+    }
+    described
 }
 
 fn described_to_anthropic(model: &Model) -> Value {
@@ -117,6 +122,7 @@ fn is_served(parts: &Parts, model: &Model) -> bool {
 
 fn renamed(model: &Model, name: &str) -> Model {
     let mut renamed = Model { name: name.to_owned(), ..model.clone() };
+    renamed.facts.remove("aliases"); // names there, which lead nowhere here
     for key in ["name", "model"] {
         if let Some(value) = renamed.tag.get_mut(key) {
             *value = name.into();

@@ -10,10 +10,10 @@ use crate::api::memory::Account;
 use crate::api::serving::{Destination, Served};
 use crate::edge::Refusal;
 use crate::upstream::{Api, Candidate};
-use crate::wire::openai_responses::flatten;
+use crate::wire::openai_responses::{flatten, output_limit};
 use crate::wire::{
-    Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, PassedOn, Request, Style,
-    Written, own_history, parse_request, write_request,
+    Ask, Code, Dialect, Dropped, Edits, Envelope, Failure, Finish, Names, ParseError, PassedOn, Request,
+    Server, Style, Wish, Written, own_history, parse_request, write_request,
 };
 
 /// What is to be asked, or that there is nothing to ask.
@@ -35,10 +35,10 @@ enum Unfit {
 /// How the request is to be written: backends for which it is the same share one copy.
 #[derive(PartialEq)]
 enum Form<'p> {
-    /// In the client's own dialect, with the backend's name for the model; perhaps with a wish for usage.
+    /// In the client's own dialect, with the backend's name for the model; perhaps with wishes of the gateway.
     Own {
         alias: Option<&'p str>,
-        usage: bool,
+        ask: Ask,
         passed_on: PassedOn,
     },
     Translated {
@@ -69,14 +69,14 @@ impl<'p> Forms<'p> {
             return Ok(written.clone());
         }
         let written = match &form {
-            Form::Own { alias, usage, passed_on } => {
+            Form::Own { alias, ask, passed_on } => {
                 let known = self.own.iter().find(|(known, _)| known == passed_on).map(|(_, own)| own.clone());
                 let (edits, dropped) = known.unwrap_or_else(|| {
                     let own = own_history(self.client, self.body, *passed_on);
                     self.own.push((*passed_on, own.clone()));
                     own
                 });
-                let body = self.envelope.rewrite(self.body, *alias, *usage, edits);
+                let body = self.envelope.rewrite(self.body, *alias, *ask, edits);
                 Ok(Written { body, dropped, names: Names::default() })
             }
             Form::Translated { dialect, model, style } => {
@@ -110,16 +110,26 @@ pub(super) fn plan(
     let mut forms = Forms { client, envelope, body, account, flat: &flat, request, own, written };
     for (Destination { backend, alias, .. }, share) in fitting {
         let Some(dialect) = backend.dialect_for(client) else { continue };
+        let assembled =
+            dialect == client && !envelope.stream && !envelope.only_whole && backend.streams_whole(dialect);
+        let streams = envelope.stream || assembled;
         let form = if dialect == client {
-            let usage =
-                backend.reports_usage_on_request(dialect) && (envelope.stream || backend.api == Api::Demo);
-            Form::Own { alias: alias.as_deref(), usage, passed_on: backend.style().passed_on }
+            let usage = backend.reports_usage_on_request(dialect) && (streams || backend.api == Api::Demo);
+            // Responses begin with an event that progress would take the place of.
+            let progress = streams && dialect.has_stream_options() && backend.tells_progress(dialect);
+            let ask = Ask { usage, stream: assembled, progress };
+            Form::Own { alias: alias.as_deref(), ask, passed_on: backend.style().passed_on }
         } else {
             let model = alias.as_deref().unwrap_or(&envelope.model);
-            Form::Translated { dialect, model, style: backend.style() }
+            let progress = backend.tells_progress(dialect);
+            let server = if backend.is_llama_cpp() { Server::LlamaCpp } else { Server::Any };
+            let style = Style { progress, server, ..backend.style() };
+            Form::Translated { dialect, model, style }
         };
+        let shows_progress = dialect == client && envelope.stream && envelope.progress == Wish::Yes;
         match forms.write(form)? {
             Ok(Written { body, dropped, names }) => candidates.push(Candidate {
+                limit: limit(&body, dialect, backend.is_llama_cpp() && dialect != client),
                 backend: Arc::clone(backend),
                 share,
                 dialect,
@@ -128,6 +138,8 @@ pub(super) fn plan(
                 dropped,
                 names,
                 headers: if dialect == client { headers.clone() } else { HeaderMap::new() },
+                assembled,
+                progress_after: shows_progress.then_some(served.settings.commit_after),
             }),
             Err(why) => {
                 unfit.get_or_insert(why);
@@ -170,6 +182,11 @@ fn failure(error: &ParseError) -> Failure {
         Some(param) => failure.param(param),
         None => failure,
     }
+}
+
+/// The number of tokens at which llama.cpp ends a response that it calls completed.
+fn limit(body: &[u8], dialect: Dialect, hides_it: bool) -> Option<u64> {
+    if dialect == Dialect::OpenAiResponses && hides_it { output_limit(body) } else { None }
 }
 
 /// A body that cannot be read.

@@ -39,8 +39,22 @@ pub(super) async fn one(
     read(parts, &record, label, look, visitor).await
 }
 
+/// A stream of a conversation: as events, or (`raw`) as its bytes.
+pub(super) async fn by_name(
+    parts: &Parts,
+    (name, raw): (&str, bool),
+    look: Look,
+    visitor: Visitor,
+) -> Result<Response<Body>, Refusal> {
+    if raw {
+        self::raw(parts, name, look, visitor).await
+    } else {
+        of_conversation(parts, name, look, visitor).await
+    }
+}
+
 /// `GET /v1/conversations/{name}/stream`: the newest of the conversation, or the one that the cursor names.
-pub(super) async fn of_conversation(
+async fn of_conversation(
     parts: &Parts,
     name: &str,
     look: Look,
@@ -54,7 +68,7 @@ pub(super) async fn of_conversation(
     read(parts, &record, label, look, visitor).await
 }
 
-/// llama.cpp's `GET|DELETE /v1/stream/{conversation}`: `?from=N` counts bytes.
+/// `GET|DELETE /v1/stream/{conversation}`, and what llama.cpp has in its place: `?from=N` counts bytes.
 pub(super) async fn raw(
     parts: &Parts,
     name: &str,

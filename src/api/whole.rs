@@ -60,7 +60,8 @@ async fn ask_one(
     candidate: Option<Candidate>,
 ) -> Result<(Bytes, Dropped), Attempted> {
     let candidate = candidate.ok_or_else(|| Attempted::retryable(Code::Internal, "no backend was asked"))?;
-    if candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo {
+    let own = candidate.dialect == asked.client.dialect && candidate.backend.api != Api::Demo;
+    if own && !candidate.assembled {
         return pass_on(parts, asked, candidate).await.map(|body| (body, Dropped::default()));
     }
     let plan = plan_of(parts, &asked.settings, vec![candidate], (Choice::made(), None));

@@ -1,5 +1,7 @@
 //! Numbers on events, so that a reader who comes back can say what it has seen: `id: <stream>.<n>` (WHATWG HTML section 9.2.6).
 
+use std::ops::RangeInclusive;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::wire::Framing;
@@ -40,6 +42,18 @@ impl Numbering {
             out.put_u8(b'\n');
         }
         self.event(frame, out);
+    }
+
+    /// How many bytes frames have more with their numbers than without.
+    pub fn added(&self, frames: RangeInclusive<u64>) -> u64 {
+        let first = if frames.contains(&1) { format!("retry: {}\n", self.retry()).len() } else { 0 };
+        let around = match self.framing {
+            Framing::Sse => 0,
+            Framing::Ndjson => b"data: \n".len(),
+        };
+        let fixed = b"id: .\n".len() + self.stream.len() + around;
+        let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
+        frames.map(|number| (fixed + digits(number)) as u64).sum::<u64>() + first as u64
     }
 
     /// How many bytes the number of a frame has, at most.

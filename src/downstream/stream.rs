@@ -222,9 +222,11 @@ impl StreamBody {
     fn write_filler(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.access.metrics().keep_alive();
         self.told = self.place();
-        match self.told {
-            Some(place) => self.write(format!(": queued {place}\n").into()),
-            None => self.write(Bytes::from_static(self.manner.filler)),
+        let says_why = self.manner.filler.starts_with(b":");
+        match (self.told, self.access.prefill().filter(|_| says_why)) {
+            (Some(place), _) => self.write(format!(": queued {place}\n").into()),
+            (None, Some(percent)) => self.write(format!(": prefill {percent}%\n").into()),
+            (None, None) => self.write(Bytes::from_static(self.manner.filler)),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::wire::{Code, Failure};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
     After,
+    ConversationId,
     Exclusive,
     Expires,
     From,
@@ -25,8 +26,9 @@ pub enum Parameter {
     Wait,
 }
 
-const NAMES: [(&str, Parameter); 15] = [
+const NAMES: [(&str, Parameter); 16] = [
     ("after", Parameter::After),
+    ("conv_id", Parameter::ConversationId),
     ("exclusive", Parameter::Exclusive),
     ("expires", Parameter::Expires),
     ("from", Parameter::From),

@@ -42,11 +42,15 @@ pub enum Endpoint {
     CancelStream(String),
     /// `POST /v1/streams/{id}/token`.
     SignStream(String),
-    /// `GET /v1/conversations/{id}/stream`, and with `DELETE` llama.cpp's `/v1/stream/{id}`.
+    /// `GET /v1/conversations/{id}/stream`, and with `DELETE` the older form of llama.cpp's, `/v1/stream/{id}`.
     Conversation {
         id: String,
         raw: bool,
     },
+    /// llama.cpp's `GET|DELETE /v1/stream?conv_id={id}`.
+    StreamOfConversation,
+    /// llama.cpp's `POST /v1/streams/lookup`.
+    LookUpStreams,
     /// `GET|DELETE /v1/responses/{id}`.
     Response(String),
     /// `POST /v1/responses/{id}/cancel`.
@@ -78,6 +82,14 @@ pub enum Forwarded {
     OldEmbeddings,
     /// `/api/show`.
     Show,
+    /// `/v1/rerank`.
+    Rerank,
+    /// `/tokenize` of llama.cpp and vLLM.
+    Tokenize,
+    /// `/v1/chat/completions/input_tokens`.
+    CountChat,
+    /// `/v1/responses/input_tokens`.
+    CountResponse,
 }
 
 impl Forwarded {
@@ -87,6 +99,18 @@ impl Forwarded {
             Self::Embed => "/api/embed",
             Self::OldEmbeddings => "/api/embeddings",
             Self::Show => "/api/show",
+            Self::Rerank => "/v1/rerank",
+            Self::Tokenize => "/tokenize",
+            Self::CountChat => "/v1/chat/completions/input_tokens",
+            Self::CountResponse => "/v1/responses/input_tokens",
+        }
+    }
+
+    /// Does it make the model work? To count and to look costs nothing, and is not waited for.
+    pub fn works(self) -> bool {
+        match self {
+            Self::Embeddings | Self::Embed | Self::OldEmbeddings | Self::Rerank => true,
+            Self::Show | Self::Tokenize | Self::CountChat | Self::CountResponse => false,
         }
     }
 }

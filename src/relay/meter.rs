@@ -17,14 +17,18 @@ pub(super) struct Meter {
     mark: u64,
     /// More may not follow.
     over: bool,
+    /// The record knows that there is content.
+    begun: bool,
 }
 
 /// How many letters come between two questions.
 const MARK: u64 = 1024;
 
 impl Meter {
-    pub(super) fn new(access: Access) -> Self {
-        Self { access, last: Instant::now(), events: 0, usage: None, letters: 0, mark: MARK, over: false }
+    /// `begun`: the record knows of content already.
+    pub(super) fn new(access: Access, begun: bool) -> Self {
+        let (last, mark) = (Instant::now(), MARK);
+        Self { access, last, events: 0, usage: None, letters: 0, mark, over: false, begun }
     }
 
     /// An event of the backend came.
@@ -52,6 +56,10 @@ impl Meter {
             | Event::Fail(_)
             | Event::Aside { .. } => 0,
         };
+        if !self.begun && self.letters > 0 {
+            self.begun = true;
+            self.access.first_content();
+        }
         if self.letters >= self.mark {
             self.mark = self.letters + MARK;
             self.over |= !self.access.letters(self.letters);

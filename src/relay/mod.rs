@@ -96,12 +96,15 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
             return None;
         }
     };
-    access.first_content();
+    if stream.content {
+        access.first_content();
+    }
     outside.timers.event(Instant::now());
-    let Opened { backend, dialect, dropped, names, frames, held } = stream;
+    let Opened { backend, dialect, dropped, names, frames, held, content, limit } = stream;
     drop(opened.send(Ok(dropped))); // nobody there: the head went out before the content came
-    let rewrite = Rewrite::new(backend, dialect, names, &client);
-    let mut pump = Pump::new(rewrite, Meter::new(access), frames);
+    let mut rewrite = Rewrite::new(backend, dialect, names, &client);
+    rewrite.limited(limit);
+    let mut pump = Pump::new(rewrite, Meter::new(access, content), frames);
     let ending = match pump.take_all(held) {
         Some(ending) => ending,
         None => {

@@ -10,7 +10,7 @@ use crate::relay::{Client, HELD_BYTES, now, too_large, truncated};
 use crate::upstream::Backend;
 use crate::wire::{
     Code, Decode as _, Decoder, Dialect, Encode as _, EncodeError, Encoder, Event, Failure, Flow, Frame,
-    Frames, Names, Timestamp, Translation, is_seen,
+    Frames, Names, Timestamp, Translation, is_seen, progress, without_progress,
 };
 
 /// How the frames of one answer are rewritten.
@@ -26,6 +26,8 @@ enum To {
     Same {
         dialect: Dialect,
         hide_usage: bool,
+        /// The gateway asked for progress, not the client.
+        hide_progress: bool,
         /// An error that is not the last frame of its dialect, and what it says: the two go out together.
         held: Option<(Bytes, Failure)>,
     },
@@ -75,11 +77,17 @@ impl Rewrite {
             None => To::Same {
                 dialect,
                 hide_usage: dialect.has_stream_options() && !client.style.usage,
+                hide_progress: backend.tells_progress(dialect) && !client.style.progress,
                 held: None,
             },
         };
         let decoder = Decoder::new(dialect, &client.identity.id);
         Self { backend, decoder, to }
+    }
+
+    /// The answer ends at so many tokens, and its backend does not say so.
+    pub(super) fn limited(&mut self, limit: Option<u64>) {
+        self.decoder.limited(limit);
     }
 
     /// Rewrites one frame into `out`.
@@ -105,7 +113,7 @@ impl Rewrite {
     }
 
     fn same(&mut self, frame: Frame, meter: &mut Meter, out: &mut Vec<Bytes>) -> Step {
-        let To::Same { dialect, hide_usage, held } = &mut self.to else {
+        let To::Same { dialect, hide_usage, hide_progress, held } = &mut self.to else {
             return Step::More;
         };
         let mut failed = None;
@@ -148,7 +156,10 @@ impl Rewrite {
         if matches!(flow, Ok(Flow::Truncated)) {
             return Step::Failed(truncated());
         }
-        if !(*hide_usage && self.decoder.usage_alone()) {
+        let told = if *hide_progress { progress(&frame) } else { None };
+        if let Some(told) = told {
+            out.extend((!told.alone).then(|| without_progress(&frame)));
+        } else if !(*hide_usage && self.decoder.usage_alone()) {
             out.push(frame.raw);
         }
         // What is not understood is passed on all the same: the client may know it.

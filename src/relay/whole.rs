@@ -10,6 +10,7 @@ use crate::relay::timers::Timers;
 use crate::relay::{Client, HELD_BYTES, Limits, broken, now, too_large, truncated};
 use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, FrameStream, Next, Opened, Plan, Pool, StreamError};
+use crate::wire::openai_chat::Assembly;
 use crate::wire::{
     Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, Translation, whole,
 };
@@ -37,14 +38,17 @@ pub async fn collect(
         failure = timers.max_duration() => Err(Attempted::refusal(failure)),
         result = Box::pin(pool.open(plan, access)) => result,
     };
-    let Opened { backend, dialect, dropped, names, mut frames, held } = opened?;
+    let Opened { backend, dialect, dropped, names, mut frames, held, limit, .. } = opened?;
     access.first_content();
     timers.event(Instant::now());
-    let decoder = Decoder::new(dialect, &client.identity.id);
+    let mut decoder = Decoder::new(dialect, &client.identity.id);
+    decoder.limited(limit);
     let translation = Translation::new(&client.identity.echo, client.dialect);
     let answer = Answer::default();
-    let meter = Meter::new(access.clone());
-    let mut gathering = Gathering { backend, decoder, names, translation, answer, meter };
+    let meter = Meter::new(access.clone(), true);
+    let assembled = plan.candidates.first().is_some_and(|candidate| candidate.assembled);
+    let assembly = assembled.then(Assembly::default);
+    let mut gathering = Gathering { backend, decoder, names, translation, answer, assembly, meter };
     let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));
     while state.is_none() {
         let next = tokio::select! {
@@ -58,7 +62,8 @@ pub async fn collect(
     if let Some(Err(failure)) = &state {
         frames.failed(failure.code);
     }
-    let (size, client) = (gathering.answer.size, client.clone());
+    let size = gathering.assembly.as_ref().map_or(gathering.answer.size, Assembly::size);
+    let client = client.clone();
     let end = move || gathering.end(state.unwrap_or_else(|| Err(truncated())), &client);
     let body = pool.offload().run(size, end).await?;
     Ok(Collected { body, dropped, rest: frames })
@@ -70,6 +75,8 @@ struct Gathering {
     names: Names,
     translation: Translation,
     answer: Answer,
+    /// The answer in the client's own dialect, if it comes in that.
+    assembly: Option<Assembly>,
     meter: Meter,
 }
 
@@ -92,7 +99,7 @@ impl Gathering {
         }
         self.meter.event(Instant::now());
         let at = now();
-        let Self { answer, translation, names, meter, .. } = self;
+        let Self { answer, translation, names, meter, assembly, .. } = self;
         let mut refused = None;
         let flow = self.decoder.decode(frame, &mut |event| {
             if let Event::Usage(usage) = &event {
@@ -103,17 +110,25 @@ impl Gathering {
                 answer.add(event, at);
                 Ok(())
             };
-            if refused.is_none() {
-                refused = translation.pass(&names.restore(event), &mut add).err();
+            if assembly.is_none() {
+                if refused.is_none() {
+                    refused = translation.pass(&names.restore(event), &mut add).err();
+                }
+            } else if let Event::Fail(failure) = event {
+                answer.failure = Some(failure);
             }
         });
+        if let Some(assembly) = assembly {
+            assembly.add(&frame.data);
+        }
         if let Some(failure) = answer.failure.take() {
             return Some(Err(self.backend.scrub_failure(failure)));
         }
         if let Some(error) = refused {
             return Some(Err(Failure::new(Code::UpstreamError, error.to_string())));
         }
-        if answer.size + translation.held() + self.decoder.held() > HELD_BYTES {
+        let assembled = assembly.as_ref().map_or(0, Assembly::size);
+        if answer.size + assembled + translation.held() + self.decoder.held() > HELD_BYTES {
             return Some(Err(too_large()));
         }
         match flow {
@@ -128,6 +143,9 @@ impl Gathering {
     fn ended(&mut self) -> Result<(), Failure> {
         if !self.decoder.complete() {
             return Err(truncated());
+        }
+        if self.assembly.is_some() {
+            return Ok(());
         }
         let at = now();
         let Self { decoder, answer, translation, names, .. } = self;
@@ -154,6 +172,9 @@ impl Gathering {
 
     fn end(self, state: Result<(), Failure>, client: &Client) -> Result<Bytes, Attempted> {
         let written = state.and_then(|()| {
+            if let Some(assembly) = &self.assembly {
+                return Ok(assembly.write());
+            }
             whole(client.dialect, &self.answer, &client.identity, client.style, now())
                 .unwrap_or_else(|| Ok(Bytes::new()))
                 .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))

@@ -27,6 +27,8 @@ struct Shared {
     metrics: Metrics,
     /// Where the request stands in line, from 1 on; 0 where it does not wait.
     place: AtomicUsize,
+    /// How much of the prompt the backend has read, in percent and one more; 0 where nothing is known of it.
+    prefilled: AtomicUsize,
     /// Says whether more may be generated.
     ceiling: OnceLock<Ceiling>,
     record: Mutex<Record>,
@@ -121,6 +123,7 @@ impl Access {
             started: Instant::now(),
             metrics,
             place: AtomicUsize::new(0),
+            prefilled: AtomicUsize::new(0),
             ceiling: OnceLock::new(),
             record: Mutex::default(),
         }))
@@ -169,8 +172,19 @@ impl Access {
         Some(self.0.place.load(Ordering::Relaxed)).filter(|place| *place > 0)
     }
 
+    /// The backend has read so much of the prompt, in percent.
+    pub fn prefilled(&self, percent: u8) {
+        self.0.prefilled.store(usize::from(percent) + 1, Ordering::Relaxed);
+    }
+
+    /// How much of the prompt the backend has read, in percent, if it tells and has said nothing else yet.
+    pub fn prefill(&self) -> Option<usize> {
+        self.0.prefilled.load(Ordering::Relaxed).checked_sub(1)
+    }
+
     /// A backend is tried.
     pub fn attempt(&self, backend: &str) {
+        self.0.prefilled.store(0, Ordering::Relaxed);
         let mut record = self.0.record.lock();
         record.backend = Some(backend.into());
         record.attempts += 1;
@@ -186,6 +200,7 @@ impl Access {
 
     /// The first content of the answer came.
     pub fn first_content(&self) {
+        self.0.prefilled.store(0, Ordering::Relaxed);
         let elapsed = self.0.started.elapsed();
         let mut record = self.0.record.lock();
         record.first_content = Some(elapsed);

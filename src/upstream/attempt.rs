@@ -10,7 +10,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use reqwest::{RequestBuilder, Response};
+use tokio::time::{Instant, timeout_at};
 
+use crate::telemetry::Access;
 use crate::upstream::backend::{Api, Backend};
 use crate::upstream::body::{Body, FrameStream, Next, StreamError};
 use crate::upstream::demo;
@@ -20,7 +22,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::slots::Slot;
 use crate::wire::{
     Block, Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Framing, Names,
-    read_failure, simpler,
+    progress, read_failure, simpler,
 };
 
 /// A backend that has sent first content.
@@ -36,6 +38,10 @@ pub struct Opened {
     pub frames: Box<FrameStream>,
     /// What came up to the first content.
     pub held: Vec<Frame>,
+    /// Is there content in it? Else there is progress alone, for a client that wants it.
+    pub content: bool,
+    /// The answer ends at so many tokens, and the backend does not say so.
+    pub limit: Option<u64>,
 }
 
 /// Why an attempt failed.
@@ -98,7 +104,7 @@ pub(super) async fn open(
     mut candidate: Candidate,
     slot: Option<Slot>,
     limit: usize,
-    pool: &Pool,
+    (pool, access): (&Pool, &Access),
 ) -> Result<Opened, Attempted> {
     let framing = candidate.dialect.framing();
     let body = match candidate.backend.api {
@@ -118,9 +124,9 @@ pub(super) async fn open(
             .holding(slot)
             .redacting(candidate.backend.redactor()),
     );
-    let held = until_content(&mut frames, &candidate).await?;
-    let Candidate { backend, dialect, dropped, names, .. } = candidate;
-    Ok(Opened { backend, dialect, dropped, names, frames, held })
+    let (held, content) = until_content(&mut frames, &candidate, access).await?;
+    let Candidate { backend, dialect, dropped, names, limit, .. } = candidate;
+    Ok(Opened { backend, dialect, dropped, names, frames, held, content, limit })
 }
 
 /// How often a request is put more simply: each refusal names one thing.
@@ -167,6 +173,7 @@ pub(super) async fn send(
 ) -> Result<Response, Attempted> {
     let request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
     let response = request.send().await.map_err(|error| unreachable(backend, error))?;
+    backend.heard(response.headers());
     if response.status().is_success() {
         return Ok(response);
     }
@@ -276,17 +283,41 @@ fn check_media_type(response: &Response, framing: Framing) -> Result<(), Attempt
     Ok(())
 }
 
+/// The next frame; `None`: it has not come by then.
+async fn next_before(frames: &mut FrameStream, at: Option<Instant>) -> Option<Result<Next, StreamError>> {
+    match at {
+        Some(at) => timeout_at(at, frames.next()).await.ok(),
+        None => Some(frames.next().await),
+    }
+}
+
 /// Reads frames up to the first content, or to an answer that ends well without any.
-async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Result<Vec<Frame>, Attempted> {
+async fn until_content(
+    frames: &mut FrameStream,
+    candidate: &Candidate,
+    access: &Access,
+) -> Result<(Vec<Frame>, bool), Attempted> {
     let mut decoder = Decoder::new(candidate.dialect, "");
     let (mut held, mut size) = (Vec::new(), 0_usize);
+    // Who asked for progress wants it now; the head is out by then.
+    let shown = candidate.progress_after.map(|after| Instant::now() + after);
+    let mut progressed = false;
     loop {
-        let (frame, last) = match frames.next().await? {
+        let Some(next) = next_before(frames, shown.filter(|_| progressed)).await else {
+            return Ok((held, false));
+        };
+        let (frame, last) = match next? {
             Next::Frame(frame) => (Some(frame), false),
             Next::End(frame) => (frame, true),
         };
         let mut content = false;
         if let Some(frame) = frame.filter(|frame| !frame.data.is_empty()) {
+            let read = progress(&frame);
+            if let Some(read) = read {
+                access.prefilled(read.percent);
+                progressed = true;
+            }
+            let alone = read.is_some_and(|read| read.alone);
             let mut failure = None;
             let flow = decoder.decode(&frame, &mut |event| match event {
                 Event::Delta { .. }
@@ -309,16 +340,19 @@ async fn until_content(frames: &mut FrameStream, candidate: &Candidate) -> Resul
             if matches!(flow, Ok(Flow::Truncated)) {
                 return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));
             }
+            content &= !alone; // also of a further choice
             content |= matches!(flow, Ok(Flow::Ended)) || decoder.complete();
             if flow.is_err() && !last {
                 let words = "the backend answered with something that is not an event of its API";
                 return Err(Attempted::retryable(Code::UpstreamError, words));
             }
-            size += frame.raw.len();
-            held.push(frame);
+            if !alone || shown.is_some() {
+                size += frame.raw.len();
+                held.push(frame);
+            }
         }
         if content || size > HELD_BYTES {
-            return Ok(held);
+            return Ok((held, true));
         }
         if last {
             return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 
@@ -49,6 +49,9 @@ pub struct Config {
     /// Does an OpenAI backend understand `top_k`, `min_p` and `repeat_penalty`, as vLLM and llama.cpp do?
     #[serde(default)]
     pub sampling_extensions: bool,
+    /// Is an OpenAI backend a server of llama.cpp? Unset: as its answers say (`Server: llama.cpp`).
+    #[serde(default)]
+    pub llama_cpp: Option<bool>,
     /// Where an OpenAI backend is told what the model thought in earlier turns.
     #[serde(default)]
     pub reasoning_field: Option<ReasoningField>,
@@ -116,6 +119,7 @@ pub struct Backend {
     redactor: Option<Arc<Redactor>>,
     style: Style,
     stream_options: bool,
+    llama_cpp: Option<bool>,
     client: Client,
 }
 
@@ -137,6 +141,7 @@ impl Backend {
             redactor: key.and_then(|key| Redactor::new(key.clone())).map(Arc::new),
             style: settings::style(config),
             stream_options: config.stream_options,
+            llama_cpp: config.llama_cpp,
             client,
         }
     }
@@ -171,6 +176,32 @@ impl Backend {
     /// May usage be asked for in a stream of `dialect`?
     pub fn reports_usage_on_request(&self, dialect: Dialect) -> bool {
         dialect.has_stream_options() && self.stream_options
+    }
+
+    /// Is it a server of llama.cpp? It is known by its answers, unless the configuration says it.
+    pub fn is_llama_cpp(&self) -> bool {
+        self.llama_cpp.unwrap_or_else(|| self.standing.is_llama_cpp())
+    }
+
+    /// Can it be asked in `dialect` to tell how far it is with the prompt? It writes with each batch then, and so notices in the
+    /// middle of a long prompt that nobody waits for it any more: it looks at a connection when it writes, else only when no
+    /// request of anybody had a result for a second.
+    pub fn tells_progress(&self, dialect: Dialect) -> bool {
+        let can =
+            matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses);
+        can && self.api == Api::OpenAi && self.is_llama_cpp()
+    }
+
+    /// Is it asked for a stream where its client wants a whole answer? A server of llama.cpp decodes a whole answer to its end,
+    /// whoever has left, as long as it is busy with others.
+    pub fn streams_whole(&self, dialect: Dialect) -> bool {
+        dialect.has_stream_options() && self.stream_options && self.tells_progress(dialect)
+    }
+
+    /// It has answered with these headers.
+    pub(super) fn heard(&self, headers: &HeaderMap) {
+        let server = headers.get(SERVER).map(HeaderValue::as_bytes);
+        self.standing.calls_itself_llama_cpp(server == Some(b"llama.cpp"));
     }
 
     /// Takes the gateway's key out of what this backend says, in whatever escaping: some quote it in their errors.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -25,6 +25,8 @@ pub struct Model {
     pub owned_by: String,
     /// Its entry in Ollama's words: what Ollama said, or the little that is known of another's.
     pub tag: Value,
+    /// What else its backend says of it that clients act on.
+    pub facts: Map<String, Value>,
 }
 
 /// The models of all backends.
@@ -126,7 +128,9 @@ async fn list(backend: &Backend, ollama_route: &str) -> Option<Vec<Model>> {
 
 async fn fetch(backend: &Backend, route: &str) -> Option<Value> {
     let asked = async {
-        let response = backend.get(route).send().await.ok()?.error_for_status().ok()?;
+        let response = backend.get(route).send().await.ok()?;
+        backend.heard(response.headers());
+        let response = response.error_for_status().ok()?;
         serde_json::from_slice(&read_bounded(backend, response, LIST_BYTES).await?).ok()
     };
     timeout(PATIENCE, asked).await.ok().flatten()
@@ -142,6 +146,7 @@ fn tagged(backend: &Backend, tag: &Value) -> Option<Model> {
         created: modified.and_then(seconds_of).unwrap_or(0),
         owned_by: "library".into(), // what Ollama's own list says
         tag: tag.clone(),
+        facts: Map::new(),
     })
 }
 
@@ -150,6 +155,11 @@ fn seconds_of(time: &str) -> Option<u64> {
     let time = humantime::parse_rfc3339_weak(time.get(..19)?).ok()?;
     time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
+
+/// How large a model is, what it takes, and how else it is called: by llama.cpp, vLLM and `OpenRouter`. Not all that is said is passed
+/// on: a router of llama.cpp tells its command lines.
+const FACTS: [&str; 6] =
+    ["aliases", "architecture", "capabilities", "context_length", "max_model_len", "meta"];
 
 /// An entry of `/v1/models`, of OpenAI's shape or of Anthropic's.
 fn listed(backend: &Backend, model: &Value) -> Option<Model> {
@@ -166,7 +176,10 @@ fn listed(backend: &Backend, model: &Value) -> Option<Model> {
     let listed = Listed::deserialize(model).ok()?;
     let owner = listed.owned_by.as_str().unwrap_or(&backend.name);
     let seconds = listed.created.as_u64().or_else(|| seconds_of(listed.created_at.as_str()?));
-    Some(described(backend, &listed.id, seconds.unwrap_or(0), owner))
+    let fact =
+        |name: &&str| Some(((*name).to_owned(), model.get(*name).filter(|fact| !fact.is_null())?.clone()));
+    let facts = FACTS.iter().filter_map(fact).collect();
+    Some(Model { facts, ..described(backend, &listed.id, seconds.unwrap_or(0), owner) })
 }
 
 /// A model of which little is known, in the fields that Ollama's clients need.
@@ -189,5 +202,6 @@ fn described(backend: &Backend, name: &str, created: u64, owned_by: &str) -> Mod
         created,
         owned_by: owned_by.to_owned(),
         tag,
+        facts: Map::new(),
     }
 }

@@ -39,4 +39,10 @@ pub struct Candidate {
     pub names: Names,
     /// Headers of the client that belong to its dialect.
     pub headers: HeaderMap,
+    /// It is asked for a stream in the client's own dialect, though the client wants a whole answer.
+    pub assembled: bool,
+    /// Where the client itself asked to be told of progress: from when on that is shown before there is content.
+    pub progress_after: Option<Duration>,
+    /// The answer ends at so many tokens, and its backend does not say so.
+    pub limit: Option<u64>,
 }

@@ -81,9 +81,9 @@ impl<'r> Race<'r> {
         let Some(candidate) = self.plan.candidates.get(at) else { return Ok(None) };
         let backend = candidate.backend.name.as_str();
         self.line.access.attempt(backend);
-        let (pool, plan) = (self.pool, self.plan);
+        let (to, plan) = ((self.pool, self.line.access), self.plan);
         self.running.push(Box::pin(async move {
-            let result = attempt(pool, plan, candidate, slot).await;
+            let result = attempt(to, plan, candidate, slot).await;
             Finished { at, backend, turn, result }
         }));
         Ok(Some(at))
@@ -115,12 +115,12 @@ impl<'r> Race<'r> {
 }
 
 async fn attempt(
-    pool: &Pool,
+    to: (&Pool, &Access),
     plan: &Plan,
     candidate: &Candidate,
     slot: Option<Slot>,
 ) -> Result<Opened, Attempted> {
-    let attempt = attempt::open(candidate.clone(), slot, plan.max_event_bytes, pool);
+    let attempt = attempt::open(candidate.clone(), slot, plan.max_event_bytes, to);
     timeout(plan.first_token_timeout, attempt).await.unwrap_or_else(|_| {
         let words = format!("the backend `{}` sent no token in time", candidate.backend.name);
         Err(Attempted::retryable(Code::FirstTokenTimeout, &words))

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -37,6 +37,8 @@ pub struct Standing {
     /// Stands for the name where backends are drawn by hashing.
     pub(super) seed: u64,
     outstanding: AtomicUsize,
+    /// It called itself llama.cpp when it answered last.
+    llama_cpp: AtomicBool,
     /// Held for a moment at the beginning and the end of an attempt, never while an answer flows.
     state: Mutex<State>,
     metrics: Metrics,
@@ -143,6 +145,7 @@ impl Standing {
             name: name.to_owned(),
             seed: digest(name.as_bytes()),
             outstanding: AtomicUsize::new(0),
+            llama_cpp: AtomicBool::new(false),
             state: Mutex::new(State {
                 breaker: Breaker::new(Rules::new(config), now),
                 load: Load::new(now),
@@ -169,6 +172,16 @@ impl Standing {
         // Ollama's names have a tag, and its clients leave the usual one out.
         let latest = || models.contains(&format!("{model}:latest"));
         Some(models.contains(model) || (!model.contains(':') && latest()))
+    }
+
+    /// Did it call itself llama.cpp when it answered last?
+    pub(super) fn is_llama_cpp(&self) -> bool {
+        self.llama_cpp.load(Ordering::Relaxed)
+    }
+
+    /// It has answered, and called itself so or otherwise.
+    pub(super) fn calls_itself_llama_cpp(&self, so: bool) {
+        self.llama_cpp.store(so, Ordering::Relaxed);
     }
 
     /// These are its models.

@@ -11,6 +11,7 @@ use crate::wire::distinct::{distinct, text};
 use crate::wire::edits::{Edits, span};
 use crate::wire::json::{Field, Object, Text};
 use crate::wire::members::{AllMembers, members};
+use crate::wire::progress::ASK;
 
 /// What is wrong with a request body, and which field is to blame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,12 @@ pub struct Envelope {
     pub stream: bool,
     /// Did the client ask for usage in its stream (`stream_options.include_usage`)?
     pub usage: bool,
+    /// Did it ask to be told how far the server is with the prompt (llama.cpp's `return_progress`)?
+    pub progress: Wish,
+    /// Does it ask for something that only a whole answer holds?
+    pub only_whole: bool,
     model_at: Vec<Range<usize>>,
+    stream_at: Option<Range<usize>>,
     options_at: Option<Range<usize>>,
     /// Behind the opening brace: where a member can be added.
     inside: usize,
@@ -67,6 +73,7 @@ impl Envelope {
         let older = member("name").filter(|_| key == ModelKey::ModelOrName);
         let Naming { model, at: model_at } = Naming::of(body, &[member("model"), older])?;
         let options = member("stream_options");
+        let is_set = |name: &str| member(name).is_some_and(|value| !matches!(value.get(), "null" | "false"));
         let stream = match member("stream").map(RawValue::get) {
             None | Some("null") => streams_by_default,
             Some("true") => true,
@@ -77,15 +84,23 @@ impl Envelope {
             model,
             stream,
             usage: options.is_some_and(asks_usage),
+            progress: match member(ASK) {
+                None => Wish::Unsaid,
+                Some(_) if is_set(ASK) => Wish::Yes,
+                Some(_) => Wish::No,
+            },
+            only_whole: ONLY_WHOLE.iter().any(|name| is_set(name))
+                || !stream && member("messages").is_some_and(goes_on),
             model_at,
+            stream_at: member("stream").map(|stream| span(body, stream.get())),
             options_at: options.map(|options| span(body, options.get())),
             inside: body.len() - body.trim_ascii_start().len() + 1,
         })
     }
 
     /// The body for a backend of the same dialect: unchanged but for the model's name, if the backend calls it otherwise, for
-    /// usage, if it must be asked for, and for `edits` of its history.
-    pub fn rewrite(&self, body: &Bytes, model: Option<&str>, ask_usage: bool, mut edits: Edits) -> Bytes {
+    /// what must be asked for besides, and for `edits` of its history.
+    pub fn rewrite(&self, body: &Bytes, model: Option<&str>, ask: Ask, mut edits: Edits) -> Bytes {
         if let Some(model) = model {
             let mut name = BytesMut::new();
             Text::Plain(model).write_quoted(&mut name);
@@ -94,7 +109,18 @@ impl Envelope {
                 edits.replace(at.clone(), name.clone());
             }
         }
-        if ask_usage && !self.usage {
+        let add = |member: &'static [u8], edits: &mut Edits| {
+            edits.replace(self.inside..self.inside, Bytes::from_static(member)); // there is at least `model` behind it
+        };
+        match (&self.stream_at, ask.stream && !self.stream) {
+            (Some(at), true) => edits.replace(at.clone(), Bytes::from_static(b"true")),
+            (None, true) => add(b"\"stream\":true,", &mut edits),
+            (_, false) => {}
+        }
+        if ask.progress && self.progress == Wish::Unsaid {
+            add(b"\"return_progress\":true,", &mut edits);
+        }
+        if ask.usage && !self.usage {
             let (range, options) = self.usage_edit(body);
             edits.replace(range, options);
         }
@@ -128,6 +154,41 @@ impl Envelope {
             }
         }
     }
+}
+
+/// Whether a client wants something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It does not say.
+    Unsaid,
+    Yes,
+    No,
+}
+
+/// What a backend is asked for besides what the client asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Usage in a stream.
+    pub usage: bool,
+    /// A stream, though the client wants a whole answer.
+    pub stream: bool,
+    /// How far it is with the prompt.
+    pub progress: bool,
+}
+
+/// Members of llama.cpp's requests that only its whole answers answer in full: in a stream it leaves out the last token's
+/// probability.
+const ONLY_WHOLE: [&str; 4] = ["verbose", "__verbose", "return_tokens", "logprobs"];
+
+/// Is the last message the beginning of the answer? llama.cpp repeats it in whole answers alone.
+fn goes_on(messages: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow, default)]
+        role: Field<'a>,
+    }
+    let messages: Vec<Message<'_>> = Field::of(messages).read().unwrap_or_default();
+    messages.last().and_then(|last| last.role.string()).as_deref() == Some("assistant")
 }
 
 /// The same request, for a stream.
@@ -228,8 +289,9 @@ mod tests {
         let body = Bytes::from_static(b" {\"b\" : 1.0, \"model\":\"a\\u0062\", \"x\":[1e400], \"y\":2}");
         let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert_eq!(envelope.model, "ab");
-        assert_eq!(envelope.rewrite(&body, None, false, Edits::default()), body);
-        let rewritten = envelope.rewrite(&body, Some("q\"x"), true, Edits::default());
+        assert_eq!(envelope.rewrite(&body, None, Ask::default(), Edits::default()), body);
+        let usage = Ask { usage: true, ..Ask::default() };
+        let rewritten = envelope.rewrite(&body, Some("q\"x"), usage, Edits::default());
         assert_eq!(
             rewritten,
             " {\"stream_options\":{\"include_usage\":true},\"b\" : 1.0, \"model\":\"q\\\"x\", \"x\":[1e400], \"y\":2}"
@@ -242,9 +304,39 @@ mod tests {
         let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
         assert!(!envelope.usage);
         assert_eq!(
-            envelope.rewrite(&body, None, true, Edits::default()),
+            envelope.rewrite(&body, None, Ask { usage: true, ..Ask::default() }, Edits::default()),
             r#"{"model":"m","stream_options":{"include_usage":true,"x":[1]}}"#
         );
+    }
+
+    #[test]
+    fn a_stream_and_progress_are_asked_for_where_the_client_does_not_say() {
+        let ask = Ask { usage: true, stream: true, progress: true };
+        for (body, wanted) in [
+            (
+                r#"{"model":"m","stream" : false}"#,
+                r#"{"return_progress":true,"stream_options":{"include_usage":true},"model":"m","stream" : true}"#,
+            ),
+            (
+                r#"{ "stream":null,"return_progress":false,"model":"m"}"#,
+                r#"{"stream_options":{"include_usage":true}, "stream":true,"return_progress":false,"model":"m"}"#,
+            ),
+            (
+                r#"{"model":"m","stream_options":{"include_usage":true}}"#,
+                r#"{"stream":true,"return_progress":true,"model":"m","stream_options":{"include_usage":true}}"#,
+            ),
+        ] {
+            let body = Bytes::from_static(body.as_bytes());
+            let envelope = Envelope::parse(&body, ModelKey::Model, false, 128).unwrap();
+            assert_eq!(envelope.rewrite(&body, None, ask, Edits::default()), wanted);
+        }
+        let asks = parse(r#"{"model":"m","return_progress":true,"verbose":true}"#).unwrap();
+        assert!(asks.progress == Wish::Yes && asks.only_whole);
+        for whole in [r#""logprobs":true"#, r#""messages":[{"role":"user"},{"role":"assistant"}]"#] {
+            assert!(parse(&format!("{{\"model\":\"m\",{whole}}}")).unwrap().only_whole, "{whole}");
+        }
+        let asks = parse(r#"{"model":"m","return_progress":null,"verbose":false}"#).unwrap();
+        assert!(asks.progress == Wish::No && !asks.only_whole);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod openai_chat;
 pub mod openai_responses;
 mod opening;
 mod pattern;
+mod progress;
 mod published;
 mod remains;
 mod request;
@@ -65,7 +66,7 @@ pub use demand::Demand;
 pub use dialect::{Dialect, Framing};
 pub use distinct::{named, texts};
 pub use edits::Edits;
-pub use envelope::{Envelope, ModelKey, ParseError, streaming};
+pub use envelope::{Ask, Envelope, ModelKey, ParseError, Wish, streaming};
 pub use event::{Block, Event, Finish, Timestamp, Usage};
 pub use extra::{Extra, Extras, User};
 pub use failure::{Code, Failure};
@@ -78,10 +79,11 @@ pub use offer::Offer;
 pub use openai_responses::Echo;
 pub use opening::opening;
 pub use pattern::fits;
+pub use progress::{progress, without_progress};
 pub use published::Published;
 pub use request::{
     DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, PassedOn, Refused, Request, Role, Sampling,
-    Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
+    Server, Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
     write_request,
 };
 pub use retreat::{Simpler, simpler};

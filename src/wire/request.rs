@@ -38,8 +38,19 @@ pub struct Request<'a> {
     pub unload: bool,
     pub user: Option<User<'a>>,
     pub extras: Extras<'a>,
+    /// Members of a chat request as they stand there that have no place here, for servers that take them in another API too.
+    pub native: Vec<Native<'a>>,
     /// Fields that have no place here.
     pub dropped: Dropped,
+}
+
+/// A member that only one API has.
+#[derive(Clone, Debug)]
+pub struct Native<'a> {
+    pub name: Cow<'a, str>,
+    pub value: &'a str,
+    /// Would the answer be another one without it?
+    pub counts: bool,
 }
 
 /// The longest name of a user that every backend takes.
@@ -268,6 +279,10 @@ impl Dropped {
         other.0.iter().for_each(|field| self.add(field));
     }
 
+    pub fn remove(&mut self, field: &str) {
+        self.0.retain(|known| known != field);
+    }
+
     /// The value of the header: names that a header may hold, separated by commas; `None` if nothing was dropped.
     pub fn header(&self) -> Option<String> {
         let lawful = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -295,6 +310,10 @@ impl Refused {
     }
 }
 
+/// Why a member is refused without which the answer would be another one.
+pub(super) const NOT_CARRIED: &str =
+    "cannot be carried to the backend of this model, and the answer would not be the same without it";
+
 /// How a backend or a client wants what its dialect leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -318,6 +337,24 @@ pub struct Style {
     /// Must the call of a tool in a history have reasoning before it? `None`: as the model's name says.
     pub reasoned_calls: Option<bool>,
     pub passed_on: PassedOn,
+    /// Is it told how far the server is with the prompt?
+    pub progress: bool,
+    /// Which server it is, where it matters.
+    pub server: Server,
+}
+
+/// Servers that do not do as the API says that they speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Server {
+    #[default]
+    Any,
+    LlamaCpp,
+}
+
+impl Style {
+    pub(super) fn is_llama_cpp(&self) -> bool {
+        self.server == Server::LlamaCpp
+    }
 }
 
 /// What a backend in Anthropic's dialect is told that not all of them take, also of a request in its own dialect.
@@ -357,6 +394,8 @@ impl Default for Style {
             refused: None,
             reasoned_calls: None,
             passed_on: PassedOn::default(),
+            progress: false,
+            server: Server::Any,
         }
     }
 }
@@ -407,6 +446,11 @@ pub fn write_request(
     model: &str,
     style: Style,
 ) -> Result<Written, Refused> {
+    // llama.cpp makes a chat request of one of Responses, and leaves in it what it does not know.
+    let takes = dialect == Dialect::OpenAiResponses && style.is_llama_cpp() && style.sampling_extensions;
+    if let Some(native) = request.native.iter().find(|native| native.counts && !takes) {
+        return Err(Refused::new(native.name.as_ref(), NOT_CARRIED));
+    }
     match dialect {
         Dialect::OpenAiChat => openai_chat::write(request, model, style),
         Dialect::OpenAiResponses => openai_responses::write(request, model, style),

@@ -51,6 +51,8 @@ mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod llama_cpp;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod passthrough;

@@ -53,6 +53,11 @@ impl Ended {
         Self::failed(PRODUCER_LOST, false)
     }
 
+    /// How long it has been over.
+    pub fn ago(&self) -> Duration {
+        self.at.elapsed()
+    }
+
     pub fn is_lost(&self) -> bool {
         self.reason.as_deref() == Some(PRODUCER_LOST)
     }

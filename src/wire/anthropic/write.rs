@@ -46,20 +46,30 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
         dropped.add("reasoning_effort"); // there is no room for it
     }
     let thinks = limits.thinking.is_some() || always_thinks(model);
-    if request.tools.is_empty() {
+    // llama.cpp calls a tool also where none may be called: it is shown none.
+    let hidden =
+        style.is_llama_cpp() && (request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None));
+    if request.tools.is_empty() && !hidden {
         write_called(&turns.called(), &mut names, &mut body);
-    } else {
+    } else if !hidden {
         let choice = tool_choice(request, thinks, &mut dropped);
         write_tools(request, choice, cache, &mut names, &mut body);
     }
     let refused = style.refused.unwrap_or_else(|| refused_by_anthropic(model));
     write_sampling(&request.sampling.without(refused, &mut dropped), thinks, &mut body, &mut dropped);
     write_thinking(effort, &limits, &mut body);
+    if style.is_llama_cpp() && request.format.is_some() {
+        return Err(Refused::new("response_format", IGNORED));
+    }
     write_output(request.format, limits.level, &mut body)?;
     write_user(request, &mut body, &mut dropped);
     body.end();
     Ok(Written { body: out.freeze(), dropped, names })
 }
+
+/// Why a format is refused that would not be kept.
+const IGNORED: &str =
+    "is ignored by the backend of this model in this API: llama.cpp keeps formats as `api = \"openai\"`";
 
 /// How many tokens there are, and how many of them for thinking.
 struct Limits {

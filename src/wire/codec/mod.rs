@@ -116,6 +116,13 @@ impl Decoder {
 }
 
 impl Decoder {
+    /// The answer ends at so many tokens, and its server does not say so.
+    pub fn limited(&mut self, limit: Option<u64>) {
+        if let Self::OpenAiResponses(decoder) = self {
+            decoder.limited(limit);
+        }
+    }
+
     /// Was the last frame there for nothing but usage that has to be asked for?
     pub fn usage_alone(&self) -> bool {
         match self {

@@ -1,6 +1,7 @@
 //! OpenAI chat completions, and what of it the legacy completions share: requests read and written, streams decoded and
 //! encoded, whole answers written.
 
+mod assembly;
 mod chunk;
 mod decode;
 mod encode;
@@ -15,8 +16,10 @@ mod turns;
 mod whole;
 mod write;
 
+pub use assembly::Assembly;
 pub use decode::Decoder;
 pub use encode::Encoder;
 pub use parse::parse;
 pub use whole::{read_usage, whole};
 pub use write::write;
+pub(super) use write::write_format;

@@ -10,7 +10,7 @@ use crate::wire::function::{kind_of, read_choice, read_function};
 use crate::wire::json::{Field, Text};
 use crate::wire::members::{inner_members, list, members, number, strings};
 use crate::wire::openai_chat::messages::message;
-use crate::wire::request::{Effort, Format, Request};
+use crate::wire::request::{Effort, Format, NOT_CARRIED, Native, Request};
 
 /// Reads a request body that is a JSON object.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, ParseError> {
@@ -64,25 +64,27 @@ fn read_member<'a>(request: &mut Request<'a>, key: &str, field: Field<'a>) -> Re
         "modalities" if field.raw() == Some("[\"text\"]") => {}
         "store" if field.boolean() == Some(false) => {}
         "user" => request.user = field.some_text().map(|id| User { id, word: "user" }),
-        _ if KNOWN_LOSSES.contains(&key) && says_nothing(key, field) => {}
+        _ if (KNOWN_LOSSES.contains(&key) || NATIVE.contains(&key)) && says_nothing(key, field) => {}
         _ if KNOWN_LOSSES.contains(&key) => return Err(lost(key)),
         _ => match Extra::named(key) {
             Some(extra) => request.extras.add(extra, extra.name(), field),
-            None => request.dropped.add(key),
+            None => {
+                if !NATIVE.contains(&key) {
+                    request.dropped.add(key);
+                }
+                request.native.extend(native(key, field));
+            }
         },
     }
     Ok(())
 }
 
-/// Fields without which the answer would be another one, those of vLLM and llama.cpp among them.
-const KNOWN_LOSSES: [&str; 20] = [
-    "n",
-    "logprobs",
-    "modalities",
-    "audio",
-    "functions",
-    "function_call",
-    "web_search_options",
+/// Fields without which the answer would be another one, and that no other API has.
+const KNOWN_LOSSES: [&str; 7] =
+    ["n", "logprobs", "modalities", "audio", "functions", "function_call", "web_search_options"];
+
+/// The same of fields that vLLM or llama.cpp has in chat requests, and that some servers take elsewhere too.
+const NATIVE: [&str; 13] = [
     "logit_bias",
     "grammar",
     "guided_json",
@@ -99,10 +101,14 @@ const KNOWN_LOSSES: [&str; 20] = [
 ];
 
 fn lost(key: &str) -> ParseError {
-    let words =
-        "cannot be carried to the backend of this model, and the answer would not be the same without it";
-    let param = KNOWN_LOSSES.iter().chain(&["chat_template_kwargs"]).find(|known| **known == key);
-    ParseError::new(format!("`{key}` {words}"), param.copied())
+    let param = KNOWN_LOSSES.iter().find(|known| **known == key);
+    ParseError::new(format!("`{key}` {NOT_CARRIED}"), param.copied())
+}
+
+/// A member that is kept as it stands; what `chat_template_kwargs` says of thinking is told in any case.
+fn native<'a>(key: &str, field: Field<'a>) -> Option<Native<'a>> {
+    let value = field.raw()?;
+    Some(Native { name: Cow::Owned(key.to_owned()), value, counts: NATIVE.contains(&key) })
 }
 
 /// Is it what there is without it?
@@ -120,15 +126,17 @@ fn says_nothing(key: &str, field: Field<'_>) -> bool {
 
 /// What a chat template is told: whether to think is known to every backend, all else only to its own.
 fn read_template<'a>(request: &mut Request<'a>, field: Field<'a>) -> Result<(), ParseError> {
+    let mut counts = false;
     for (key, value) in inner_members(field, "chat_template_kwargs")? {
         match (key.as_ref(), value.boolean()) {
             ("enable_thinking" | "thinking", Some(thinks)) => {
                 let wish = if thinks { Effort::Medium } else { Effort::None };
                 request.effort = request.effort.or(Some(wish));
             }
-            _ => return Err(lost("chat_template_kwargs")),
+            _ => counts = true,
         }
     }
+    request.native.extend(native("chat_template_kwargs", field).map(|native| Native { counts, ..native }));
     Ok(())
 }
 

@@ -23,6 +23,9 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
     if style.usage {
         body.raw("stream_options", "{\"include_usage\":true}");
     }
+    if style.progress {
+        body.raw("return_progress", "true");
+    }
     refuse_documents_by_url(&request.messages)?;
     name_closed(&request.messages, &mut dropped);
     let reasoned_calls = style.reasoned_calls.unwrap_or_else(|| wants_reasoning_of_calls(model));
@@ -141,7 +144,8 @@ fn write_sampling(
     Ok(())
 }
 
-fn write_format(format: &Format<'_>, out: &mut BytesMut) {
+/// Writes the format that is asked for.
+pub(in crate::wire) fn write_format(format: &Format<'_>, out: &mut BytesMut) {
     let mut object = Object::new(out);
     match format {
         Format::Json => {

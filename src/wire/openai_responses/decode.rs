@@ -24,6 +24,8 @@ pub struct Decoder {
     /// The sequence number of the next event.
     sequence: u64,
     items: Items,
+    /// The number of tokens at which the server ends the answer without saying so.
+    limit: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +43,12 @@ struct Response<'a> {
 impl Decoder {
     /// `seed` makes the ids of tool calls that the backend gave none.
     pub fn new(seed: &str) -> Self {
-        Self { started: false, response: None, sequence: 0, items: Items::new(seed) }
+        Self { started: false, response: None, sequence: 0, items: Items::new(seed), limit: None }
+    }
+
+    /// llama.cpp calls an answer completed that has come to its limit of tokens: only their number tells.
+    pub fn limited(&mut self, limit: Option<u64>) {
+        self.limit = limit;
     }
 
     fn start(&mut self, response: Field<'_>, emit: &mut dyn FnMut(Event<'_>)) {
@@ -107,10 +114,14 @@ impl Decoder {
         };
         let output: SmallVec<[Item<'_>; 2]> = response.output.read().unwrap_or_default();
         self.items.end(&output, emit);
-        if let Some(usage) = usage_of(response.usage) {
+        let usage = usage_of(response.usage);
+        if let Some(usage) = usage {
             emit(Event::Usage(usage));
         }
-        emit(Event::Finish(finish_of(&response, self.items.called())));
+        let at_limit = usage.zip(self.limit).is_some_and(|(usage, limit)| usage.output >= limit);
+        let finish = finish_of(&response, self.items.called());
+        let cut = at_limit && matches!(finish, Finish::Stop | Finish::ToolCalls);
+        emit(Event::Finish(if cut { Finish::Length } else { finish }));
     }
 }
 

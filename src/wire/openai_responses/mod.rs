@@ -34,4 +34,4 @@ pub use state::{
 };
 pub use usage::read_usage;
 pub use whole::whole;
-pub use write::write;
+pub use write::{output_limit, write};

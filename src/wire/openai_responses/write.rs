@@ -3,12 +3,14 @@
 use bytes::BytesMut;
 
 use crate::wire::extra::Extra;
-use crate::wire::json::{Object, Text, write_joined, write_list};
+use crate::wire::json::{Field, Object, Text, write_joined, write_list};
 use crate::wire::models::refused_by_openai;
 use crate::wire::names::Names;
+use crate::wire::openai_chat::write_format;
 use crate::wire::openai_responses::output::{NAME_LIMIT, write_input};
 use crate::wire::request::{
-    Dropped, Effort, Format, Refused, Request, Role, Sampling, Style, Tool, ToolChoice, Written, texts,
+    Dropped, Effort, Format, Native, Refused, Request, Role, Sampling, Style, Tool, ToolChoice, Written,
+    texts,
 };
 use crate::wire::schema::{EMPTY, write_parameters};
 
@@ -36,7 +38,13 @@ pub fn write(request: &Request<'_>, model: &str, style: Style) -> Result<Written
         }
     }
     let refused = style.refused.unwrap_or_else(|| refused_by_openai(model, request.effort));
-    write_sampling(&request.sampling.without(refused, &mut dropped), &mut body, &mut dropped)?;
+    write_sampling(&request.sampling.without(refused, &mut dropped), style, &mut body, &mut dropped)?;
+    if style.progress {
+        body.raw("return_progress", "true");
+    }
+    if style.is_llama_cpp() {
+        write_native(request, style, &mut body, &mut dropped)?;
+    }
     let verbosity = request.extras.value(Extra::Verbosity);
     if request.format.is_some() || verbosity.is_some() {
         body.object("text", |text| {
@@ -97,10 +105,12 @@ fn write_choice(choice: ToolChoice<'_>, names: &mut Names, body: &mut Object<'_>
 
 fn write_sampling(
     sampling: &Sampling<'_>,
+    style: Style,
     body: &mut Object<'_>,
     dropped: &mut Dropped,
 ) -> Result<(), Refused> {
-    if !sampling.stop.is_empty() {
+    let extended = style.is_llama_cpp() && style.sampling_extensions;
+    if !sampling.stop.is_empty() && !extended {
         let why =
             "cannot be carried to the backend of this model, and the answer would not end where it should";
         return Err(Refused::new("stop", why));
@@ -116,11 +126,76 @@ fn write_sampling(
         ("presence_penalty", sampling.presence_penalty),
         ("repeat_penalty", sampling.repeat_penalty),
     ] {
-        if value.is_some() {
-            dropped.add(name);
+        match value {
+            Some(value) if extended => {
+                body.raw(name, value);
+            }
+            Some(_) => dropped.add(name),
+            None => {}
         }
     }
+    if !sampling.stop.is_empty() {
+        write_list(&sampling.stop, body.key("stop"), |stop, out| stop.write_quoted(out));
+    }
     Ok(())
+}
+
+/// llama.cpp makes a chat request of one of Responses, and takes in it what it takes there; of `text.format` it knows nothing.
+fn write_native(
+    request: &Request<'_>,
+    style: Style,
+    body: &mut Object<'_>,
+    dropped: &mut Dropped,
+) -> Result<(), Refused> {
+    if !style.sampling_extensions {
+        return match request.format {
+            Some(_) => Err(Refused::new("response_format", IGNORED)),
+            None => Ok(()),
+        };
+    }
+    if let Some(format) = &request.format {
+        write_format(format, body.key("response_format"));
+    }
+    for Native { name, value, .. } in &request.native {
+        if OWN.contains(&name.as_ref()) {
+            continue;
+        }
+        dropped.remove(name);
+        body.raw(name, value);
+    }
+    Ok(())
+}
+
+/// Members of a request of Responses, which mean nothing in a chat request.
+const OWN: [&str; 14] = [
+    "background",
+    "conversation",
+    "include",
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "previous_response_id",
+    "prompt",
+    "reasoning",
+    "return_progress",
+    "store",
+    "text",
+    "truncation",
+];
+
+/// Why a format is refused that would not be kept.
+const IGNORED: &str =
+    "is ignored by the backend of this model in this API, unless it is set up with `sampling_extensions`";
+
+/// The limit of tokens of a request that was written here.
+pub fn output_limit(body: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Limited<'a> {
+        #[serde(borrow, default)]
+        max_output_tokens: Field<'a>,
+    }
+    serde_json::from_slice::<Limited<'_>>(body).ok()?.max_output_tokens.whole()
 }
 
 fn text_format(format: &Format<'_>, text: &mut Object<'_>) {

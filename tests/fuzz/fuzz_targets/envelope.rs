@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use streamgate::wire::{Dialect, Edits, Envelope, ModelKey, PassedOn, own_history, streaming};
+use streamgate::wire::{Ask, Dialect, Edits, Envelope, ModelKey, PassedOn, own_history, streaming};
 use streamgate_fuzz::members::Members;
 
 const DEPTH: usize = 64;
@@ -16,7 +16,7 @@ struct Asked {
     key: ModelKey,
     streams: bool,
     model: Option<&'static str>,
-    usage: bool,
+    ask: Ask,
 }
 
 /// Members that some reader may take for others.
@@ -42,7 +42,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         key: if bit(0) { ModelKey::ModelOrName } else { ModelKey::Model },
         streams: bit(1),
         model: bit(2).then_some("a\"b\\c\n"),
-        usage: bit(3),
+        ask: Ask { usage: bit(3), stream: bit(4), progress: bit(5) },
     };
     for member in ADDED {
         let body = added(body, member);
@@ -54,7 +54,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let Ok(envelope) = Envelope::parse(&body, asked.key, asked.streams, DEPTH) else { return };
     let members = Members::of(&body).expect("an object");
     check(&members, &envelope, asked);
-    let same = envelope.rewrite(&body, None, false, Edits::default());
+    let same = envelope.rewrite(&body, None, Ask::default(), Edits::default());
     assert_eq!(same, body, "nothing was to be changed");
     for (dialect, history) in [
         (Dialect::OpenAiChat, "messages"),
@@ -77,14 +77,14 @@ fn rewritten(
     (edits, history): (Edits, &str),
     before: &Members,
 ) {
-    let written = envelope.rewrite(body, asked.model, asked.usage, edits);
+    let written = envelope.rewrite(body, asked.model, asked.ask, edits);
     let read = Envelope::parse(&written, asked.key, asked.streams, DEPTH).expect("a body as before");
     assert_eq!(read.model, asked.model.unwrap_or(&envelope.model));
-    assert_eq!(read.stream, envelope.stream);
-    assert_eq!(read.usage, envelope.usage || asked.usage);
+    assert_eq!(read.stream, envelope.stream || asked.ask.stream);
+    assert_eq!(read.usage, envelope.usage || asked.ask.usage);
     let after = Members::of(&written).expect("an object");
     check(&after, &read, asked);
-    let changed = ["model", "name", "stream_options", history];
+    let changed = ["model", "name", "stream", "stream_options", "return_progress", history];
     assert_eq!(before.without(&changed), after.without(&changed));
     assert_eq!(before.exact(history).is_some(), after.exact(history).is_some());
 }
