@@ -362,6 +362,7 @@ fn by_ways(fault: &Fault) -> Option<Program> {
 mod tests {
     use super::*;
     use crate::doctor::answers::Asked;
+    use crate::doctor::judge::Page;
     use crate::doctor::judge::tests::measured;
     use crate::doctor::pattern::tests::trace;
 
@@ -427,6 +428,30 @@ mod tests {
         assert_eq!(verdicts(&path(315)), [Verdict::Clean, Verdict::Faulty]);
         let path = [hop("gateway", late(0)), hop("haproxy", late(205)), hop("nginx", late(212))];
         assert_eq!(verdicts(&path), [Verdict::Clean, Verdict::Faulty, Verdict::Inherited]);
+    }
+
+    #[test]
+    fn a_program_is_known_by_a_page_that_is_not_the_gateways() {
+        let page = |text: &str| Some(Page { headers: HeaderMap::new(), text: text.to_owned() });
+        let program = |inner: &str, outer: &str| {
+            let mut path = [hop("gateway", Vec::new()), hop("10.0.0.1", held())];
+            (path[0].measured.page, path[1].measured.page) = (page(inner), page(outer));
+            path[1].is_named = false;
+            attribute(&path)[1].program.clone()
+        };
+        let vite = "<script type=\"module\" src=\"/@vite/client\"></script>";
+        assert_eq!(program("there is no route", vite).as_deref(), Some("Vite"));
+        assert_eq!(program("there is no route", "there is no route"), None);
+        assert_eq!(program(vite, vite), None, "it is what is behind it");
+    }
+
+    #[test]
+    fn a_name_that_was_given_says_it_best() {
+        let mut path = [hop("gateway", Vec::new()), hop("lighttpd", held())];
+        path[1].measured.page = Some(Page { headers: HeaderMap::new(), text: "/_next/static/".to_owned() });
+        let report = &attribute(&path)[1];
+        assert_eq!(report.program.as_deref(), Some("lighttpd"));
+        assert_eq!(report.findings[0].cure, ["server.stream-response-body = 1"]);
     }
 
     #[test]

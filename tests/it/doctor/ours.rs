@@ -123,6 +123,13 @@ async fn a_hop_that_loses_the_last_words_of_what_broke_off() {
 }
 
 #[tokio::test]
+async fn a_hop_that_compresses_every_event_by_itself() {
+    let said = said("django", Habit::Members).await;
+    said.blames(1, "Django", "gzip_members", "GZipMiddleware");
+    assert!(said.all.contains("httpx"), "{}", said.all);
+}
+
+#[tokio::test]
 async fn a_hop_that_answers_in_place_of_what_broke_off_is_told_beside_that_it_gathers() {
     let said = said("mitmproxy", Habit::ReplacesCut).await;
     said.blames(1, "mitmproxy", "buffers_whole_answer", "stream_large_bodies=1");

@@ -27,6 +27,17 @@ async fn nginx_that_speaks_http_1_1() {
 }
 
 #[tokio::test]
+async fn who_left_is_told_behind_a_hop_that_hides_the_streams_id() {
+    let gateway = gateway().await;
+    let hop = bare::nginx(gateway.public, "proxy_http_version 1.1; proxy_hide_header Stream-Id;").await;
+    let said = examine(&[&hop.url(), &format!("gateway=http://{}", gateway.public)]).await;
+    said.is_clean();
+    for moment in ["leaving", "leaving_in_silence", "leaving_in_prefill"] {
+        assert_eq!(said.report["hops"][1][moment]["noticed"], true, "{moment}: {}", said.all);
+    }
+}
+
+#[tokio::test]
 async fn haproxy_without_delay() {
     let gateway = gateway().await;
     let lines = "  option http-no-delay\n  option abortonclose";

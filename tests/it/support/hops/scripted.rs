@@ -1,11 +1,13 @@
 //! A hop that holds streams up in a way of its own, between a client and the gateway. One request to a connection.
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,6 +51,8 @@ pub(crate) enum Habit {
     DropsTail,
     /// Answers with a page of its own in place of what broke off.
     ReplacesCut,
+    /// Compresses every piece by itself for who accepts gzip.
+    Members,
 }
 
 pub(crate) struct Scripted {
@@ -116,7 +120,8 @@ async fn serve(mut client: TcpStream, target: SocketAddr, habit: Habit, known: &
     let body = answer.split_off(end + 4);
     let head = String::from_utf8_lossy(&answer[..end]).replacen("HTTP/1.0", "HTTP/1.1", 1);
     let is_stream = head.contains("event-stream");
-    let passing = Passing { client, gateway, head, seen: body.clone(), body, began };
+    let gzip = matches!(habit, Habit::Members) && text.contains("accept-encoding: gzip") && is_stream;
+    let passing = Passing { client, gateway, head, seen: body.clone(), body, began, gzip };
     if matches!(habit, Habit::ReplacesCut) && is_stream && text.starts_with("POST") {
         return passing.replace().await;
     }
@@ -144,6 +149,8 @@ struct Passing {
     /// All that has come.
     seen: Vec<u8>,
     began: Instant,
+    /// Is every piece compressed?
+    gzip: bool,
 }
 
 impl Passing {
@@ -200,7 +207,8 @@ impl Passing {
     }
 
     async fn pass(mut self, habit: Habit) -> io::Result<()> {
-        let head = format!("{}\r\nTransfer-Encoding: chunked\r\n\r\n", self.head);
+        let coding = if self.gzip { "\r\nContent-Encoding: gzip" } else { "" };
+        let head = format!("{}{coding}\r\nTransfer-Encoding: chunked\r\n\r\n", self.head);
         if matches!(habit, Habit::HidesHead) {
             while find(&self.body, b"data:").is_none() && self.gateway.read_buf(&mut self.body).await? > 0 {}
         }
@@ -243,9 +251,14 @@ impl Passing {
     }
 
     async fn hand_on(&mut self, habit: Habit) -> io::Result<()> {
-        let body = std::mem::take(&mut self.body);
+        let mut body = std::mem::take(&mut self.body);
         if body.is_empty() {
             return Ok(());
+        }
+        if self.gzip {
+            let mut member = GzEncoder::new(Vec::new(), Compression::default());
+            member.write_all(&body)?;
+            body = member.finish()?;
         }
         let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
         match self.client.write_all(&chunk).await {
