@@ -193,28 +193,13 @@ impl Examined {
             )
         });
         let mut notes: Vec<String> = differing.collect();
-        if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
-            && let Some(Leaving::Unnoticed(_)) = self.measured.leaving_in_silence
-        {
-            notes.push("a client that leaves in a silence is noticed only when the gateway next writes: keep-alives find it".to_owned());
-        }
-        if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
-            && let Some(Leaving::Unnoticed(after)) = &self.measured.leaving_in_prefill
-        {
-            notes.push(format!(
-                "a client that leaves before the answer begins is not noticed within {}: keep-alives find it, if anything does",
-                time(*after)
-            ));
-        }
+        notes.extend(self.left());
         // Where it is no fault because events are gathered.
         if let Some(truncation) = self.measured.truncation()
             && !own.contains(&&Fault::Truncated(truncation))
             && !known.iter().any(|fault| matches!(fault, Fault::Truncated(_)))
         {
             notes.push(format!("it {}", truncated(truncation)));
-        }
-        if let Some(Leaving::Unknown(why)) = &self.measured.leaving {
-            notes.push(format!("whether a client that leaves is noticed cannot be known: {why}"));
         }
         let plain = self.measured.trace(Variant::Plain);
         if plain.is_some_and(|trace| {
@@ -232,6 +217,7 @@ impl Examined {
         }
         let gzip = self.measured.trace(Variant::Gzip);
         if let Some((trace, coding)) = gzip.and_then(|trace| Some((trace, trace.header("content-encoding")?)))
+            && !coding.eq_ignore_ascii_case("identity")
             && trace.members < 2
             && self.measured.scale.pattern(Variant::Gzip, trace) == Pattern::Prompt
         {
@@ -245,6 +231,28 @@ impl Examined {
                 "it does not speak HTTP/2: a browser has six connections, which six open streams take"
                     .to_owned(),
             );
+        }
+        notes
+    }
+
+    /// What is worth knowing of clients that leave.
+    fn left(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
+            && let Some(Leaving::Unnoticed(_)) = self.measured.leaving_in_silence
+        {
+            notes.push("a client that leaves in a silence is noticed only when the gateway next writes: keep-alives find it".to_owned());
+        }
+        if matches!(self.measured.leaving, Some(Leaving::Noticed(_)))
+            && let Some(Leaving::Unnoticed(after)) = &self.measured.leaving_in_prefill
+        {
+            notes.push(format!(
+                "a client that leaves before the answer begins is not noticed within {}: keep-alives find it, if anything does",
+                time(*after)
+            ));
+        }
+        if let Some(Leaving::Unknown(why)) = &self.measured.leaving {
+            notes.push(format!("whether a client that leaves is noticed cannot be known: {why}"));
         }
         notes
     }
