@@ -5,6 +5,7 @@ mod body;
 mod head;
 mod numbering;
 mod stream;
+mod tail;
 mod websocket;
 
 pub use body::Body;

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::downstream::body::Body;
+use crate::downstream::tail::Tail;
 use crate::telemetry::Listener;
 
 /// What a client that asks for a WebSocket has wrong.
@@ -40,7 +41,7 @@ const WRITE_BYTES: usize = 4 << 20;
 /// How long a client may take to read that the WebSocket is closed, and how much is read over meanwhile: what is left unread
 /// would have the system throw away what was written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-const UNREAD_BYTES: u64 = 64 << 20;
+const UNREAD_BYTES: usize = 64 << 20;
 
 /// Answers the handshake. `protocol` is the one of the client's that is spoken.
 pub fn handshake(headers: &HeaderMap, protocol: Option<HeaderValue>) -> Result<Response<Body>, NoHandshake> {
@@ -93,7 +94,7 @@ pub async fn tell(
         .max_frame_size(Some(MESSAGE_BYTES))
         .max_write_buffer_size(WRITE_BYTES);
     let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        WebSocketStream::from_raw_socket(Tail::new(TokioIo::new(upgraded)), Role::Server, Some(config)).await;
     let ending = tokio::select! {
         biased;
         () = draining => Ending::Close(CloseCode::Away, "the gateway is being restarted"),
@@ -105,7 +106,7 @@ pub async fn tell(
     }
 }
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Tail<TokioIo<Upgraded>>>;
 
 async fn converse(socket: &mut Socket, listener: &mut Listener, keep_alive: Duration) -> Ending {
     let mut pings = interval_at(Instant::now() + keep_alive, keep_alive);
@@ -163,12 +164,64 @@ fn ending_of(error: &Error) -> Ending {
     }
 }
 
-async fn close(mut socket: Socket, code: CloseCode, reason: &'static str) {
+async fn close<I>(mut socket: WebSocketStream<Tail<I>>, code: CloseCode, reason: &'static str)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
     let frame = CloseFrame { code, reason: reason.into() };
     if socket.send(Message::Close(Some(frame))).await.is_err() {
         return;
     }
-    let mut rest = socket.into_inner().take(UNREAD_BYTES);
-    let mut buffer = [0; 4096];
-    while rest.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    // Both have said it now, and then the connection ends at once (RFC 6455 sections 5.5.1 and 7.1.1). What came with a frame that is
+    // not lawful is not read as frames any more, but the Close is the last that a client sends.
+    let mut rest = socket.into_inner();
+    let (mut left, mut buffer) = (UNREAD_BYTES, [0; 4096]);
+    while !rest.ends_with_close() && left > 0 {
+        match rest.read(&mut buffer).await {
+            Ok(read @ 1..) => left = left.saturating_sub(read),
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A client that has sent these bytes, and how long the connection stays behind the Close that it is sent for them.
+    async fn stays(client: impl AsyncFnOnce(&mut DuplexStream)) -> Duration {
+        let (mut theirs, ours) = duplex(1 << 20);
+        let mut socket = WebSocketStream::from_raw_socket(Tail::new(ours), Role::Server, None).await;
+        theirs.write_all(&[0x81, 0x01, b'a']).await.unwrap(); // not masked
+        let error = socket.next().await.unwrap().unwrap_err();
+        let Ending::Close(code, reason) = ending_of(&error) else { panic!("{error}") };
+        client(&mut theirs).await;
+        let start = Instant::now();
+        drop(timeout(LAST_WORDS, close(socket, code, reason)).await);
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_at_once_behind_the_second_close() {
+        let answer = [0x88, 0x82, 1, 2, 3, 4, 0x02, 0xe8];
+        for pieces in
+            [&[&answer[..]][..], &[&answer[..3], &answer[3..]], &[&[0x82, 0x81, 1, 2, 3, 4, 9], &answer]]
+        {
+            let client = async |stream: &mut DuplexStream| {
+                for piece in pieces {
+                    stream.write_all(piece).await.unwrap();
+                }
+            };
+            assert_eq!(stays(client).await, Duration::ZERO, "{pieces:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_answer_a_close_has_its_time_to_read_it() {
+        assert_eq!(stays(async |_| {}).await, LAST_WORDS);
+        let more = async |stream: &mut DuplexStream| stream.write_all(&[7; 5000]).await.unwrap();
+        assert_eq!(stays(more).await, LAST_WORDS);
+    }
 }

@@ -24,7 +24,10 @@ pub(super) enum Chunks {
 
 /// What extensions of a chunk, and all trailers, may come to.
 const MOST: usize = 16 * 1024;
+/// The largest chunk, in bytes: no body is taken that is near it, and to wait for one is to wait for nothing (RFC 9112 section 7.1).
+const LARGEST: u64 = i32::MAX as u64;
 const SIZE: Violation = Violation::new("the size of a chunk is not one");
+const TOO_LARGE: Violation = Violation { status: 413, words: "a chunk is larger than any body may be" };
 const ENDS: Violation = Violation::new("a chunk does not end with CRLF");
 const EXTENSION: Violation = Violation::new("an extension of a chunk is not lawful");
 const TRAILER: Violation = Violation::new("a trailer of the request is not lawful");
@@ -65,7 +68,11 @@ impl Chunks {
                     return Err(SIZE);
                 }
                 let digit = char::from(byte).to_digit(16).unwrap_or(0);
-                Self::Size((*size << 4) | u64::from(digit), *digits + 1)
+                let size = (*size << 4) | u64::from(digit);
+                if size > LARGEST {
+                    return Err(TOO_LARGE);
+                }
+                Self::Size(size, *digits + 1)
             }
             (Self::Size(size, 1..), b';') => Self::Extension(*size, 0),
             (Self::Size(size, 1..) | Self::Extension(size, _), b'\r') => Self::SizeEnd(*size),
@@ -143,6 +150,14 @@ mod tests {
             let whole = format!("{body}GET");
             assert_eq!(Chunks::default().look(whole.as_bytes()), Ok((body.len(), true)), "{body:?}");
         }
+    }
+
+    #[test]
+    fn a_chunk_that_no_body_can_hold_is_refused_at_its_size() {
+        for size in ["80000000", "FFFFFFFFFFFFFFFF", "0000000100000000"] {
+            assert_eq!(Chunks::default().look(size.as_bytes()).unwrap_err().1.status, 413, "{size}");
+        }
+        assert!(Chunks::default().look(b"000000007fffffff\r\n").is_ok());
     }
 
     #[test]
