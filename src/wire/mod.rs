@@ -35,6 +35,7 @@ mod members;
 mod models;
 mod names;
 mod ndjson;
+mod numbers;
 mod offer;
 pub mod ollama;
 pub mod openai_chat;

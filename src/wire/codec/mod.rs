@@ -8,6 +8,7 @@ use crate::wire::event::{Event, Timestamp, Usage};
 use crate::wire::failure::Failure;
 use crate::wire::frame::{Frame, Frames};
 use crate::wire::halves::Halves;
+use crate::wire::numbers::finite;
 use crate::wire::openai_responses::Echo;
 use crate::wire::request::Style;
 use crate::wire::{anthropic, ollama, openai_chat, openai_responses};
@@ -123,6 +124,15 @@ impl Decoder {
         }
     }
 
+    fn decode_lawful(&mut self, frame: &Frame, emit: &mut dyn FnMut(Event<'_>)) -> Result<Flow, DecodeError> {
+        match self {
+            Self::OpenAi(decoder) => decoder.decode(frame, emit),
+            Self::OpenAiResponses(decoder) => decoder.decode(frame, emit),
+            Self::Anthropic(decoder) => decoder.decode(frame, emit),
+            Self::Ollama(decoder) => decoder.decode(frame, emit),
+        }
+    }
+
     /// Was the last frame there for nothing but usage that has to be asked for?
     pub fn usage_alone(&self) -> bool {
         match self {
@@ -137,11 +147,13 @@ impl Decode for Decoder {
         if frame.data.len() == b"null".len() && frame.data == b"null"[..] {
             return Ok(Flow::More); // llama.cpp begins each prompt but the first so
         }
-        match self {
-            Self::OpenAi(decoder) => decoder.decode(frame, emit),
-            Self::OpenAiResponses(decoder) => decoder.decode(frame, emit),
-            Self::Anthropic(decoder) => decoder.decode(frame, emit),
-            Self::Ollama(decoder) => decoder.decode(frame, emit),
+        match self.decode_lawful(frame, emit) {
+            // Nothing was emitted of what is not JSON.
+            Err(DecodeError::Json(error)) => match finite(&frame.data) {
+                Some(data) => self.decode_lawful(&Frame { data: data.into(), ..frame.clone() }, emit),
+                None => Err(DecodeError::Json(error)),
+            },
+            decoded => decoded,
         }
     }
 
