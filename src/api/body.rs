@@ -54,6 +54,19 @@ pub(super) async fn read(
     }
 }
 
+/// The same of a JSON text. Some programs begin it with a byte order mark, which a reader may pass over (RFC 8259 section 8.1) and
+/// the backends' readers refuse.
+pub(super) async fn read_json(
+    parts: &Parts,
+    account: &Account,
+    request: Request<Incoming>,
+) -> Result<Bytes, Refusal> {
+    let body = read(parts, account, request).await?;
+    Ok(if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body })
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Why a body was not read.
 enum Unread {
     Broken(Refusal),
@@ -130,7 +143,7 @@ async fn read_all(
     let bound = bounds.body_bytes;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > bound {
-        return Err(Unread::NoRoom(too_large(bound)));
+        return Err(Unread::NoRoom(closing(too_large(bound))));
     }
     let mut charge = account.charge(declared).map_err(Unread::NoRoom)?;
     let mut bytes = Vec::with_capacity(declared);
@@ -145,15 +158,19 @@ async fn read_all(
             frame.map_err(|_| Unread::Broken(Refusal::new(Code::InvalidRequest, "the body broke off")))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers mean nothing here
         if bytes.len() + data.len() > bound {
-            return Err(Unread::NoRoom(too_large(bound)));
+            return Err(Unread::NoRoom(closing(too_large(bound))));
         }
         append(&mut bytes, &data, bound, &mut charge).map_err(Unread::NoRoom)?;
     }
     Ok((charge, bytes))
 }
 
+/// What is still to come of the body may be more than is worth reading, so no request can come behind it.
+fn closing(refusal: Refusal) -> Refusal {
+    refusal.header(CONNECTION, HeaderValue::from_static("close"))
+}
+
 fn slow(limit: Duration) -> Refusal {
     let words = format!("the body did not come within {}", humantime::format_duration(limit));
-    let refusal = Refusal::new(Code::InvalidRequest, words).with_status(408);
-    refusal.header(CONNECTION, HeaderValue::from_static("close"))
+    closing(Refusal::new(Code::InvalidRequest, words).with_status(408))
 }

@@ -30,7 +30,7 @@ pub(super) async fn count_tokens(
     let Traced { access, request, .. } = traced;
     let headers = passed_on(Dialect::Anthropic, request.headers());
     let account = parts.memory.account(&caller);
-    let body = body::read(&parts, &account, request).await?;
+    let body = body::read_json(&parts, &account, request).await?;
     let asked = (Arc::clone(&parts), caller.clone(), access.clone(), body.clone(), account.clone());
     let read = move || {
         let (parts, caller, access, body, account) = asked;

@@ -34,7 +34,7 @@ pub(super) async fn manage(
         return pull::pull(parts, request, visitor).await;
     }
     let account = parts.memory.account(&visitor.caller);
-    let body = body::read(parts, &account, request).await?;
+    let body = body::read_json(parts, &account, request).await?;
     let (bytes, asked) = (body.len(), (Arc::clone(parts), visitor.clone()));
     let read = move || {
         let (parts, visitor) = asked;

@@ -52,7 +52,7 @@ pub(super) async fn pull(
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     let account = parts.memory.account(&visitor.caller);
-    let body = body::read(parts, &account, request).await?;
+    let body = body::read_json(parts, &account, request).await?;
     let (bytes, depth, read) = (body.len(), parts.bounds.json_depth, body.clone());
     let read = move || Envelope::parse(&read, ModelKey::ModelOrName, true, depth);
     let envelope =
@@ -68,7 +68,7 @@ pub(super) async fn pull(
     pull.begun(parts).await?;
     // What lies further back than is kept is progress that is over.
     let status = pull.record.status();
-    let Visitor { hangup, access, caller } = visitor;
+    let Visitor { hangup, access, caller, .. } = visitor;
     let reader = pull.record.read(status.first.saturating_sub(1), None, hangup);
     let reader = reader.map_err(|why| reading::trimmed(&pull.record, why))?;
     let lost = Failure::new(Code::ProducerLost, PRODUCER_LOST).frame(Dialect::OllamaChat);
@@ -85,7 +85,7 @@ pub(super) async fn task(
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
     let stop = request.method() == Method::DELETE;
-    let body = body::read(parts, &parts.memory.account(&visitor.caller), request).await?;
+    let body = body::read_json(parts, &parts.memory.account(&visitor.caller), request).await?;
     let field = if stop { "taskId" } else { "model" };
     let [name] = texts(&body, [field]).map_err(|error| plan::refusal(&error))?;
     let missing = || Failure::new(Code::InvalidRequest, format!("{field} is required")).param(field);

@@ -80,8 +80,8 @@ where
         match self.from(&traced.request) {
             From::Here => Box::pin(self.inner.call(traced)),
             From::Stranger => {
-                let words =
-                    "pages of this origin may not call the gateway; list it under `server.allowed_origins`";
+                let words = "pages of this origin may not call the gateway: list it under `[server] allowed_origins`, \
+                             also that of a program with a page inside (`tauri://localhost`, `app://obsidian.md`)";
                 Box::pin(ready(Err(Refusal::new(Code::Forbidden, words).unread(traced.request))))
             }
             From::Allowed(origin) if is_preflight(&traced.request) => {

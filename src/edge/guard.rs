@@ -57,9 +57,9 @@ impl Names {
         if self.allows(host.host()) {
             return Ok(());
         }
-        let words = "this Host is not one of the gateway's; list it under `server.allowed_hosts`";
-        let refusal = Refusal::new(Code::InvalidRequest, words).with_status(421);
-        Err(refusal)
+        let words = "this Host is not one of the gateway's: list it under `[server] allowed_hosts`, also a name that containers \
+                     have for their host (`host.docker.internal`, `host.containers.internal`)";
+        Err(Refusal::new(Code::InvalidRequest, words).with_status(421))
     }
 }
 
@@ -88,7 +88,7 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), Refusal> {
 }
 
 /// Fields that mean one thing (RFC 9110 section 5.3): with two, one hop would look at the first and another at the last.
-const SINGLE: [HeaderName; 14] = [
+const SINGLE: [HeaderName; 15] = [
     AUTHORIZATION,
     X_API_KEY,
     ORIGIN,
@@ -102,6 +102,7 @@ const SINGLE: [HeaderName; 14] = [
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("x-conversation-id"),
+    HeaderName::from_static("x-keep-alive"),
     HeaderName::from_static("x-on-conflict"),
 ];
 

@@ -10,6 +10,7 @@ mod credentials;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod handshake;
 mod key;
 mod limit;
 mod operator;

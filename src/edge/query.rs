@@ -14,6 +14,7 @@ pub enum Parameter {
     Expires,
     From,
     Id,
+    KeepAlive,
     LastEventId,
     Limit,
     Only,
@@ -26,13 +27,15 @@ pub enum Parameter {
     Wait,
 }
 
-const NAMES: [(&str, Parameter); 16] = [
+const NAMES: [(&str, Parameter); 18] = [
     ("after", Parameter::After),
     ("conv_id", Parameter::ConversationId),
     ("exclusive", Parameter::Exclusive),
     ("expires", Parameter::Expires),
     ("from", Parameter::From),
     ("id", Parameter::Id),
+    ("keep_alive", Parameter::KeepAlive),
+    ("lastEventId", Parameter::LastEventId), // what reconnecting-eventsource and other polyfills send
     ("last_event_id", Parameter::LastEventId),
     ("limit", Parameter::Limit),
     ("only", Parameter::Only),
@@ -94,6 +97,20 @@ mod tests {
         assert_eq!(query.number(Parameter::StartingAfter), Some(7));
         assert_eq!(query.number(Parameter::Wait), None);
         assert_eq!(query.get(Parameter::Limit), None);
+    }
+
+    #[test]
+    fn a_cursor_has_two_names_and_one_value() {
+        for name in ["last_event_id", "lastEventId"] {
+            assert_eq!(
+                of(&format!("{name}=a.3")).unwrap().get(Parameter::LastEventId),
+                Some("a.3"),
+                "{name}"
+            );
+        }
+        for twice in ["last_event_id=a.3&lastEventId=a.3", "lastEventId=&last_event_id=a.3"] {
+            assert_eq!(of(twice).unwrap_err().failure.status(), 400, "{twice}");
+        }
     }
 
     #[test]

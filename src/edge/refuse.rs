@@ -27,6 +27,10 @@ pub struct Refusal {
 /// OpenAI's clients retry 408, 409, 429 and everything from 500 on, unless they are told not to.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// The longest `Retry-After` that every client heeds, in seconds: behind a longer one openai (npm), groq and the AI SDK come back
+/// within two seconds, openai-python gives up, and Codex and anthropic-python sleep all of it.
+const LONGEST_WAIT: u32 = 60;
+
 impl Refusal {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Failure::new(code, message).into()
@@ -95,7 +99,7 @@ impl Refusal {
         let mut response = body(status, self.failure.body(dialect, Some(request_id)));
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.min(LONGEST_WAIT)));
         }
         let worked_for_long = matches!(
             self.failure.code,

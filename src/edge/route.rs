@@ -9,6 +9,7 @@ use http::{Method, Request};
 use matchit::Router;
 use tower::{Layer, Service};
 
+use crate::edge::handshake::{check, takes_websocket};
 use crate::edge::table::{self, Policy, Row};
 use crate::edge::{Query, Refusal, Routed, Traced};
 use crate::wire::{Code, Dialect};
@@ -238,6 +239,9 @@ impl Routes {
             let refusal = Refusal::new(Code::InvalidRequest, words).with_status(404);
             return Err(refusal);
         };
+        // A handshake is a GET: also where there is no other, what the path does not take is the WebSocket.
+        let websockets = found.value.iter().any(|row| takes_websocket(&row.endpoint));
+        check(request, websockets)?;
         let Some(row) = found.value.iter().find(|row| row.methods.contains(method)) else {
             let allowed: Vec<&str> =
                 found.value.iter().flat_map(|row| row.methods).map(Method::as_str).collect();
