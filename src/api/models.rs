@@ -11,7 +11,7 @@ use crate::api::generate::unknown_model;
 use crate::api::serving::Destination;
 use crate::downstream::{self, Body};
 use crate::edge::{Caller, Refusal};
-use crate::upstream::Model;
+use crate::upstream::{Api, Model};
 
 /// `GET /v1/models`.
 pub(super) async fn list(parts: &Parts, caller: &Caller, anthropic: bool) -> Response<Body> {
@@ -69,6 +69,49 @@ pub(super) async fn version(parts: &Parts) -> Response<Body> {
     answer(&version.unwrap_or_else(|| json!({ "version": OLLAMA_VERSION })))
 }
 
+/// What clients of Ollama are told of a model that no Ollama serves, for `POST /api/show`: llm-ollama, VS Code and aider ask it of
+/// every model of the list, and leave out those that it refuses.
+pub(super) async fn shown(parts: &Parts, caller: &Caller, name: &str) -> Shown {
+    let found = served(parts, caller).await.into_iter().find(|model| same_name(&model.name, name));
+    let is_ollama = |backend: &str| parts.pool.backend(backend).is_some_and(|it| it.api == Api::Ollama);
+    let elsewhere = match &found {
+        Some(model) => is_ollama(&model.backend),
+        // A name of a route's own is one whatever its backend lists.
+        None => parts.serving.exact().all(|(route, served)| {
+            route != name || served.targets.iter().any(|target| target.backend.api == Api::Ollama)
+        }),
+    };
+    if elsewhere {
+        return Shown::Elsewhere;
+    }
+    let of_tag = |key: &str| found.as_ref().and_then(|model| model.tag.get(key)).cloned();
+    Shown::Ours(answer(&json!({
+        "license": "",
+        "modelfile": "",
+        "parameters": "",
+        "template": "",
+        "details": of_tag("details").unwrap_or_else(|| json!({
+            "parent_model": "", "format": "", "family": "", "families": null,
+            "parameter_size": "", "quantization_level": "",
+        })),
+        // No number that is not known: how long its context is, each client has a guess of its own.
+        "model_info": { "general.architecture": ARCHITECTURE, "general.basename": name },
+        "capabilities": ["completion", "tools"],
+        "modified_at": of_tag("modified_at").unwrap_or_else(|| NO_TIME.into()),
+    })))
+}
+
+/// Who shows a model.
+pub(super) enum Shown {
+    Ours(Response<Body>),
+    /// An Ollama, if there is one.
+    Elsewhere,
+}
+
+/// The family of a model that runs elsewhere.
+const ARCHITECTURE: &str = "remote";
+const NO_TIME: &str = "1970-01-01T00:00:00Z";
+
 fn answer(value: &Value) -> Response<Body> {
     downstream::json(StatusCode::OK, value.to_string().into())
 }
@@ -105,7 +148,7 @@ async fn served(parts: &Parts, caller: &Caller) -> Vec<Model> {
         if let Some(model) = target
             && models.iter().all(|listed| listed.name != name)
         {
-            models.push(renamed(model, name));
+            models.push(model.renamed(name));
         }
     }
     models.retain(|model| caller.may_use(&model.name));
@@ -118,15 +161,4 @@ fn is_served(parts: &Parts, model: &Model) -> bool {
         backend.name == model.backend && alias.as_ref().is_none_or(|alias| same_name(&model.name, alias))
     };
     parts.serving.find(&model.name).is_some_and(|route| route.targets.iter().any(leads_there))
-}
-
-fn renamed(model: &Model, name: &str) -> Model {
-    let mut renamed = Model { name: name.to_owned(), ..model.clone() };
-    renamed.facts.remove("aliases"); // names there, which lead nowhere here
-    for key in ["name", "model"] {
-        if let Some(value) = renamed.tag.get_mut(key) {
-            *value = name.into();
-        }
-    }
-    renamed
 }

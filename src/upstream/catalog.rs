@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -182,6 +183,31 @@ fn listed(backend: &Backend, model: &Value) -> Option<Model> {
     Some(Model { facts, ..described(backend, &listed.id, seconds.unwrap_or(0), owner) })
 }
 
+impl Model {
+    /// The same model under the name that a route gives it.
+    #[must_use]
+    pub fn renamed(&self, name: &str) -> Self {
+        let mut renamed = Self { name: name.to_owned(), ..self.clone() };
+        renamed.facts.remove("aliases"); // names there, which lead nowhere here
+        let own = digest(&self.backend, &self.name);
+        for (key, value) in renamed.tag.as_object_mut().into_iter().flatten() {
+            match key.as_str() {
+                "name" | "model" => *value = name.into(),
+                // Of a model of Ollama's it says which weights those are, whatever they are called.
+                "digest" if *value == own => *value = digest(&self.backend, name).into(),
+                _ => {}
+            }
+        }
+        renamed
+    }
+}
+
+/// What stands for the weights of a model that has none here. Clients of Ollama take models of one digest for one.
+fn digest(backend: &str, name: &str) -> String {
+    let digest = Sha256::new().chain_update(backend).chain_update([0]).chain_update(name).finalize();
+    digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// A model of which little is known, in the fields that Ollama's clients need.
 fn described(backend: &Backend, name: &str, created: u64, owned_by: &str) -> Model {
     let modified = std::time::UNIX_EPOCH + Duration::from_secs(created);
@@ -190,7 +216,7 @@ fn described(backend: &Backend, name: &str, created: u64, owned_by: &str) -> Mod
         "model": name,
         "modified_at": humantime::format_rfc3339_seconds(modified).to_string(),
         "size": 0,
-        "digest": "",
+        "digest": digest(&backend.name, name),
         "details": {
             "parent_model": "", "format": "", "family": "", "families": null,
             "parameter_size": "", "quantization_level": "",

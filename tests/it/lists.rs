@@ -152,12 +152,73 @@ async fn show_is_passed_on_to_ollama() {
 }
 
 #[tokio::test]
-async fn show_of_a_model_that_no_ollama_backend_has_is_a_clear_400() {
-    let (gateway, upstream) = gateway_over("openai", &[]).await;
-    let mut answer = gateway.post("/api/show", &json!({"model": "org/lake:Q4"})).await;
-    assert_eq!(answer.status, 400);
-    assert!(!answer.json().await["error"].as_str().unwrap().is_empty());
-    assert_eq!(upstream.calls_seen(), 0);
+async fn a_model_that_no_ollama_has_is_shown_in_ollamas_words() {
+    let (gateway, upstreams, _kept) = three().await;
+    for key in ["model", "name"] {
+        let mut answer = gateway.post("/api/show", &json!({key: "org/lake:Q4"})).await;
+        assert_eq!(answer.status, 200);
+        let shown = answer.json().await;
+        assert_eq!(shown["capabilities"], json!(["completion", "tools"]));
+        let family = shown["model_info"]["general.architecture"].as_str().unwrap();
+        assert!(!family.is_empty(), "{shown}");
+        assert_eq!(shown["model_info"]["general.basename"], "org/lake:Q4");
+        assert!(shown["details"]["family"].is_string() && shown["modified_at"].is_string(), "{shown}");
+        for text in ["license", "modelfile", "parameters", "template"] {
+            assert!(shown[text].is_string(), "{text}: {shown}");
+        }
+    }
+    assert!(upstreams.iter().all(|upstream| upstream.calls_seen() == 0), "nobody was asked");
+}
+
+#[tokio::test]
+async fn a_model_that_there_is_not_is_not_shown() {
+    let (gateway, _upstream) = gateway_over("openai", &[]).await;
+    let mut answer = gateway.post("/api/show", &json!({"model": "org/sea"})).await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.json().await["error"].as_str().unwrap().contains("not found"));
+}
+
+#[tokio::test]
+async fn a_name_of_a_route_is_shown_whatever_its_backend_lists() {
+    let upstream = Upstream::start().await;
+    let route = "model = \"lake\"\nbackends = [{ name = \"one\", model = \"hidden\" }]";
+    let gateway = Setup::new().backend("one", "anthropic", &upstream.url()).route(route).start().await;
+    let shown = gateway.post("/api/show", &json!({"model": "lake"})).await.json().await;
+    assert_eq!(shown["capabilities"], json!(["completion", "tools"]));
+    assert_eq!(gateway.post("/api/show", &json!({"model": "hidden"})).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_model_that_a_key_may_not_use_is_not_shown_to_it() {
+    let gateway = Setup::new().demo().key("one", "sk-one", "models = [\"river\"]").start().await;
+    let asked = Request::post("/api/show", &json!({"model": "demo"})).header("x-api-key", "sk-one");
+    assert_eq!(gateway.send(&asked).await.status, 404);
+}
+
+#[tokio::test]
+async fn every_model_has_a_digest_of_its_own() {
+    let (ollama, openai, other) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
+    ollama.page("/api/tags", &json!({"models": [tag("river:2b")]}));
+    openai.page("/v1/models", &models(&["lake", "pond"]));
+    other.page("/v1/models", &models(&["sea"]));
+    let setup = Setup::new().backend("o", "ollama", &ollama.url()).backend("a", "openai", &openai.url());
+    let setup = setup.backend("b", "openai", &other.url());
+    let setup = setup.route("model = \"mare\"\nbackends = [{ name = \"a\", model = \"lake\" }]");
+    let setup = setup.route("model = \"flume\"\nbackends = [{ name = \"o\", model = \"river:2b\" }]");
+    let gateway = setup.route("model = \"*\"\nbackends = [\"o\", \"a\", \"b\"]").start().await;
+    let list = gateway.get("/api/tags").await.json().await;
+    let digest = |name: &str| {
+        let entry = list["models"].as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap();
+        entry["digest"].as_str().unwrap().to_owned()
+    };
+    let own: Vec<String> = ["lake", "pond", "sea", "mare", "river:2b"].map(digest).to_vec();
+    for (at, digest) in own.iter().enumerate() {
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+        assert!(!own[..at].contains(digest), "{own:?}");
+    }
+    assert_eq!(digest("flume"), digest("river:2b"), "another name of the same weights");
+    let again = gateway.get("/api/tags").await.json().await;
+    assert_eq!(again, list);
 }
 
 #[tokio::test]
