@@ -5,7 +5,7 @@ use http::header::HeaderName;
 
 use crate::downstream::LOST;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What a reader has seen of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::api::conversation::named;
+use crate::api::conversation::in_headers;
 use crate::api::memory::Charge;
 use crate::api::plan::{self, Planned};
 use crate::api::recorded::{Recording, Visitor};
@@ -26,7 +26,7 @@ use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Choice, Plan, Ticket};
 use crate::wire::{
     self, Answer, Code, Demand, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Finish, Frames,
-    Identity, Style, Wish,
+    Identity, KeepAliveAs, Pulse, Style, Wish,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -53,7 +53,7 @@ pub(super) struct Asked {
 pub(super) async fn generate(
     parts: Arc<Parts>,
     dialect: Dialect,
-    traced: Traced,
+    (traced, alive): (Traced, Option<KeepAliveAs>),
     (slot, caller): (Option<Slot>, Caller),
 ) -> Result<Response<Body>, Refusal> {
     let Traced { access, request, .. } = traced;
@@ -61,19 +61,18 @@ pub(super) async fn generate(
         Ok(wishes) => wishes,
         Err(refusal) => return Err(refusal.unread_of_caller(request)),
     };
-    let visitor = Visitor::new(caller, &request, access.clone());
+    let visitor = Visitor::new(caller, &request, access.clone(), alive);
     let headers = passed_on(dialect, request.headers());
+    let conversation = in_headers(&visitor.caller, wishes.conversation.as_deref(), request.headers());
     let account = parts.memory.account(&visitor.caller);
-    let body = body::read(&parts, &account, request).await?;
-    let asking = Asking {
-        parts: Arc::clone(&parts),
-        dialect,
-        caller: visitor.caller.clone(),
-        account,
-        access: access.clone(),
-    };
+    let body = body::read_json(&parts, &account, request).await?;
+    let (caller, parts_of) = (visitor.caller.clone(), Arc::clone(&parts));
+    let asking = Asking { parts: parts_of, dialect, caller, account, access: access.clone() };
     let parsed = asking.parse(body).await?;
     let served = parts.serving.find_for(&visitor.caller, &parsed.envelope.model)?;
+    if wishes.is_back {
+        return Ok(reading::nothing_more());
+    }
     wishes.fingerprint = parsed.fingerprint;
     if let Some(cursor) = wishes.cursor.take()
         && let Some(response) = recorded::resume(&parts, dialect, &cursor, &wishes, &visitor).await?
@@ -85,7 +84,7 @@ pub(super) async fn generate(
     let usage = !streams || parsed.envelope.usage || !dialect.has_stream_options();
     let before = before(&parts, &parsed, &visitor, &mut wishes).await?;
     let runs_on = wishes.runs_on();
-    let terms = Terms { before, headers, conversation: wishes.conversation.as_deref().map(named), runs_on };
+    let terms = Terms { before, headers, conversation, runs_on };
     let Prepared { planned, choice, demand, model, echo, input, held } =
         Box::pin(asking.prepare(parsed, terms)).await?;
     wishes.input = input;
@@ -94,8 +93,8 @@ pub(super) async fn generate(
     let reasoning_field = served.settings.reasoning_field.name();
     let style = Style { usage, reasoning_field, progress, ..Style::default() };
     let client = Client { dialect, identity, style };
-    let (settings, ticket) = (served.settings, served.settings.ticket(&visitor.caller));
-    let caller = visitor.caller.clone();
+    let (settings, caller) = (served.settings.kept_alive(alive), visitor.caller.clone());
+    let ticket = settings.ticket(&caller);
     let asked = Asked { client, stream: streams, settings, choice, ticket, caller, access, held };
     let (response, dropped) = match planned {
         Planned::Load(finish) => (loaded(&asked, finish), Dropped::default()),
@@ -220,6 +219,7 @@ pub(super) async fn streamed(
     let unknown = candidates.first().map(|candidate| candidate.dropped.clone()).unwrap_or_default();
     let lost =
         if writer.is_recorded() { reading::lost(&asked.client, numbering.as_deref()) } else { Bytes::new() };
+    let pulse = Pulse::new(dialect, &asked.client.identity, settings.keep_alive_as).map(Box::new);
     let mut first = relay(parts, asked, candidates, slot, (writer, after));
     let told = match timeout(settings.commit_after, &mut first).await {
         Ok(Ok(told)) => Some(told),
@@ -237,7 +237,7 @@ pub(super) async fn streamed(
     let dropped = told.transpose().map_err(refused)?.unwrap_or(unknown);
     let plain = Manner::plain(dialect.keep_alive(), settings.keep_alive);
     let fails_properly = dialect.fails_properly();
-    let manner = Manner { early, fails_properly, numbering, lost, ..plain };
+    let manner = Manner { pulse, early, fails_properly, numbering, lost, ..plain };
     Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
 }
 

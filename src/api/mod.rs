@@ -1,5 +1,6 @@
 //! What the endpoints do.
 
+mod alive;
 mod body;
 mod conversation;
 mod count;
@@ -114,7 +115,15 @@ impl Service<Admitted> for Api {
         if is_closing(&admitted.routed) {
             return Box::pin(ready(Err(closing().unread(admitted.routed.traced.request))));
         }
-        self.dispatch(admitted)
+        let Routed { query, traced, .. } = &admitted.routed;
+        let (request, access) = (&traced.request, traced.access.clone());
+        match alive::wished(query, request.headers()) {
+            Ok(alive) => {
+                let visitor = Visitor::new(admitted.caller.clone(), request, access, alive);
+                self.dispatch(admitted, visitor)
+            }
+            Err(refusal) => Box::pin(ready(Err(refusal.unread_of_caller(admitted.routed.traced.request)))),
+        }
     }
 }
 
@@ -123,17 +132,17 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + 
 
 impl Api {
     /// The only dispatcher.
-    fn dispatch(&self, admitted: Admitted) -> Answering {
+    fn dispatch(&self, admitted: Admitted, visitor: Visitor) -> Answering {
         let parts = Arc::clone(&self.0);
         let Admitted { slot, caller, routed } = admitted;
         let Routed { endpoint, query, traced, .. } = routed;
-        let request = &traced.request;
-        let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
-        let visitor = Visitor::new(caller.clone(), request, traced.access.clone());
+        let anthropic = traced.request.headers().contains_key(ANTHROPIC_VERSION);
         let admitted = (slot, caller.clone());
-        let look = || Look::new(request.method(), &query, request.headers());
+        let look = || Look::new(traced.request.method(), &query, traced.request.headers());
         match endpoint {
-            Endpoint::Generate(dialect) => Box::pin(generate::generate(parts, dialect, traced, admitted)),
+            Endpoint::Generate(dialect) => {
+                Box::pin(generate::generate(parts, dialect, (traced, visitor.alive), admitted))
+            }
             Endpoint::Streams => Box::pin(async move { streams::list(&parts, &query, &visitor).await }),
             Endpoint::Stream(id) => {
                 let look = look();

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::api::cursor::Cursor;
-use crate::api::reading::{self, AWAY, nothing, resumed_after};
+use crate::api::reading::{self, AWAY, nothing, nothing_more, resumed_after};
 use crate::api::recorded::Visitor;
 use crate::api::retry::{RETRY, RETRY_LATER, spread};
 use crate::api::stopped::why;
@@ -191,12 +191,12 @@ async fn subscribe(parts: &Parts, name: &str, ask: Ask, visitor: Visitor) -> Res
     let after = record.resumes_after(after);
     match &status.ended {
         Some(ended) if after >= status.last && ended.end == End::Done => {
-            return Ok(nothing(StatusCode::NO_CONTENT));
+            return Ok(nothing_more());
         }
         Some(_) if after >= status.last => return Err(gone(parts, name, &visitor).await),
         Some(_) | None => {}
     }
-    let Visitor { hangup, access, caller } = visitor;
+    let Visitor { hangup, access, caller, .. } = visitor;
     let viewer = caller.signed().map(|_| Viewer::guest(None));
     let reader = match record.read(after, viewer, hangup) {
         Ok(reader) => reader,

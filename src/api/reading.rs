@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::api::Parts;
@@ -15,7 +15,7 @@ use crate::downstream::{Body, Manner, Numbering, StreamBody, stream};
 use crate::edge::{Refusal, Signed};
 use crate::journal::{OpenError, Record, Trimmed, Viewer};
 use crate::relay::{Client, PRODUCER_LOST};
-use crate::wire::{Code, Failure, Framing, Identity, Style, failed};
+use crate::wire::{Code, Failure, Framing, Identity, KeepAliveAs, Pulse, Style, failed};
 
 /// Where a replay begins.
 const STREAM_RESUMED_AFTER: HeaderName = HeaderName::from_static("stream-resumed-after");
@@ -37,6 +37,8 @@ pub(super) struct Reading {
     /// How the reader takes it.
     pub(super) framing: Framing,
     pub(super) filler: &'static [u8],
+    /// May events of no record stand among those that are read?
+    pub(super) events: bool,
     pub(super) skip: u64,
 }
 
@@ -69,7 +71,7 @@ pub(super) async fn follow(
     reading: Reading,
     visitor: Visitor,
 ) -> Result<Response<Body>, Refusal> {
-    let Reading { seen, viewer, numbering, framing, filler, skip } = reading;
+    let Reading { seen, viewer, numbering, framing, filler, events, skip } = reading;
     let status = record.status();
     let over = match (&status.ended, seen) {
         // However much it has seen, it does not know how the stream ended: no answer would mean a good end.
@@ -79,12 +81,10 @@ pub(super) async fn follow(
         (None, _) => false,
     };
     if over {
-        let mut response = Response::new(Body::default());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return Ok(response);
+        return Ok(nothing_more());
     }
     let after = seen.frame();
-    let Visitor { hangup, access, caller } = visitor;
+    let Visitor { hangup, access, caller, alive } = visitor;
     let viewer = if caller.signed().is_some() { Some(Viewer::guest(viewer)) } else { viewer };
     let viewer = parts.journal.admit(record, viewer).await.map_err(|why| trimmed(record, why))?;
     let reader = record.read(after, viewer, hangup).map_err(|why| trimmed(record, why))?;
@@ -94,9 +94,14 @@ pub(super) async fn follow(
     let identity =
         Identity { id: record.meta().id.clone(), model: label.model.clone(), ..Identity::default() };
     let client = Client { dialect: label.dialect(), identity, style: Style::default() };
+    let pulse = match Pulse::new(client.dialect, &client.identity, wanted(parts, label, alive)) {
+        Some(pulse) if events => caught_up(parts, record, pulse, after).await,
+        Some(_) | None => None,
+    };
     let manner = Manner {
         filler,
         keep_alive: parts.keep_alive,
+        pulse,
         early: false,
         fails_properly: client.dialect.fails_properly(),
         superseded: failed(client.dialect, &client.identity, client.style, &superseded),
@@ -114,6 +119,30 @@ pub(super) async fn follow(
         resumed_after(&mut response, &cursor);
     }
     Ok(response)
+}
+
+/// As what a reader is kept alive: as it says, or as the route of the model says.
+fn wanted(parts: &Parts, label: &Label, said: Option<KeepAliveAs>) -> KeepAliveAs {
+    said.unwrap_or_else(|| {
+        parts.serving.find(&label.model).map(|served| served.settings.keep_alive_as).unwrap_or_default()
+    })
+}
+
+/// What keeps a reader alive who has seen the frames up to `after`. `None` where those are no longer kept: events that repeat
+/// what was said would lack them.
+async fn caught_up(parts: &Parts, record: &Arc<Record>, pulse: Pulse, after: u64) -> Option<Box<Pulse>> {
+    if after == 0 {
+        return Some(Box::new(pulse));
+    }
+    let (bytes, record) = (record.status().bytes, Arc::clone(record));
+    let read = move || {
+        let (first, frames) = record.frames_after(0);
+        let seen = usize::try_from(after).unwrap_or(usize::MAX);
+        let mut pulse = Box::new(pulse);
+        frames.iter().take(seen).for_each(|frame| pulse.see(frame));
+        (first == 1).then_some(pulse)
+    };
+    parts.pool.offload().run(bytes, read).await
 }
 
 /// What a reader is told whose stream went away with its replica.
@@ -178,6 +207,14 @@ pub(super) fn refused(why: OpenError) -> Refusal {
 /// The same words for what never was and for what is somebody else's.
 pub(super) fn unknown() -> Refusal {
     Refusal::new(Code::InvalidRequest, "there is no such stream").with_status(404)
+}
+
+/// 204: there is nothing more to read, so that an `EventSource` does not come back. With the media type of a stream: without it
+/// fetch-event-source takes the answer for an error, and asks again every second.
+pub(super) fn nothing_more() -> Response<Body> {
+    let mut response = nothing(StatusCode::NO_CONTENT);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Framing::Sse.content_type()));
+    response
 }
 
 /// An answer without anything: `status` says it all.

@@ -26,7 +26,7 @@ use crate::server::{Hangup, Tasks};
 use crate::telemetry::Access;
 use crate::upstream::Candidate;
 use crate::wire::openai_responses::queued;
-use crate::wire::{Code, Dialect, Dropped, Failure, Framing};
+use crate::wire::{Code, Dialect, Dropped, Failure, Framing, KeepAliveAs};
 
 /// The id of the stream that answers.
 pub(super) const STREAM_ID: HeaderName = HeaderName::from_static("stream-id");
@@ -38,12 +38,19 @@ pub(super) struct Visitor {
     pub(super) caller: Caller,
     pub(super) hangup: CancellationToken,
     pub(super) access: Access,
+    /// As what it wants to be kept alive, if it says so.
+    pub(super) alive: Option<KeepAliveAs>,
 }
 
 impl Visitor {
-    pub(super) fn new<B>(caller: Caller, request: &Request<B>, access: Access) -> Self {
+    pub(super) fn new<B>(
+        caller: Caller,
+        request: &Request<B>,
+        access: Access,
+        alive: Option<KeepAliveAs>,
+    ) -> Self {
         let hangup = request.extensions().get::<Hangup>().map(|Hangup(token)| token.clone());
-        Self { caller, hangup: hangup.unwrap_or_default(), access }
+        Self { caller, hangup: hangup.unwrap_or_default(), access, alive }
     }
 
     /// To whom belongs what it makes and finds.
@@ -232,6 +239,7 @@ async fn read_along(
         numbering: label.numbered.then(|| numbering(record, label)),
         framing: label.dialect().framing(),
         filler: label.dialect().keep_alive(),
+        events: true,
         skip: 0,
     };
     reading::follow(parts, record, label, reading, visitor).await

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::api::Parts;
-use crate::api::conversation::prefix;
+use crate::api::conversation::{in_body, prefix};
 use crate::api::memory::{Account, Charge};
 use crate::api::plan::{self, Planned};
 use crate::api::wishes::fingerprint;
@@ -51,7 +51,7 @@ pub(super) struct Terms {
     pub(super) before: Before,
     /// Headers of the client that belong to its dialect.
     pub(super) headers: HeaderMap,
-    /// The number of the conversation, if the client names it.
+    /// The number of the conversation, if the headers name it.
     pub(super) conversation: Option<u64>,
     /// The stream goes on to its end whoever reads it.
     pub(super) runs_on: bool,
@@ -70,9 +70,9 @@ pub(super) struct Prepared {
     pub(super) held: Charge,
 }
 
-/// How often an answer of Responses holds what it repeats of its request: in itself, in its record's label, and in the two events
-/// that wait for a reader.
-const ECHOES: usize = 4;
+/// How often an answer of Responses holds what it repeats of its request: in itself, in its record's label, in the two events
+/// that wait for a reader, and twice in what its client is kept alive with.
+const ECHOES: usize = 6;
 
 impl Asking {
     /// The first step: what the request is.
@@ -134,7 +134,8 @@ impl Asking {
             envelope = self.envelope(&body)?;
         }
         let served = self.parts.serving.find_for(&self.caller, &envelope.model)?;
-        let choice = served.choice(|| conversation.unwrap_or_else(|| prefix(&body)));
+        let named = || conversation.or_else(|| in_body(&self.caller, &body));
+        let choice = served.choice(|| named().unwrap_or_else(|| prefix(&body)));
         let planned = plan::plan(served, self.dialect, &envelope, (&body, &self.account), &headers)?;
         let demand = Demand::of(&body);
         Ok(Prepared { planned, choice, demand, model: envelope.model, echo, input, held })

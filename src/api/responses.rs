@@ -147,6 +147,7 @@ pub(super) async fn one(
             numbering: None,
             framing: label.dialect().framing(),
             filler: label.dialect().keep_alive(),
+            events: true,
             skip: 0,
         };
         return follow(parts, &record, &label, reading, visitor).await;

@@ -10,7 +10,7 @@ use crate::api::generate::unknown_model;
 use crate::edge::{Caller, Refusal};
 use crate::relay::{Limits, OnDisconnect};
 use crate::upstream::{Api, Backend, Balance, Budget, Choice, Pool, Share, Ticket};
-use crate::wire::fits;
+use crate::wire::{KeepAliveAs, fits};
 
 /// `[stream]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +22,8 @@ pub struct StreamConfig {
     /// How long a client may see nothing.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
+    /// As what: `auto`, `comment` or `event`.
+    pub keep_alive_as: KeepAliveAs,
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// How long a request waits for a slot of a backend.
@@ -71,6 +73,7 @@ impl Default for StreamConfig {
         Self {
             commit_after: Duration::from_secs(2),
             keep_alive: Duration::from_secs(5),
+            keep_alive_as: KeepAliveAs::Auto,
             connect_timeout: Duration::from_secs(5),
             queue_timeout: Duration::from_mins(2),
             first_token_timeout: Duration::from_mins(5),
@@ -101,6 +104,8 @@ pub struct RouteConfig {
     pub commit_after: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     pub keep_alive: Option<Duration>,
+    #[serde(default)]
+    pub keep_alive_as: Option<KeepAliveAs>,
     #[serde(default, with = "humantime_serde")]
     pub queue_timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
@@ -170,6 +175,7 @@ impl From<WireTarget> for Target {
 pub(super) struct Settings {
     pub(super) commit_after: Duration,
     pub(super) keep_alive: Duration,
+    pub(super) keep_alive_as: KeepAliveAs,
     queue_timeout: Duration,
     pub(super) first_token_timeout: Duration,
     idle_timeout: Duration,
@@ -184,6 +190,11 @@ pub(super) struct Settings {
 const LINGER: Duration = Duration::from_mins(1);
 
 impl Settings {
+    /// The same for a client that says as what it wants to be kept alive.
+    pub(super) fn kept_alive(self, wanted: Option<KeepAliveAs>) -> Self {
+        Self { keep_alive_as: wanted.unwrap_or(self.keep_alive_as), ..self }
+    }
+
     /// As whom a request of this caller waits for a slot.
     pub(super) fn ticket(&self, caller: &Caller) -> Ticket {
         Ticket { key: caller.key(), weight: caller.weight(), timeout: self.queue_timeout }
@@ -285,6 +296,7 @@ impl Serving {
             settings: Settings {
                 commit_after: route.commit_after.unwrap_or(stream.commit_after),
                 keep_alive: route.keep_alive.unwrap_or(stream.keep_alive),
+                keep_alive_as: route.keep_alive_as.unwrap_or(stream.keep_alive_as),
                 queue_timeout: route.queue_timeout.unwrap_or(stream.queue_timeout),
                 first_token_timeout: route.first_token_timeout.unwrap_or(stream.first_token_timeout),
                 idle_timeout: route.idle_timeout.unwrap_or(stream.idle_timeout),

@@ -11,7 +11,7 @@ use crate::api::Parts;
 use crate::api::cursor::Seen;
 use crate::api::label::Label;
 use crate::api::look::{Look, Wants};
-use crate::api::reading::{self, Reading, find, follow, nothing};
+use crate::api::reading::{self, Reading, find, follow, nothing, nothing_more};
 use crate::api::recorded::{Visitor, addresses_of, named, numbering, whole_of};
 use crate::api::retry::{RETRY_LATER, spread};
 use crate::api::stopped::until_lapsed;
@@ -91,6 +91,7 @@ pub(super) async fn raw(
         numbering: label.numbered.then(|| numbering(&record, &label)),
         framing,
         filler: label.dialect().keep_alive(),
+        events: false, // its reader counts bytes
         skip: look.from,
     };
     let mut response = follow(parts, &record, &label, reading, visitor).await?;
@@ -167,6 +168,7 @@ async fn read(
         }),
         framing: if lines { Framing::Ndjson } else { Framing::Sse },
         filler: if lines { b" " } else { b": keep-alive\n" },
+        events: !label.whole(),
         skip: 0,
     };
     match follow(parts, record, &label, reading, visitor).await {
@@ -175,9 +177,7 @@ async fn read(
             Ok(response)
         }
         // An error status would end it for ever, or have it come back at once.
-        Err(refusal) if look.comes_back() && refusal.failure.code == Code::Superseded => {
-            Ok(nothing(StatusCode::NO_CONTENT))
-        }
+        Err(refusal) if look.comes_back() && refusal.failure.code == Code::Superseded => Ok(nothing_more()),
         Err(refusal) if look.comes_back() && refusal.failure.code == Code::RateLimited => {
             Ok(retry_later(spread(RETRY_LATER)))
         }

@@ -5,7 +5,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
-use crate::api::cursor::Cursor;
+use crate::api::cursor::{Cursor, LAST_EVENT_ID};
 use crate::edge::Refusal;
 use crate::wire::{Code, Dialect, Failure};
 
@@ -26,6 +26,9 @@ pub(super) struct Wishes {
     pub(super) key: Option<String>,
     /// `Last-Event-ID`: where to go on in a stream that is there already.
     pub(super) cursor: Option<Cursor>,
+    /// `Last-Event-ID` is there and empty: its client has read a stream without ids to its end, and comes back by itself, as
+    /// reqwest-eventsource does three times a second.
+    pub(super) is_back: bool,
     /// `Prefer: respond-async` (RFC 7240 section 4.1).
     pub(super) detached: bool,
     pub(super) on_conflict: OnConflict,
@@ -68,6 +71,7 @@ impl Wishes {
             conversation: name(headers, &X_CONVERSATION_ID)?,
             key: name(headers, &IDEMPOTENCY_KEY)?,
             cursor: Cursor::of_header(headers),
+            is_back: headers.get(LAST_EVENT_ID).is_some_and(|id| id.as_bytes().trim_ascii().is_empty()),
             detached: headers.get_all(PREFER).iter().any(|value| prefers(value, "respond-async")),
             on_conflict,
             ..Self::default()

@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::downstream::numbering::Numbering;
 use crate::journal::{Next, Reader};
 use crate::telemetry::Access;
+use crate::wire::{Pulse, Timestamp};
 
 /// The answer failed: hyper closes the connection without the last chunk, and every client sees that something is missing.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub struct Manner {
     pub filler: &'static [u8],
     /// How long that is.
     pub keep_alive: Duration,
+    /// The events that stand in for it.
+    pub pulse: Option<Box<Pulse>>,
     /// The head goes out before there is content.
     pub early: bool,
     /// The event that tells a failure ends the stream by itself, so the body ends properly behind it; else it is broken off.
@@ -48,7 +51,8 @@ impl Manner {
     pub fn plain(filler: &'static [u8], keep_alive: Duration) -> Self {
         let (superseded, lost) = (Bytes::new(), Bytes::new());
         let (early, fails_properly) = (false, false);
-        Self { filler, keep_alive, early, fails_properly, numbering: None, superseded, lost, skip: 0 }
+        let (pulse, numbering) = (None, None);
+        Self { filler, keep_alive, pulse, early, fails_properly, numbering, superseded, lost, skip: 0 }
     }
 }
 
@@ -59,6 +63,8 @@ pub struct StreamBody {
     access: Access,
     manner: Manner,
     last_write: Instant,
+    /// When the client saw an event last.
+    last_event: Instant,
     /// The place in line that the client was told last.
     told: Option<usize>,
     sleep: Pin<Box<Sleep>>,
@@ -130,6 +136,8 @@ const MOVES: Duration = Duration::from_secs(1);
 /// and Bun lose that frame and the one before it when the reset comes; Codex and opencode show the break instead of the error;
 /// and an `EventSource` forgets what it has not yet read, comes back for it, and would be told so for ever.
 const LINGER: Duration = Duration::from_millis(300);
+/// The longest time without an event where comments do not count: Codex has a clock of 300 s for it, langchain one of 120 s.
+const WITHOUT_EVENT: Duration = Duration::from_mins(1);
 /// How long a client that does not read may hold up the final frame.
 const FINAL_FRAME: Duration = Duration::from_secs(10);
 
@@ -142,6 +150,7 @@ impl StreamBody {
             access,
             manner,
             last_write: Instant::now(),
+            last_event: Instant::now(),
             told: None,
             sleep,
             until: None,
@@ -169,6 +178,7 @@ impl StreamBody {
 
     /// The frame that was read last, as the client is to see it.
     fn numbered(&mut self, frame: Bytes) -> Bytes {
+        self.see(&frame);
         let mut frame = match &self.manner.numbering {
             Some(numbering) => numbering.write(self.reader.position(), &frame),
             None => frame,
@@ -176,6 +186,13 @@ impl StreamBody {
         let skipped = usize::try_from(self.manner.skip).unwrap_or(usize::MAX).min(frame.len());
         self.manner.skip -= skipped as u64;
         frame.split_off(skipped)
+    }
+
+    fn see(&mut self, frame: &Bytes) {
+        if let Some(pulse) = &mut self.manner.pulse {
+            self.last_event = Instant::now();
+            pulse.see(frame);
+        }
     }
 
     /// A frame as the client is to see it, and with it what has come in the meantime: a write for each would be no sooner there.
@@ -187,6 +204,7 @@ impl StreamBody {
         let mut out = BytesMut::with_capacity((frame.len() + waiting).min(GATHERED));
         let mut next = Some(frame);
         while let Some(frame) = next {
+            self.see(&frame);
             match &self.manner.numbering {
                 Some(numbering) => numbering.put(self.reader.position(), &frame, &mut out),
                 None => out.extend_from_slice(&frame),
@@ -223,11 +241,32 @@ impl StreamBody {
         self.access.metrics().keep_alive();
         self.told = self.place();
         let says_why = self.manner.filler.starts_with(b":");
-        match (self.told, self.access.prefill().filter(|_| says_why)) {
-            (Some(place), _) => self.write(format!(": queued {place}\n").into()),
-            (None, Some(percent)) => self.write(format!(": prefill {percent}%\n").into()),
+        let why = match (self.told, self.access.prefill().filter(|_| says_why)) {
+            (Some(place), _) => Some(Bytes::from(format!(": queued {place}\n"))),
+            (None, Some(percent)) => Some(Bytes::from(format!(": prefill {percent}%\n"))),
+            (None, None) => None,
+        };
+        match (why, self.event()) {
+            (Some(why), Some(event)) => self.write([why, event].concat().into()),
+            (Some(bytes), None) | (None, Some(bytes)) => self.write(bytes),
             (None, None) => self.write(Bytes::from_static(self.manner.filler)),
         }
+    }
+
+    /// An event in place of a comment, where there is one: at every turn, or before a client has seen none for too long. It is no
+    /// part of what is read, and has no number.
+    fn event(&mut self) -> Option<Bytes> {
+        let pulse = self.manner.pulse.as_mut()?;
+        let now = Instant::now();
+        if !pulse.is_steady() && now + self.manner.keep_alive <= self.last_event + WITHOUT_EVENT {
+            return None;
+        }
+        let event = pulse.event(timestamp())?;
+        self.last_event = now;
+        Some(match &self.manner.numbering {
+            Some(numbering) => numbering.aside(&event),
+            None => event,
+        })
     }
 
     /// Where the client stands in line, if it waits and can be told.
@@ -326,6 +365,12 @@ impl StreamBody {
     }
 }
 
+/// The time now, for events that carry one.
+fn timestamp() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
 impl Body for StreamBody {
     type Data = Bytes;
     type Error = BrokenOff;
@@ -360,5 +405,103 @@ impl Body for StreamBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::journal::{Writer, open};
+    use crate::telemetry::Metrics;
+    use crate::wire::{Dialect, Identity, KeepAliveAs};
+
+    const COMMENT: &[u8] = b": keep-alive\n";
+    const EVERY: Duration = Duration::from_secs(5);
+
+    fn body(dialect: Dialect) -> (Writer, StreamBody) {
+        let (writer, reader) = open(1 << 20);
+        let access = Access::new("r".into(), "POST", dialect.path(), "openai", Metrics::new());
+        let pulse = Pulse::new(dialect, &Identity::default(), KeepAliveAs::Auto).map(Box::new);
+        let manner = Manner { pulse, ..Manner::plain(dialect.keep_alive(), EVERY) };
+        (writer, StreamBody::new(reader, access, manner))
+    }
+
+    /// What is written within this time, and when, in seconds from now on.
+    async fn written(body: &mut StreamBody, within: Duration) -> Vec<(u64, Bytes)> {
+        let start = Instant::now();
+        let mut seen = Vec::new();
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(start + within, body.frame()).await {
+            seen.push((start.elapsed().as_secs(), frame.into_data().unwrap()));
+        }
+        seen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chat_stream_that_is_silent_has_an_event_within_each_minute_and_comments_between() {
+        for dialect in [Dialect::OpenAiChat, Dialect::OpenAiCompletions] {
+            let (writer, mut body) = body(dialect);
+            let chunk = Bytes::from_static(b"data: {\"id\":\"c-9\",\"choices\":[]}\n\n");
+            writer.append([chunk.clone()]);
+            let seen = written(&mut body, Duration::from_secs(183)).await;
+            assert_eq!(seen.first(), Some(&(0, chunk)));
+            let events: Vec<u64> =
+                seen.iter().skip(1).filter(|(_, bytes)| bytes != COMMENT).map(|(at, _)| *at).collect();
+            assert_eq!(events, [60, 120, 180], "{dialect:?}");
+            assert_eq!(seen.len(), 1 + 36, "something every five seconds");
+            assert!(
+                seen.iter().all(|(_, bytes)| bytes == COMMENT || bytes.starts_with(b"data: {\"id\":\"c-9\""))
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chat_stream_that_speaks_has_comments_alone() {
+        let (writer, mut body) = body(Dialect::OpenAiChat);
+        for _ in 0..5 {
+            writer.append([Bytes::from_static(b"data: {}\n\n")]);
+            let seen = written(&mut body, Duration::from_secs(50)).await;
+            assert!(seen.iter().skip(1).all(|(_, bytes)| bytes == COMMENT), "{seen:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_large_is_told_once_a_minute() {
+        let created = |instructions: usize| {
+            let text = "x".repeat(instructions);
+            Bytes::from(format!(
+                "data: {{\"type\":\"response.created\",\"response\":{{\"id\":\"resp_1\",\"instructions\":\"{text}\",\
+                 \"output\":[]}}}}\n\n"
+            ))
+        };
+        for (instructions, events) in [(100, 24), (60_000, 2)] {
+            let (writer, mut body) = body(Dialect::OpenAiResponses);
+            writer.append([created(instructions)]);
+            let seen = written(&mut body, Duration::from_secs(123)).await;
+            let told = seen.iter().filter(|(_, bytes)| bytes.starts_with(b"event: response.in_progress\n"));
+            assert_eq!((told.count(), seen.len()), (events, 1 + 24), "{instructions}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_has_ended_may_be_polled_for_ever() {
+        let (writer, mut body) = body(Dialect::OpenAiChat);
+        writer.close();
+        for _ in 0..3 {
+            assert!(body.frame().now_or_never().unwrap().is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_was_broken_off_may_be_polled_for_ever() {
+        let (writer, mut body) = body(Dialect::OpenAiChat);
+        writer.fail(Bytes::from_static(b"data: {\"error\":{}}\n\n"), "internal");
+        drop(body.frame().await.unwrap().unwrap());
+        assert!(body.frame().await.unwrap().is_err());
+        for _ in 0..3 {
+            assert!(body.frame().now_or_never().unwrap().is_none());
+        }
     }
 }

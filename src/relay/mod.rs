@@ -7,9 +7,12 @@ mod rewrite;
 mod timers;
 mod whole;
 
+use std::future::pending;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -22,7 +25,9 @@ use crate::relay::rewrite::Rewrite;
 use crate::relay::timers::Timers;
 use crate::telemetry::{Access, End};
 use crate::upstream::{Attempted, FrameStream, Opened, Plan, Pool, StreamError};
-use crate::wire::{self, Code, Dialect, Dropped, Failure, Identity, Style, Timestamp};
+use crate::wire::{
+    self, Code, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Frames, Identity, Style, Timestamp,
+};
 
 pub use timers::{Limits, OnDisconnect};
 pub use whole::{Collected, collect};
@@ -72,6 +77,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     access.asks(true);
     access.begins(pool.board(), &client.identity.id);
     let mut outside = Outside { writer, timers: Timers::new(access.started(), limits), stopped };
+    let mut beginning = Beginning::of(&client, &plan, opened);
     // Boxed, so that a stream holds what opening it took only while it is opened: the request above all.
     let asking = async {
         let plan = plan;
@@ -80,19 +86,19 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         }
         pool.open(&plan, &access).await
     };
-    let opening = AssertUnwindSafe(Box::pin(open(asking, &mut outside))).catch_unwind().await;
+    let opening = AssertUnwindSafe(Box::pin(open(asking, &mut outside, &mut beginning))).catch_unwind().await;
     let stream = match opening.unwrap_or_else(|_| Err(Attempted::refusal(failed()))) {
         Ok(Ok(stream)) => stream,
         Ok(Err(gone)) => {
             access.ended(outcome(gone));
             if outside.writer.is_recorded() {
-                give_up(&client, outside.writer, opened, Attempted::refusal(abandoned(gone)));
+                give_up(&client, outside.writer, beginning, Attempted::refusal(abandoned(gone)));
             }
             return None;
         }
         Err(attempted) => {
             access.ended(End::Failed(attempted.failure.code.name()));
-            give_up(&client, outside.writer, opened, attempted);
+            give_up(&client, outside.writer, beginning, attempted);
             return None;
         }
     };
@@ -101,8 +107,9 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
     }
     outside.timers.event(Instant::now());
     let Opened { backend, dialect, dropped, names, frames, held, content, limit } = stream;
-    drop(opened.send(Ok(dropped))); // nobody there: the head went out before the content came
-    let mut rewrite = Rewrite::new(backend, dialect, names, &client);
+    let begun = beginning.begun();
+    drop(beginning.opened.send(Ok(dropped))); // nobody there: the head went out before the content came
+    let mut rewrite = Rewrite::new(backend, (dialect, names), &client, begun);
     rewrite.limited(limit);
     let mut pump = Pump::new(rewrite, Meter::new(access, content), frames);
     let ending = match pump.take_all(held) {
@@ -116,17 +123,56 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
 }
 
 /// Says that there will be no content: to whoever waits for the head, else in the stream. A record keeps it in any case.
-fn give_up(
-    client: &Client,
-    writer: Writer,
-    opened: oneshot::Sender<Result<Dropped, Attempted>>,
-    attempted: Attempted,
-) {
+fn give_up(client: &Client, writer: Writer, mut beginning: Beginning, attempted: Attempted) {
     let failure = attempted.failure.clone();
-    let told = opened.send(Err(attempted)).is_ok();
+    let begun = beginning.begun();
+    let told = beginning.opened.send(Err(attempted)).is_ok();
     if !told || writer.is_recorded() {
         let Client { dialect, identity, style } = client;
-        writer.fail(wire::failed(*dialect, identity, *style, &failure), failure.code.name());
+        let words = match begun {
+            Some(mut encoder) => {
+                let mut frames = Frames::default();
+                encoder.fail(&failure, &mut frames);
+                frames.joined()
+            }
+            None => wire::failed(*dialect, identity, *style, &failure),
+        };
+        writer.fail(words, failure.code.name());
+    }
+}
+
+/// The first words of an answer, which are told as soon as its head is out if they do not depend on who will answer: an answer of
+/// Responses can be kept alive by events only behind them.
+struct Beginning {
+    /// Told when content has come. It is closed when the head went out before that.
+    opened: oneshot::Sender<Result<Dropped, Attempted>>,
+    encoder: Option<Encoder>,
+    begun: bool,
+}
+
+impl Beginning {
+    fn of(client: &Client, plan: &Plan, opened: oneshot::Sender<Result<Dropped, Attempted>>) -> Self {
+        // A backend of the same dialect has a name of its own for the response, and some clients take only one.
+        let ours = client.dialect == Dialect::OpenAiResponses
+            && plan.candidates.iter().all(|candidate| candidate.translated);
+        let encoder = ours.then(|| Encoder::new(client.dialect, &client.identity, client.style)).flatten();
+        Self { opened, encoder, begun: false }
+    }
+
+    /// Resolves when the head is out, with what begins the answer. Once, or never. Cancel safe.
+    async fn due(&mut self) -> Vec<Bytes> {
+        let Some(encoder) = self.encoder.as_mut().filter(|_| !self.begun) else { return pending().await };
+        self.opened.closed().await;
+        self.begun = true;
+        let mut frames = Frames::default();
+        let said = encoder.encode(&Event::Start, now(), &mut frames);
+        debug_assert_eq!(said, Ok(()), "a beginning can always be said");
+        frames.drain().collect()
+    }
+
+    /// What writes the rest of an answer that has begun.
+    fn begun(&mut self) -> Option<Encoder> {
+        self.encoder.take().filter(|_| self.begun)
     }
 }
 
@@ -157,13 +203,20 @@ pub fn abandoned(gone: Gone) -> Failure {
 async fn open(
     asking: impl Future<Output = Result<Opened, Attempted>>,
     outside: &mut Outside,
+    beginning: &mut Beginning,
 ) -> Result<Result<Opened, Gone>, Attempted> {
-    tokio::select! {
-        biased;
-        gone = outside.writer.abandoned() => Ok(Err(gone)),
-        failure = &mut outside.stopped => Err(Attempted::refusal(failure)),
-        failure = outside.timers.max_duration() => Err(Attempted::refusal(failure)),
-        result = asking => result.map(Ok),
+    let mut asking = pin!(asking);
+    loop {
+        tokio::select! {
+            biased;
+            gone = outside.writer.abandoned() => return Ok(Err(gone)),
+            failure = &mut outside.stopped => return Err(Attempted::refusal(failure)),
+            failure = outside.timers.max_duration() => return Err(Attempted::refusal(failure)),
+            result = &mut asking => return result.map(Ok),
+            frames = beginning.due() => {
+                outside.writer.append(frames); // the first there are: nobody is behind
+            }
+        }
     }
 }
 

@@ -65,9 +65,15 @@ pub(super) enum Step {
 }
 
 impl Rewrite {
-    pub(super) fn new(backend: Arc<Backend>, dialect: Dialect, names: Names, client: &Client) -> Self {
+    /// `begun`: what has written the first words of the answer already.
+    pub(super) fn new(
+        backend: Arc<Backend>,
+        (dialect, names): (Dialect, Names),
+        client: &Client,
+        begun: Option<Encoder>,
+    ) -> Self {
         let encoder = (dialect != client.dialect)
-            .then(|| Encoder::new(client.dialect, &client.identity, client.style))
+            .then(|| begun.or_else(|| Encoder::new(client.dialect, &client.identity, client.style)))
             .flatten();
         let to = match encoder {
             Some(encoder) => {

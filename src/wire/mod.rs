@@ -44,6 +44,7 @@ mod opening;
 mod pattern;
 mod progress;
 mod published;
+mod pulse;
 mod remains;
 mod request;
 mod retreat;
@@ -82,6 +83,7 @@ pub use opening::opening;
 pub use pattern::fits;
 pub use progress::{progress, without_progress};
 pub use published::Published;
+pub use pulse::{KeepAliveAs, Pulse};
 pub use request::{
     DEFAULT_MAX_TOKENS, Dropped, Effort, Format, Message, Part, PassedOn, Refused, Request, Role, Sampling,
     Server, Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,

@@ -15,6 +15,7 @@ from sdk import ollama_client, openai_client
 
 COMMENT = b": keep-alive\n"
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+STANDING = b"event: response.in_progress\n"
 SPACE = b"\r\n1\r\n \r\n"  # a chunk of one space
 
 
@@ -28,10 +29,12 @@ class Refusals:
 
 @dataclass(frozen=True)
 class Reader:
-    """`told` is what the SDK raises when the stream tells of an error; a broken connection would be another class."""
+    """`told` is what the SDK raises when the stream tells of an error; a broken connection would be another class.
+    `keep_alive` comes while the model is silent, `first` before it has said anything."""
 
     read: Callable
     told: type[Exception]
+    first: bytes
     keep_alive: bytes
     refusals: Refusals
 
@@ -115,28 +118,32 @@ def langchain(chat):
 
 
 def in_openai(read):
-    return Reader(read, openai.APIError, COMMENT, OF_OPENAI)
+    return Reader(read, openai.APIError, COMMENT, COMMENT, OF_OPENAI)
+
+
+def in_responses(read):
+    return Reader(read, openai.APIError, COMMENT, STANDING, OF_OPENAI)
 
 
 def in_anthropic(read):
-    return Reader(read, anthropic.APIStatusError, PING, OF_ANTHROPIC)
+    return Reader(read, anthropic.APIStatusError, PING, PING, OF_ANTHROPIC)
 
 
 def in_ollama(read):
-    return Reader(read, ollama.ResponseError, SPACE, OF_OLLAMA)
+    return Reader(read, ollama.ResponseError, SPACE, SPACE, OF_OLLAMA)
 
 
 READERS = {
     "openai chat": in_openai(openai_chat),
     "openai chat helper": in_openai(openai_chat_helper),
-    "openai responses": in_openai(openai_responses),
-    "openai responses helper": in_openai(openai_responses_helper),
+    "openai responses": in_responses(openai_responses),
+    "openai responses helper": in_responses(openai_responses_helper),
     "anthropic": in_anthropic(anthropic_messages),
     "anthropic helper": in_anthropic(anthropic_messages_helper),
     "ollama chat": in_ollama(ollama_chat),
     "ollama generate": in_ollama(ollama_generate),
     "langchain-openai": in_openai(langchain(chat_openai)),
-    "langchain-openai responses": in_openai(langchain(chat_openai_responses)),
+    "langchain-openai responses": in_responses(langchain(chat_openai_responses)),
     "langchain-anthropic": in_anthropic(langchain(chat_anthropic)),
     "langchain-ollama": in_ollama(langchain(chat_ollama)),
 }

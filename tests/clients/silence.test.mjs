@@ -1,7 +1,7 @@
 // What keeps a silent stream alive disturbs no SDK.
 import assert from 'node:assert/strict';
 
-import { anthropic, ollama } from './dialects.mjs';
+import { anthropic, ollama, responses } from './dialects.mjs';
 import { listen, listenUntilError } from './heard.mjs';
 import { everyPair } from './pairs.mjs';
 import { CALLS, QUESTION, TOOLS } from './questions.mjs';
@@ -35,9 +35,9 @@ everyPair(
   'keep-alives before the first word disturb nothing',
   async ({ client, wire, ask }) => {
     const script = async (answer) => {
-      await wire.until(keepAlive(client));
+      await wire.until(first(client));
       answer.open();
-      await wire.another(keepAlive(client));
+      await wire.another(/keep-alive|ping|in_progress| /);
       answer.say('Dip');
       answer.finish();
     };
@@ -51,7 +51,7 @@ everyPair(
   'a refusal behind an early head is told in the stream',
   async ({ client, wire, ask }) => {
     const script = async (answer) => {
-      await wire.until(keepAlive(client));
+      await wire.until(first(client));
       answer.refuse(500, 'the inkwell is dry');
     };
     const { heard, error } = await listenUntilError(ask(script, QUESTION, EARLY));
@@ -62,7 +62,13 @@ everyPair(
   STREAMS,
 );
 
+/** What comes while a model is silent that has said something. */
 function keepAlive({ dialect }) {
+  return dialect === responses ? 'event: response.in_progress\n' : first({ dialect });
+}
+
+/** What comes with a head that is early. */
+function first({ dialect }) {
   if (dialect === ollama) return ' ';
   return dialect === anthropic ? 'event: ping\n' : ': keep-alive\n';
 }

@@ -31,7 +31,7 @@ def test_keep_alive_in_mid_stream_disturbs_no_client(backend, tap, reader):
 def test_keep_alive_before_the_first_token_disturbs_no_client(backend, tap, reader):
     def script(answer):
         answer.open()
-        tap.wait_for(reader.keep_alive)
+        tap.wait_for(reader.first)
         answer.say("Dip again")
         answer.finish()
 
@@ -43,7 +43,7 @@ def test_keep_alive_before_the_first_token_disturbs_no_client(backend, tap, read
 def test_an_error_after_a_keep_alive_is_told_in_the_stream(backend, tap, reader):
     def script(answer):
         answer.open()
-        tap.wait_for(reader.keep_alive)
+        tap.wait_for(reader.first)
         answer.fail(BENT)
 
     backend.play(script)

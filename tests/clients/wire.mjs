@@ -19,7 +19,7 @@ export class Wire {
     return new Response(response.body?.pipeThrough(tap), response);
   };
 
-  /** Resolves once the gateway has sent this text; the time limit is the test's. */
+  /** Resolves once the gateway has sent this text, or what a regular expression finds; the time limit is the test's. */
   until(text, from = 0) {
     return new Promise((resolve) => {
       this.#waiting.push({ text, from, resolve });
@@ -38,6 +38,9 @@ export class Wire {
   }
 
   #wake() {
-    for (const { text, from, resolve } of this.#waiting) if (this.sent.includes(text, from)) resolve();
+    for (const { text, from, resolve } of this.#waiting) {
+      const sent = this.sent.slice(from);
+      if (text instanceof RegExp ? text.test(sent) : sent.includes(text)) resolve();
+    }
   }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::answer::Times;
 use crate::wire::codec::{Encode, EncodeError, Identity};
@@ -131,6 +131,14 @@ impl Encoder {
         line.end();
         end_line(out);
     }
+}
+
+/// A line that says nothing.
+pub fn silent_line(identity: &Identity, shape: Shape, at: Timestamp) -> Bytes {
+    let mut frames = Frames::default();
+    let encoder = Encoder::new(identity, shape);
+    encoder.line(at, &mut frames, |shape, line| write_text(shape, Text::Plain(""), line));
+    frames.joined()
 }
 
 /// Ends a line. Python's clients split at every line end that Unicode knows, so those inside text are escaped.

@@ -10,7 +10,7 @@ mod whole;
 mod write;
 
 pub use decode::Decoder;
-pub use encode::Encoder;
+pub use encode::{Encoder, silent_line};
 pub use parse::{parse_chat, parse_generate};
 pub use progress::Progress;
 pub use whole::{read_usage, whole};

@@ -17,6 +17,7 @@ mod namespace;
 mod output;
 mod parse;
 mod response;
+mod snapshot;
 mod state;
 mod usage;
 mod whole;
@@ -28,6 +29,7 @@ pub use encode::Encoder;
 pub use history::own_history;
 pub use namespace::flatten;
 pub use parse::parse;
+pub use snapshot::Snapshot;
 pub use state::{
     Outline, State, input_items, joined_items, outline, queued, response_in, sequence_number, stand_alone,
     with_status,
