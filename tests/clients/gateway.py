@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import threading
+import time
+import urllib.request
 from pathlib import Path
 
 from environment import OUTSIDE
@@ -14,14 +16,15 @@ BINARY = Path(os.environ.get("STREAMGATE_BIN", ROOT / "target/debug/streamgate")
 
 
 class Gateway:
-    """`backend` is a scripted one, or None for the built-in demo; `stream` holds keys of the `[stream]` table."""
+    """`backend` is a scripted one, or None for the built-in demo; `server` has lines of `[server]`, `stream` keys of `[stream]`."""
 
-    def __init__(self, folder, backend=None, model="*", **stream):
+    def __init__(self, folder, backend=None, model="*", server=('drain = "1s"',), **stream):
         self.config = folder / "streamgate.toml"
-        self.config.write_text(configuration(backend, model, stream))
+        self.config.write_text(configuration(backend, model, server, stream))
         self.log = folder / "streamgate.log"
         self.marks = Marks()
         self.lines = []
+        self._drains = False
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [BINARY, "serve", "--config", self.config],
@@ -39,8 +42,22 @@ class Gateway:
     def address(self, words):
         return next((line.removeprefix(words).strip() for line in self.lines if line.startswith(words)), None)
 
-    def close(self):
+    def drain(self):
+        """Asks it to end, and waits until it takes no new streams."""
+        self._drains = True
         self._process.terminate()
+        while self._is_ready():
+            time.sleep(0.01)
+
+    def _is_ready(self):
+        try:
+            return urllib.request.urlopen(f"{self.url}/readyz", timeout=GUARD).status == 200
+        except OSError:
+            return False
+
+    def close(self):
+        if not self._drains:
+            self._process.terminate()
         try:
             status = self._process.wait(GUARD)
         finally:
@@ -63,9 +80,9 @@ class Gateway:
         self.marks.make("started or ended")
 
 
-def configuration(backend, model, stream):
+def configuration(backend, model, server, stream):
     name = "scripted" if backend else "demo"
-    lines = ["[server]", 'listen = "127.0.0.1:0"', 'drain = "1s"', "[admin]", 'listen = "127.0.0.1:0"']
+    lines = ["[server]", 'listen = "127.0.0.1:0"', *server, "[admin]", 'listen = "127.0.0.1:0"']
     lines += ["[stream]", *(f"{key} = {json.dumps(value)}" for key, value in stream.items())]
     told = backend.config | {"url": backend.url} if backend else {"api": "demo"}
     lines += ["[[backend]]", f'name = "{name}"', *(f"{key} = {toml(value)}" for key, value in told.items())]

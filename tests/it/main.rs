@@ -13,6 +13,8 @@ mod channels;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod coding;
 #[cfg(test)]
 mod demo;

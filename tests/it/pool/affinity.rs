@@ -69,6 +69,65 @@ async fn a_conversation_stays_where_it_is_by_its_name() {
     }
 }
 
+/// Where agents say their session, in the order in which it counts.
+const SESSIONS: [&str; 6] = [
+    "x-claude-code-session-id",
+    "session-id",
+    "thread-id",
+    "x-session-id",
+    "x-session-affinity",
+    "x-affinity",
+];
+
+#[tokio::test]
+async fn the_session_of_an_agent_stays_where_it_is() {
+    let servers = servers(&[Well; 3]).await;
+    let gateway = setup(&servers, ROUTE).start().await;
+    let mut used = Vec::new();
+    for (at, header) in SESSIONS.into_iter().enumerate() {
+        let mut homes = Vec::new();
+        for turns in 0..3 {
+            let request = post(&turn(&format!("Turn {turns}"), 0)).header(header, &format!("session-{at}"));
+            // What tells one request from another is no session.
+            let request = request.header("x-client-request-id", &format!("{at}-{turns}"));
+            homes.push(home(&gateway, &servers, &request).await);
+        }
+        let mut body = turn("Another", 0);
+        body["prompt_cache_key"] = json!(format!("session-{at}"));
+        homes.push(home(&gateway, &servers, &post(&body)).await);
+        assert!(homes.iter().all(|home| *home == homes[0]), "{header}: {homes:?}");
+        used.push(homes[0]);
+    }
+    assert!(used.iter().any(|home| *home != used[0]), "{used:?}");
+}
+
+#[tokio::test]
+async fn the_name_of_a_conversation_counts_before_the_session_of_an_agent() {
+    let servers = servers(&[Well; 3]).await;
+    let gateway = setup(&servers, ROUTE).start().await;
+    for conversation in 0..4 {
+        let name = format!("chat-{conversation}");
+        let mut homes = Vec::new();
+        for (at, session) in SESSIONS.into_iter().enumerate() {
+            let request = post(&turn("Hi", 0)).header("x-conversation-id", &name);
+            homes.push(home(&gateway, &servers, &request.header(session, &format!("s-{at}"))).await);
+        }
+        assert!(homes.iter().all(|home| *home == homes[0]), "{homes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_names_no_conversation_and_records_nothing() {
+    let servers = servers(&[Well; 1]).await;
+    let gateway = setup(&servers, ROUTE).start().await;
+    for session in SESSIONS {
+        let mut answer = gateway.send(&post(&turn("Hi", 0)).header(session, "s")).await;
+        assert_eq!(answer.header("stream-id"), None, "{session}");
+        assert!(Heard::of(&mut answer).await.succeeded());
+    }
+    assert_eq!(gateway.get("/v1/conversations/s/stream").await.status, 404);
+}
+
 #[tokio::test]
 async fn few_conversations_move_when_a_backend_is_added() {
     let servers = servers(&[Well; 4]).await;
