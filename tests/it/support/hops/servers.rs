@@ -91,9 +91,9 @@ pub(crate) async fn traffic_server(target: SocketAddr, lines: &str) -> Hop {
         let usual = std::fs::read_to_string("/etc/trafficserver/records.config").unwrap();
         let usual = usual.lines().filter(|line| !line.split(' ').nth(1).is_some_and(set));
         write("records.config", &(usual.collect::<Vec<_>>().join("\n") + "\n" + &own));
-        let here = folder.display();
+        let here = folder.display().to_string();
         let within = ["sysconfdir", "localstatedir", "runtimedir", "logdir", "cachedir"];
-        let within: String = within.iter().map(|name| format!("{name}: {here}\n")).collect();
+        let within: String = within.iter().flat_map(|name| [*name, ": ", here.as_str(), "\n"]).collect();
         format!(
             "prefix: /\nexec_prefix: /\nbindir: /usr/bin\nsbindir: /usr/sbin\ndatadir: /usr/share/trafficserver\n\
              includedir: /usr/include\nlibdir: /usr/lib/trafficserver\nlibexecdir: /usr/lib/trafficserver/modules\n{within}"
