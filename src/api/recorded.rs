@@ -43,14 +43,9 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    pub(super) fn new<B>(
-        caller: Caller,
-        request: &Request<B>,
-        access: Access,
-        alive: Option<KeepAliveAs>,
-    ) -> Self {
-        let hangup = request.extensions().get::<Hangup>().map(|Hangup(token)| token.clone());
-        Self { caller, hangup: hangup.unwrap_or_default(), access, alive }
+    pub(super) fn new<B>(caller: Caller, of: &Request<B>, access: Access, wish: Option<KeepAliveAs>) -> Self {
+        let hangup = of.extensions().get::<Hangup>().map(|Hangup(token)| token.clone());
+        Self { caller, hangup: hangup.unwrap_or_default(), access, alive: wish }
     }
 
     /// To whom belongs what it makes and finds.

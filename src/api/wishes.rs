@@ -27,7 +27,7 @@ pub(super) struct Wishes {
     /// `Last-Event-ID`: where to go on in a stream that is there already.
     pub(super) cursor: Option<Cursor>,
     /// `Last-Event-ID` is there and empty: its client has read a stream without ids to its end, and comes back by itself, as
-    /// reqwest-eventsource does three times a second.
+    /// reqwest-eventsource does three times a second. In a stream that has ids it has read nothing yet.
     pub(super) is_back: bool,
     /// `Prefer: respond-async` (RFC 7240 section 4.1).
     pub(super) detached: bool,
@@ -67,11 +67,13 @@ impl Wishes {
                 return Err(Refusal::new(Code::InvalidRequest, words));
             }
         };
+        let conversation = name(headers, &X_CONVERSATION_ID)?;
+        let last = headers.get(LAST_EVENT_ID).filter(|_| conversation.is_none());
         Ok(Self {
-            conversation: name(headers, &X_CONVERSATION_ID)?,
+            conversation,
             key: name(headers, &IDEMPOTENCY_KEY)?,
             cursor: Cursor::of_header(headers),
-            is_back: headers.get(LAST_EVENT_ID).is_some_and(|id| id.as_bytes().trim_ascii().is_empty()),
+            is_back: last.is_some_and(|id| id.as_bytes().trim_ascii().is_empty()),
             detached: headers.get_all(PREFER).iter().any(|value| prefers(value, "respond-async")),
             on_conflict,
             ..Self::default()

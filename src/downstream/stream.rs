@@ -256,9 +256,9 @@ impl StreamBody {
     /// An event in place of a comment, where there is one: at every turn, or before a client has seen none for too long. It is no
     /// part of what is read, and has no number.
     fn event(&mut self) -> Option<Bytes> {
+        let (now, pause) = (Instant::now(), self.pause());
         let pulse = self.manner.pulse.as_mut()?;
-        let now = Instant::now();
-        if !pulse.is_steady() && now + self.manner.keep_alive <= self.last_event + WITHOUT_EVENT {
+        if !pulse.is_steady() && now + pause <= self.last_event + WITHOUT_EVENT {
             return None;
         }
         let event = pulse.event(timestamp())?;
@@ -387,6 +387,7 @@ impl Body for StreamBody {
             }
             State::Early => {
                 self.state = State::Running;
+                self.last_event = Instant::now(); // clocks begin with the head
                 self.write_filler()
             }
             State::Running => self.poll_running(cx),

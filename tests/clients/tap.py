@@ -25,6 +25,12 @@ class Tap:
             self._changed.wait_for(lambda: self._has(needle, after) or self._closed, GUARD)
             assert self._has(needle, after), f"waited in vain for {needle!r}; the wire had {self.sent!r}"
 
+    def wait_for_as_many(self, needle, count):
+        """Returns once the gateway has sent these bytes so often."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.sent.count(needle) >= count or self._closed, GUARD)
+            assert self.sent.count(needle) >= count, f"waited in vain for {needle!r}; the wire had {self.sent!r}"
+
     def close(self):
         with self._changed:
             self._closed = True

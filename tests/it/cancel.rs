@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::support::pairs::{crossed, request};
 use crate::support::{
-    Call, Gateway, Pairs, Setup, Upstream, begun, chat, deaf_address, gateway_over, ollama, openai, prompt,
-    until,
+    Call, Gateway, Pairs, Setup, Upstream, begun, chat, counts, deaf_address, gateway_over, ollama, openai,
+    prompt, until,
 };
 
 /// How far the call has come when the client leaves.
@@ -223,6 +223,19 @@ async fn a_client_that_leaves_is_counted_as_gone() {
     drop(answer);
     call.closed().await;
     gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"client_gone\""], 1.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_behind_the_finish_has_had_its_answer_and_its_usage_is_counted() {
+    let (gateway, _upstream, mut answer, mut call) = begun("openai", &[]).await;
+    call.sse(&openai::finish("stop")).await;
+    while !answer.next_event().await.data.contains("\"stop\"") {}
+    drop(answer);
+    call.sse(&openai::usage(11, 7)).await;
+    call.done().await;
+    gateway.metric_reaches("streamgate_stream_ends_total", &["reason=\"done\""], 1.0).await;
+    counts(&gateway, "streamgate_stream_ends_total", &["reason=\"client_gone\""], 0).await;
+    gateway.metric_reaches("streamgate_tokens_total", &["kind=\"output\""], 7.0).await;
 }
 
 #[tokio::test]

@@ -81,12 +81,16 @@ async fn a_client_that_comes_back_behind_a_clean_end_is_told_that_there_is_nothi
         assert_eq!(answer.text().await, "");
     }
     assert_eq!(upstream.calls_seen(), 0);
-    // An id of somebody else's is none of ours, and the request is one as ever.
-    let asked = gateway.ask(&Request::post(CHAT, &chat()).header("last-event-id", "17")).await;
-    let mut call = upstream.call().await;
-    call.say(&["Po"]).await;
-    call.end().await;
-    assert!(Heard::of(&mut asked.answer().await).await.succeeded());
+    // An id of somebody else's is none of ours, and in a stream that has ids who has none has read nothing yet.
+    for (header, id) in [("x-other", "17"), ("x-conversation-id", "")] {
+        let value = if id.is_empty() { "rivers" } else { "1" };
+        let asked = Request::post(CHAT, &chat()).header(header, value).header("last-event-id", id);
+        let asked = gateway.ask(&asked).await;
+        let mut call = upstream.call().await;
+        call.say(&["Po"]).await;
+        call.end().await;
+        assert!(Heard::of(&mut asked.answer().await).await.succeeded());
+    }
 }
 
 #[tokio::test]

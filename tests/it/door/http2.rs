@@ -43,6 +43,41 @@ async fn streams_share_a_connection_and_end_alone() {
     assert_eq!(reset, None);
 }
 
+/// Clients in JavaScript take a body that is reset with `CANCEL` or `NO_ERROR` for whole.
+#[tokio::test]
+async fn a_stream_that_fails_in_whatever_way_is_reset_as_an_error() {
+    let mut upstream = Upstream::start().await;
+    let setup = Setup::new().server("h2c = true").backend("one", "openai", &upstream.url());
+    let gateway = setup.stream("idle_timeout = \"300ms\"").start().await;
+    let mut client = Http2::connect(gateway.public).await;
+    for way in ["cut", "finished early", "told", "stalled", "cut inside an event"] {
+        let (mut body, _, mut call) = begun(&mut client, &mut upstream).await;
+        let _kept = match way {
+            "cut" => {
+                call.cut().await;
+                None
+            }
+            "finished early" => {
+                call.finish().await;
+                None
+            }
+            "told" => {
+                call.sse(&openai::error("the river is dry")).await;
+                Some(call)
+            }
+            "stalled" => Some(call),
+            _ => {
+                call.chunk("data: {\"choi").await;
+                call.cut().await;
+                None
+            }
+        };
+        let (text, reset) = rest(&mut body).await;
+        assert!(text.contains("\"error\"") && !text.contains("[DONE]"), "{way}: {text}");
+        assert_eq!(reset, Some(h2::Reason::INTERNAL_ERROR), "{way}");
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_its_client_resets_ends_its_backend_at_once() {
     let mut upstream = Upstream::start().await;

@@ -192,7 +192,7 @@ async fn what_a_response_keeps_of_its_request_counts_until_its_answer_is_over() 
     let mut answer = asked.answer().await;
     while !answer.next_event().await.data.contains("Rhine") {}
     // The body itself is gone: its backend has begun to answer. Its items stay, and what each event repeats.
-    until("the body to be given back", async || held(&gateway).await < 1000 * KIB).await;
+    until("the body to be given back", async || held(&gateway).await < 1300 * KIB).await;
     assert!(held(&gateway).await > 600 * KIB, "{}", held(&gateway).await);
     call.end().await;
     answer.rest().await;
