@@ -198,6 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_backend_is_said_to_want_is_checked() {
+        for (api, line, words) in [
+            ("openai", "refuses = [\"stop\"]", "unknown variant `stop`"),
+            ("openai", "key_header = \"cookie\"", "unknown variant `cookie`"),
+            ("openai", "unsigned_thinking = true", "means nothing to its `api`"),
+            ("anthropic", "reasoned_calls = true", "means nothing to its `api`"),
+            ("anthropic", "anthropic_version = \"latest\"", "is no date"),
+        ] {
+            let text = format!("[[backend]]\nname = \"a\"\napi = \"{api}\"\nurl = \"http://a\"\n{line}\n");
+            let told = problems(&text);
+            assert!(told[0].starts_with("f:5:") && told[0].contains(words), "{told:?}");
+        }
+    }
+
+    #[test]
     fn the_reference_names_every_key() {
         let text = uncommented();
         for (section, keys) in sections::known_keys() {

@@ -10,7 +10,7 @@ pub(super) fn says_something(value: &RawValue) -> bool {
 
 /// Declares an object of fields, each under its own name or another (`kind = "type"`), of any type that has a value for what is not
 /// there. `unknown` is the name of the last member that is none of them, nor one of those `without` meaning here, and that says
-/// something.
+/// something. Those that come `often` are compared first.
 macro_rules! lenient {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
@@ -18,7 +18,7 @@ macro_rules! lenient {
     (@kind $life:lifetime $kind:ty) => { $kind };
     (
         $(#[$meta:meta])* struct $name:ident<$life:lifetime> { $($field:ident $(= $key:literal)? $(: $kind:ty)?),+ $(,)? }
-        without [$($silent:literal),* $(,)?]
+        $(often [$($often:literal),+ $(,)?])? without [$($silent:literal),* $(,)?]
     ) => {
         $(#[$meta])*
         #[derive(Default)]
@@ -41,6 +41,7 @@ macro_rules! lenient {
                         let mut read = $name::default();
                         while let Some(crate::wire::members::Key(key)) = map.next_key()? {
                             match key.as_ref() {
+                                $($($often)|+ => drop(map.next_value::<serde::de::IgnoredAny>()?),)?
                                 $(crate::wire::lenient::lenient!(@key $field $($key)?) => read.$field = map.next_value()?,)+
                                 "" $(| $silent)* => drop(map.next_value::<serde::de::IgnoredAny>()?),
                                 _ => {

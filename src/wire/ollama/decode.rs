@@ -35,8 +35,8 @@ lenient! {
     /// One line; `/api/generate` has its text at the top.
     struct Line<'a> {
         message: Option<Message<'a>>, response, thinking, tool_calls, done, done_reason, prompt_eval_count, eval_count, error,
-    } without [
-        "model", "created_at", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "context",
+    } often ["model", "created_at"] without [
+        "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "context",
         "remote_model", "remote_host", "logprobs",
     ]
 }

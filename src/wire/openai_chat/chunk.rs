@@ -12,8 +12,8 @@ lenient! {
     /// `search_results`.
     struct Chunk<'a> {
         choices: Option<SmallVec<[Choice<'a>; 1]>>, usage, x_groq, error, base_resp, citations, search_results,
-    } without [
-        "id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "timings", "prompt_progress",
+    } often ["id", "object", "created", "model"] without [
+        "system_fingerprint", "service_tier", "obfuscation", "timings", "prompt_progress",
     ]
 }
 
