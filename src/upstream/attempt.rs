@@ -312,11 +312,8 @@ async fn until_content(
         };
         let mut content = false;
         if let Some(frame) = frame.filter(|frame| !frame.data.is_empty()) {
-            let read = progress(&frame);
-            if let Some(read) = read {
-                access.prefilled(read.percent);
-                progressed = true;
-            }
+            let read = progress(&frame).inspect(|read| access.prefilled(read.percent));
+            progressed |= read.is_some();
             let alone = read.is_some_and(|read| read.alone);
             let mut failure = None;
             let flow = decoder.decode(&frame, &mut |event| match event {
@@ -340,8 +337,8 @@ async fn until_content(
             if matches!(flow, Ok(Flow::Truncated)) {
                 return Err(Attempted::retryable(Code::UpstreamTruncated, EARLY));
             }
-            content &= !alone; // also of a further choice
-            content |= matches!(flow, Ok(Flow::Ended)) || decoder.complete();
+            // Nor is it content of a further choice.
+            content = content && !alone || matches!(flow, Ok(Flow::Ended)) || decoder.complete();
             if flow.is_err() && !last {
                 let words = "the backend answered with something that is not an event of its API";
                 return Err(Attempted::retryable(Code::UpstreamError, words));
