@@ -133,8 +133,7 @@ impl Said {
         }
         if progress.is_error() {
             let failure = backend.scrub_failure(read_failure(&frame.data));
-            let attempted = Attempted { failure, retryable: false, retry_after: None, generated: false };
-            return Err(Ending::Failed(attempted, Some(backend.scrub(&frame.raw))));
+            return Err(Ending::Failed(Attempted::refusal(failure), Some(backend.scrub(&frame.raw))));
         }
         if let (Some(download), Some((layer, total, completed))) = (&self.download, progress.layer()) {
             download.progress(&layer, total, completed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -21,12 +21,12 @@ use crate::api::{ANTHROPIC_BETA, Parts, body, reading, recorded, responses, whol
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json, stream};
 use crate::edge::{ANTHROPIC_VERSION, Caller, Refusal, Slot, Traced};
 use crate::journal::{self, Reader, Writer};
-use crate::relay::{self, Client, Job, now};
+use crate::relay::{self, Begun, Client, Job, now};
 use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Choice, Plan, Ticket};
 use crate::wire::{
     self, Answer, Code, Demand, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Finish, Frames,
-    Identity, KeepAliveAs, Pulse, Style, Wish,
+    Framing, Identity, KeepAliveAs, Pulse, Style, Wish,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -170,7 +170,7 @@ pub(super) struct Channel {
 }
 
 /// What is told of a stream when its content comes, or will not come.
-type Opened = Result<Dropped, Attempted>;
+type Opened = Result<Begun, Attempted>;
 
 /// Sets a relay to work.
 pub(super) fn relay(
@@ -234,11 +234,16 @@ pub(super) async fn streamed(
     };
     let early = told.is_none();
     // An early head cannot know which backend will serve; the first one will, most likely.
-    let dropped = told.transpose().map_err(refused)?.unwrap_or(unknown);
+    let early_head = Begun { dropped: unknown, content_type: None };
+    let Begun { dropped, content_type } = told.transpose().map_err(refused)?.unwrap_or(early_head);
     let plain = Manner::plain(dialect.keep_alive(), settings.keep_alive);
     let fails_properly = dialect.fails_properly();
     let manner = Manner { pulse, early, fails_properly, numbering, lost, ..plain };
-    Ok((stream(dialect.framing(), StreamBody::new(reader, access, manner)), dropped))
+    let mut response = stream(dialect.framing(), StreamBody::new(reader, access, manner));
+    if let Some(label) = content_type.filter(|_| dialect.framing() == Framing::Sse) {
+        response.headers_mut().insert(CONTENT_TYPE, label);
+    }
+    Ok((response, dropped))
 }
 
 /// What is asked of the candidates; without a ticket where a slot is held already.
@@ -284,7 +289,6 @@ fn loaded(asked: &Asked, finish: Finish) -> Response<Body> {
 pub(super) fn refused(attempted: Attempted) -> Refusal {
     let mut refusal = Refusal::from(attempted.failure);
     refusal.retry_after = attempted.retry_after;
-    refusal.generated = attempted.generated;
     refusal
 }
 

@@ -103,9 +103,14 @@ impl Transcript {
     }
 }
 
-/// The last event of a record.
+/// The last event of a record that says something: some servers send a `[DONE]` behind a response that is over.
 pub(super) fn last_event(record: &Record, label: &Label) -> Option<Frame> {
-    events_in(record.last_frame()?, label).pop()
+    let last = events_in(record.last_frame()?, label).pop()?;
+    if last.data.trim_ascii() != b"[DONE]" {
+        return Some(last);
+    }
+    let (_, frames) = record.frames_after(record.status().last.saturating_sub(2));
+    events_in(frames.into_iter().next()?, label).pop()
 }
 
 /// The first event that is kept of a record.

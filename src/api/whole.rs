@@ -10,7 +10,7 @@ use crate::api::stopped::stopped;
 use crate::edge::{Caller, Refusal};
 use crate::relay::{self, Collected};
 use crate::telemetry::{Access, End};
-use crate::upstream::{Addressed, Api, Attempted, Candidate, Choice, Forward};
+use crate::upstream::{Addressed, Api, Attempted, Candidate, Choice, Forward, comes_in_pieces};
 use crate::wire::{self, Code, Dropped};
 
 /// Asks the candidates in order for a whole answer.
@@ -74,8 +74,9 @@ async fn ask_one(
 
 async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<Bytes, Attempted> {
     let Candidate { backend, share, dialect, body, headers, .. } = candidate;
+    let asking = Arc::clone(&backend);
     let forward = Forward {
-        candidates: vec![Addressed { backend, share, body }],
+        candidates: vec![Addressed { backend: asking, share, body }],
         choice: Choice::made(),
         path: dialect.path(),
         headers,
@@ -84,6 +85,11 @@ async fn pass_on(parts: &Parts, asked: &Asked, candidate: Candidate) -> Result<B
     };
     let answered = parts.pool.forward(&forward, &asked.access).await?;
     let body = answered.body.clone();
+    if comes_in_pieces(dialect, &body) {
+        let (client, access) = (asked.client.clone(), asked.access.clone());
+        let gather = move || relay::gathered(backend, body, &client, &access);
+        return parts.pool.offload().run(answered.body.len(), gather).await;
+    }
     let usage = parts.pool.offload().run(body.len(), move || wire::read_usage(dialect, &body));
     if let Some(usage) = usage.await {
         asked.access.tokens(usage.input, usage.output);

@@ -16,8 +16,6 @@ pub struct Refusal {
     pub failure: Failure,
     /// Seconds after which the client may try again.
     pub retry_after: Option<u32>,
-    /// Had a backend begun to answer? A retry would have it generate twice.
-    pub generated: bool,
     /// The request's body, if it is to be read over behind the answer.
     pub unread: Option<Box<Unread>>,
     /// Further headers: `Allow`, `WWW-Authenticate`.
@@ -30,6 +28,8 @@ const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// The longest `Retry-After` that every client heeds, in seconds: behind a longer one openai (npm), groq and the AI SDK come back
 /// within two seconds, openai-python gives up, and Codex and anthropic-python sleep all of it.
 const LONGEST_WAIT: u32 = 60;
+/// From so many seconds on a client is told not to ask again by itself.
+const FAR: u32 = 600;
 
 impl Refusal {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
@@ -101,11 +101,13 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.min(LONGEST_WAIT)));
         }
+        // Behind a day's budget no retry of this minute will do.
+        let is_far = self.retry_after.is_some_and(|seconds| seconds > FAR);
         let worked_for_long = matches!(
             self.failure.code,
             Code::FirstTokenTimeout | Code::UpstreamStalled | Code::MaxDuration | Code::FrameTooLarge
         );
-        if self.generated || worked_for_long {
+        if worked_for_long || is_far {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         headers.extend(self.headers);
@@ -115,7 +117,7 @@ impl Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self { failure, retry_after: None, generated: false, unread: None, headers: Vec::new() }
+        Self { failure, retry_after: None, unread: None, headers: Vec::new() }
     }
 }
 

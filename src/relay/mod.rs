@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ use crate::wire::{
 };
 
 pub use timers::{Limits, OnDisconnect};
-pub use whole::{Collected, collect};
+pub use whole::{Collected, collect, gathered};
 
 /// One stream to be relayed.
 pub struct Job {
@@ -41,11 +42,20 @@ pub struct Job {
     pub writer: Writer,
     /// What is waited for before a backend is asked.
     pub after: Option<BoxFuture<'static, ()>>,
-    /// Told when first content has come, and what its backend was not told; or why none will come. Nobody there: the head is out already.
-    pub opened: oneshot::Sender<Result<Dropped, Attempted>>,
+    /// Told when first content has come; or why none will come. Nobody there: the head is out already.
+    pub opened: oneshot::Sender<Result<Begun, Attempted>>,
     pub access: Access,
     /// Resolves when the stream must end, whatever its backend does, with what its client is told.
     pub stopped: BoxFuture<'static, Failure>,
+}
+
+/// What the head of a stream says of its backend.
+#[derive(Clone, Debug, Default)]
+pub struct Begun {
+    /// What it was not told.
+    pub dropped: Dropped,
+    /// How it labels its event stream, if it says more than the media type.
+    pub content_type: Option<HeaderValue>,
 }
 
 /// How the client wants its answer.
@@ -106,9 +116,9 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         access.first_content();
     }
     outside.timers.event(Instant::now());
-    let Opened { backend, dialect, dropped, names, frames, held, content, limit } = stream;
+    let Opened { backend, dialect, dropped, names, frames, held, content, limit, content_type } = stream;
     let begun = beginning.begun();
-    drop(beginning.opened.send(Ok(dropped))); // nobody there: the head went out before the content came
+    drop(beginning.opened.send(Ok(Begun { dropped, content_type }))); // nobody there: the head went out before the content came
     let mut rewrite = Rewrite::new(backend, (dialect, names), &client, begun);
     rewrite.limited(limit);
     let mut pump = Pump::new(rewrite, Meter::new(access, content), frames);
@@ -124,7 +134,7 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
 
 /// Says that there will be no content: to whoever waits for the head, else in the stream. A record keeps it in any case.
 fn give_up(client: &Client, writer: Writer, mut beginning: Beginning, attempted: Attempted) {
-    let failure = attempted.failure.clone();
+    let failure = attempted.failure.clone().with_pause(attempted.retry_after);
     let begun = beginning.begun();
     let told = beginning.opened.send(Err(attempted)).is_ok();
     if !told || writer.is_recorded() {
@@ -145,13 +155,13 @@ fn give_up(client: &Client, writer: Writer, mut beginning: Beginning, attempted:
 /// Responses can be kept alive by events only behind them.
 struct Beginning {
     /// Told when content has come. It is closed when the head went out before that.
-    opened: oneshot::Sender<Result<Dropped, Attempted>>,
+    opened: oneshot::Sender<Result<Begun, Attempted>>,
     encoder: Option<Encoder>,
     begun: bool,
 }
 
 impl Beginning {
-    fn of(client: &Client, plan: &Plan, opened: oneshot::Sender<Result<Dropped, Attempted>>) -> Self {
+    fn of(client: &Client, plan: &Plan, opened: oneshot::Sender<Result<Begun, Attempted>>) -> Self {
         // A backend of the same dialect has a name of its own for the response, and some clients take only one.
         let ours = client.dialect == Dialect::OpenAiResponses
             && plan.candidates.iter().all(|candidate| candidate.translated);

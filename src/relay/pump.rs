@@ -25,7 +25,7 @@ pub(super) enum Ending {
     /// The backend said so itself, in the client's dialect.
     FailedSame {
         frame: Bytes,
-        code: Code,
+        failure: Failure,
     },
 }
 
@@ -159,7 +159,7 @@ impl Pump {
             Step::More => self.meter.over().map(Ending::Failed),
             Step::Ended => Some(Ending::Done),
             Step::Failed(failure) => Some(Ending::Failed(failure)),
-            Step::FailedSame { frame, code } => Some(Ending::FailedSame { frame, code }),
+            Step::FailedSame { frame, failure } => Some(Ending::FailedSame { frame, failure }),
         }
     }
 
@@ -192,6 +192,9 @@ impl Pump {
         }
         match ending {
             Ending::Done => {
+                if !left && self.rewrite.may_be_done_twice() {
+                    writer.append(self.done_twice().await);
+                }
                 writer.close();
                 self.meter.ended(End::Done);
                 return (!left).then_some(self.frames);
@@ -213,17 +216,27 @@ impl Pump {
                 self.meter.ended(outcome(gone));
             }
             Ending::Failed(failure) => {
-                self.frames.failed(failure.code);
+                self.frames.failed(&failure);
                 self.meter.ended(End::Failed(failure.code.name()));
                 writer.fail(self.rewrite.last_words(&failure), failure.code.name());
             }
-            Ending::FailedSame { frame, code } => {
-                self.frames.failed(code);
-                self.meter.ended(End::Failed(code.name()));
-                writer.fail(frame, code.name());
+            Ending::FailedSame { frame, failure } => {
+                self.frames.failed(&failure);
+                self.meter.ended(End::Failed(failure.code.name()));
+                writer.fail(frame, failure.code.name());
             }
         }
         None
+    }
+
+    /// A `[DONE]` that some servers (`OpenRouter`) send behind a response that has ended by itself.
+    async fn done_twice(&mut self) -> Option<Bytes> {
+        match timeout_at(Instant::now() + BEHIND, self.frames.next()).await {
+            Ok(Ok(Next::Frame(frame) | Next::End(Some(frame)))) => {
+                (frame.data.trim_ascii() == b"[DONE]").then_some(frame.raw)
+            }
+            Ok(Ok(Next::End(None)) | Err(_)) | Err(_) => None,
+        }
     }
 
     /// The reader has left behind the reason for which the answer ends, as many do: the backend has nothing more to compute, and

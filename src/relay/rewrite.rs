@@ -10,7 +10,7 @@ use crate::relay::{Client, HELD_BYTES, now, too_large, truncated};
 use crate::upstream::Backend;
 use crate::wire::{
     Code, Decode as _, Decoder, Dialect, Encode as _, EncodeError, Encoder, Event, Failure, Flow, Frame,
-    Frames, Names, Timestamp, Translation, is_seen, progress, without_progress,
+    Frames, Names, Timestamp, Translation, beside_usage, is_seen, progress, without_progress,
 };
 
 /// How the frames of one answer are rewritten.
@@ -60,7 +60,7 @@ pub(super) enum Step {
     /// The backend's own error frame is the client's dialect already.
     FailedSame {
         frame: Bytes,
-        code: Code,
+        failure: Failure,
     },
 }
 
@@ -146,7 +146,7 @@ impl Rewrite {
             }
             (Some((first, _)), Some(failure), Some(Flow::Ended)) => {
                 let frame = [first, self.backend.scrub(&frame.raw)].concat().into();
-                return Step::FailedSame { frame, code: failure.code };
+                return Step::FailedSame { frame, failure };
             }
             (Some((_, failure)), ..) => return Step::Failed(self.backend.scrub_failure(failure)),
             // An error that the clients would not see is told anew; to those of Responses it takes two events.
@@ -156,7 +156,7 @@ impl Rewrite {
                 return Step::Failed(self.backend.scrub_failure(failure));
             }
             (None, Some(failure), _) => {
-                return Step::FailedSame { frame: self.backend.scrub(&frame.raw), code: failure.code };
+                return Step::FailedSame { frame: self.backend.scrub(&frame.raw), failure };
             }
         }
         if matches!(flow, Ok(Flow::Truncated)) {
@@ -165,7 +165,9 @@ impl Rewrite {
         let told = if *hide_progress { progress(&frame) } else { None };
         if let Some(told) = told {
             out.extend((!told.alone).then(|| without_progress(&frame)));
-        } else if !(*hide_usage && self.decoder.usage_alone()) {
+        } else if *hide_usage && self.decoder.usage_alone() {
+            out.extend(beside_usage(*dialect, &frame.data));
+        } else {
             out.push(frame.raw);
         }
         // What is not understood is passed on all the same: the client may know it.
@@ -241,6 +243,11 @@ impl Rewrite {
             }
         }
         Step::Ended
+    }
+
+    /// May the last frame be followed by one that its dialect does not know, and that some servers send all the same?
+    pub(super) fn may_be_done_twice(&self) -> bool {
+        matches!(&self.to, To::Same { dialect: Dialect::OpenAiResponses, .. })
     }
 
     /// Is the answer complete if nothing more comes?

@@ -12,7 +12,8 @@ use crate::telemetry::Access;
 use crate::upstream::{Attempted, Backend, FrameStream, Next, Opened, Plan, Pool, StreamError};
 use crate::wire::openai_chat::Assembly;
 use crate::wire::{
-    Answer, Code, Decode as _, Decoder, Dropped, Event, Failure, Flow, Frame, Names, Translation, whole,
+    Answer, Code, Decode as _, Decoder, Dialect, Dropped, Event, Failure, Flow, Frame, Names, Splitter,
+    Translation, whole,
 };
 
 /// An answer that was gathered.
@@ -41,14 +42,10 @@ pub async fn collect(
     let Opened { backend, dialect, dropped, names, mut frames, held, limit, .. } = opened?;
     access.first_content();
     timers.event(Instant::now());
-    let mut decoder = Decoder::new(dialect, &client.identity.id);
-    decoder.limited(limit);
-    let translation = Translation::new(&client.identity.echo, client.dialect);
-    let answer = Answer::default();
-    let meter = Meter::new(access.clone(), true);
     let assembled = plan.candidates.first().is_some_and(|candidate| candidate.assembled);
-    let assembly = assembled.then(Assembly::default);
-    let mut gathering = Gathering { backend, decoder, names, translation, answer, assembly, meter };
+    let mut gathering = Gathering::new(backend, (dialect, names), client, access);
+    gathering.decoder.limited(limit);
+    gathering.assembly = assembled.then(Assembly::default);
     let mut state = held.into_iter().find_map(|frame| gathering.frame(&frame));
     while state.is_none() {
         let next = tokio::select! {
@@ -60,7 +57,7 @@ pub async fn collect(
         state = gathering.take(next);
     }
     if let Some(Err(failure)) = &state {
-        frames.failed(failure.code);
+        frames.failed(failure);
     }
     let size = gathering.assembly.as_ref().map_or(gathering.answer.size, Assembly::size);
     let client = client.clone();
@@ -68,6 +65,32 @@ pub async fn collect(
     let body = pool.offload().run(size, end).await?;
     Ok(Collected { body, dropped, rest: frames })
 }
+
+/// A whole answer from the events that a backend of the client's own dialect gave in its place.
+pub fn gathered(
+    backend: Arc<Backend>,
+    body: Bytes,
+    client: &Client,
+    access: &Access,
+) -> Result<Bytes, Attempted> {
+    let dialect = client.dialect;
+    let mut gathering = Gathering::new(backend, (dialect, Names::default()), client, access);
+    gathering.assembly = (dialect == Dialect::OpenAiChat).then(Assembly::default);
+    let mut splitter = Splitter::new(dialect.framing(), HELD_BYTES);
+    splitter.push(body);
+    let mut state = None;
+    while state.is_none() {
+        state = match splitter.next_frame() {
+            Ok(Some(frame)) => gathering.take(Ok(Next::Frame(frame))),
+            Ok(None) => gathering.take(Ok(Next::End(splitter.finish()))),
+            Err(error) => gathering.take(Err(error.into())),
+        };
+    }
+    gathering.end(state.unwrap_or_else(|| Err(truncated())), client)
+}
+
+/// An answer of an API that has no translation.
+const PIECES: &str = "the backend answered with a stream where a whole answer was asked for";
 
 struct Gathering {
     backend: Arc<Backend>,
@@ -81,6 +104,23 @@ struct Gathering {
 }
 
 impl Gathering {
+    fn new(
+        backend: Arc<Backend>,
+        (dialect, names): (Dialect, Names),
+        client: &Client,
+        access: &Access,
+    ) -> Self {
+        Self {
+            backend,
+            decoder: Decoder::new(dialect, &client.identity.id),
+            names,
+            translation: Translation::new(&client.identity.echo, client.dialect),
+            answer: Answer::default(),
+            assembly: None,
+            meter: Meter::new(access.clone(), true),
+        }
+    }
+
     /// `Some` when the answer is over, well or not.
     fn take(&mut self, next: Result<Next, StreamError>) -> Option<Result<(), Failure>> {
         match next {
@@ -176,11 +216,11 @@ impl Gathering {
                 return Ok(assembly.write());
             }
             whole(client.dialect, &self.answer, &client.identity, client.style, now())
-                .unwrap_or_else(|| Ok(Bytes::new()))
+                .ok_or_else(|| Failure::new(Code::UpstreamError, PIECES))?
                 .map_err(|error| Failure::new(Code::UpstreamError, error.to_string()))
         });
         self.meter.left_out(self.translation.lost());
         self.meter.finish();
-        written.map_err(|failure| Attempted { generated: true, ..Attempted::refusal(failure) })
+        written.map_err(Attempted::refusal)
     }
 }

@@ -11,6 +11,8 @@ use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 
 use crate::telemetry::{Redactor, Secret};
+use crate::upstream::client::Connector;
+use crate::upstream::reuse::Served;
 use crate::upstream::settings::{self, KeyHeader, MaxTokensField, ReasoningField, ThinkingStyle};
 use crate::upstream::standing::Standing;
 use crate::wire::{Code, Dialect, Failure, SamplingOption, Style};
@@ -120,12 +122,12 @@ pub struct Backend {
     style: Style,
     stream_options: bool,
     llama_cpp: Option<bool>,
-    client: Client,
+    connector: Connector,
 }
 
 impl Backend {
     /// `config` has been checked: its URL is one, its key is there.
-    pub fn new(config: &Config, client: Client, standing: Arc<Standing>) -> Self {
+    pub fn new(config: &Config, connector: Connector, standing: Arc<Standing>) -> Self {
         let origin = config.url.trim_end_matches('/');
         let origin = origin.strip_suffix("/v1").unwrap_or(origin).to_owned();
         let key = config.api_key.as_ref().and_then(|key| key.value.as_ref());
@@ -142,7 +144,7 @@ impl Backend {
             style: settings::style(config),
             stream_options: config.stream_options,
             llama_cpp: config.llama_cpp,
-            client,
+            connector,
         }
     }
 
@@ -231,19 +233,29 @@ impl Backend {
         Failure::new(Code::UpstreamError, words)
     }
 
+    /// Which of its connections have served.
+    pub(super) fn served(&self) -> &Served {
+        &self.connector.served
+    }
+
+    /// A client that asks it on a new connection.
+    pub(super) fn fresh(&self) -> Option<&Client> {
+        self.connector.fresh()
+    }
+
     /// A POST to a route of this backend.
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
-        self.authorized(self.client.post(format!("{}{path}", self.origin)))
+        self.authorized(self.connector.client.post(format!("{}{path}", self.origin)))
     }
 
     /// Any request to a route of this backend.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.authorized(self.client.request(method, format!("{}{path}", self.origin)))
+        self.authorized(self.connector.client.request(method, format!("{}{path}", self.origin)))
     }
 
     /// A GET of a route of this backend.
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
-        self.authorized(self.client.get(format!("{}{path}", self.origin)))
+        self.authorized(self.connector.client.get(format!("{}{path}", self.origin)))
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {

@@ -9,9 +9,11 @@ use tokio::time::timeout;
 
 use crate::telemetry::{Metrics, Redactor};
 use crate::upstream::demo;
+use crate::upstream::opening::{First, Looks};
+use crate::upstream::refused::is_worth_retrying;
 use crate::upstream::slots::Slot;
 use crate::upstream::standing::Turn;
-use crate::wire::{Code, Frame, FrameTooLarge, Framing, Splitter};
+use crate::wire::{Code, Failure, Frame, FrameTooLarge, Framing, Splitter};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -80,14 +82,55 @@ impl FrameStream {
         self
     }
 
+    /// Reads on until it can be told what the answer is; gives what came, to be fed back.
+    pub(super) async fn looks(
+        &mut self,
+        framing: Framing,
+        labelled: bool,
+    ) -> Result<(Looks, Vec<Bytes>), StreamError> {
+        let (mut first, mut early) = (First::default(), Vec::new());
+        while let Some(chunk) = self.bytes().await? {
+            let looks = first.add(&chunk, framing, labelled);
+            // Some send blank lines while they work; a byte order mark may come in pieces.
+            if !chunk.trim_ascii().is_empty() {
+                early.push(chunk);
+            }
+            if let Some(looks) = looks {
+                return Ok((looks, early));
+            }
+        }
+        Ok((Looks::Frames, early))
+    }
+
+    /// Bytes that came before the answer was known.
+    pub(super) fn feed(&mut self, early: Vec<Bytes>) {
+        for chunk in early {
+            self.splitter.push(chunk);
+        }
+    }
+
+    /// The next bytes as they come, past the frames.
+    pub(super) async fn bytes(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let chunk = self.body.chunk().await?;
+        self.metrics.bytes_in(chunk.as_ref().map_or(0, Bytes::len));
+        Ok(chunk)
+    }
+
+    /// An event may be so large.
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.splitter.limit(bytes);
+    }
+
     /// From now on the answer counts as what its backend is busy with.
     pub(super) fn hold(&mut self, turn: Turn) {
         self.turn = Some(turn);
     }
 
-    /// The answer has failed behind its first content: its backend's health suffers if it is to blame.
-    pub fn failed(&mut self, code: Code) {
-        let blame = matches!(code, Code::UpstreamError | Code::UpstreamStalled | Code::UpstreamTruncated);
+    /// The answer has failed behind its first content: its backend's health suffers if it is to blame, and not the request.
+    pub fn failed(&mut self, failure: &Failure) {
+        let broke = matches!(failure.code, Code::UpstreamStalled | Code::UpstreamTruncated);
+        let told = failure.code == Code::UpstreamError && !failure.is_unsupported();
+        let blame = broke || (told && failure.status.is_none_or(is_worth_retrying));
         if let Some(turn) = self.turn.as_mut().filter(|_| blame) {
             turn.broke_off();
         }
@@ -104,11 +147,8 @@ impl FrameStream {
             if let Some(frame) = self.ready()? {
                 return Ok(Next::Frame(frame));
             }
-            match self.body.chunk().await? {
-                Some(chunk) => {
-                    self.metrics.bytes_in(chunk.len());
-                    self.splitter.push(chunk);
-                }
+            match self.bytes().await? {
+                Some(chunk) => self.splitter.push(chunk),
                 None => {
                     let tail = self.splitter.finish();
                     return Ok(Next::End(tail.map(|frame| self.redacted(frame))));

@@ -131,6 +131,7 @@ async fn fetch(backend: &Backend, route: &str) -> Option<Value> {
     let asked = async {
         let response = backend.get(route).send().await.ok()?;
         backend.heard(response.headers());
+        backend.served().by(&response);
         let response = response.error_for_status().ok()?;
         serde_json::from_slice(&read_bounded(backend, response, LIST_BYTES).await?).ok()
     };

@@ -8,18 +8,21 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use reqwest::Response;
+use serde::de::IgnoredAny;
 use tokio::time::timeout_at;
 
 use crate::telemetry::Access;
-use crate::upstream::attempt::{Attempted, ask, read_bounded};
+use crate::upstream::attempt::{ask, read_bounded};
 use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Share};
+use crate::upstream::loading::Patience;
 use crate::upstream::offload::Offload;
+use crate::upstream::opening::{First, Looks, strange};
 use crate::upstream::pool::{InLine, Pool, no_backend};
+use crate::upstream::refused::Attempted;
 use crate::upstream::slots::Ticket;
 use crate::upstream::turns::Further;
-use crate::wire::json::Field;
-use crate::wire::{Code, Failure, read_failure};
+use crate::wire::{Code, Dialect, Failure, Framing, read_failure, tells_failure};
 
 /// A request for a whole answer.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ pub(super) const ANSWER_BYTES: usize = 128 << 20;
 impl Pool {
     /// Tries the backends until one has answered in full. Dropping the future closes the connection.
     pub async fn forward(&self, forward: &Forward, access: &Access) -> Result<Answered, Attempted> {
-        let mut failed = None;
+        let (mut failed, mut patience) = (None, Patience::new(forward.ticket.as_ref()));
         let deadline = access.started() + forward.timeout;
         let backends = forward.candidates.iter().map(|candidate| (&candidate.backend, candidate.share));
         let mut turns = self.turns(&forward.choice, backends);
@@ -64,7 +67,13 @@ impl Pool {
         let line = InLine { names, ticket: forward.ticket.as_ref(), access };
         loop {
             let next = timeout_at(deadline, self.next(&mut turns, Further::Failover, &line)).await;
-            let Some(next) = next.unwrap_or_else(|_| Err(too_long()))? else { break };
+            let Some(next) = next.unwrap_or_else(|_| Err(too_long()))? else {
+                if turns.awaits() && timeout_at(deadline, patience.wait()).await.unwrap_or(false) {
+                    turns.recall();
+                    continue;
+                }
+                break;
+            };
             let (mut turn, _slot) = (next.turn.whole(), next.slot);
             let Some(Addressed { backend, body, .. }) = forward.candidates.get(next.at) else { break };
             access.attempt(&backend.name);
@@ -73,8 +82,10 @@ impl Pool {
                 let words = format!("the backend `{}` did not answer in time", backend.name);
                 Err(Attempted::refusal(Failure::new(Code::MaxDuration, words)))
             });
-            if result.is_ok() {
-                turn.well();
+            match &result {
+                Ok(_) => turn.well(),
+                Err(attempted) if attempted.loading => turns.loads(next.at),
+                Err(_) => {}
             }
             if let Some(done) = self.judged(&backend.name, result, Some(&mut turn), &mut failed) {
                 if let Ok(answered) = &done {
@@ -103,7 +114,8 @@ async fn answer(
     let body =
         body.ok_or_else(|| Attempted::retryable(Code::UpstreamTruncated, "the backend's answer broke off"))?;
     let (asked, answer) = (Arc::clone(backend), body.clone());
-    offload.run(body.len(), move || check(&asked, &answer)).await?;
+    let dialect = Dialect::at(forward.path);
+    offload.run(body.len(), move || check(&asked, &answer, dialect)).await?;
     Ok(Answered { body, content_type })
 }
 
@@ -117,20 +129,27 @@ pub(super) fn content_type(backend: &Backend, response: &Response) -> HeaderValu
     told.filter(|value| !tells(value)).unwrap_or(HeaderValue::from_static("application/json"))
 }
 
-/// A page of HTML with status 200 is no answer, and neither is an error.
-fn check(backend: &Backend, body: &Bytes) -> Result<(), Attempted> {
-    #[derive(serde::Deserialize)]
-    struct Answer<'a> {
-        #[serde(borrow, default)]
-        error: Field<'a>,
+/// What an answer must be that has a status of success. A page is none, and neither is an error; of what generates, events are one,
+/// which its caller puts together.
+fn check(backend: &Backend, body: &Bytes, dialect: Option<Dialect>) -> Result<(), Attempted> {
+    if dialect.is_some_and(|dialect| comes_in_pieces(dialect, body)) {
+        return Ok(());
     }
-    match serde_json::from_slice::<Answer<'_>>(body) {
-        Ok(answer) if answer.error.is_absent() => Ok(()),
-        Ok(_) => Err(Attempted::told(backend, read_failure(body))),
-        Err(_) => {
-            let words =
-                format!("the backend `{}` answered with something that is not a JSON object", backend.name);
-            Err(Attempted::retryable(Code::UpstreamError, &words))
+    let is_object = body.trim_ascii().first() == Some(&b'{');
+    if !is_object || serde_json::from_slice::<IgnoredAny>(body).is_err() {
+        return Err(strange(backend, body));
+    }
+    if tells_failure(body) { Err(Attempted::told(backend, read_failure(body))) } else { Ok(()) }
+}
+
+/// Is it a stream, though none was asked for?
+pub fn comes_in_pieces(dialect: Dialect, body: &[u8]) -> bool {
+    match dialect.framing() {
+        Framing::Sse => First::default().add(body, Framing::Sse, false) == Some(Looks::Frames),
+        Framing::Ndjson => {
+            let body = body.trim_ascii();
+            let line = body.iter().position(|byte| *byte == b'\n').and_then(|at| body.get(..at));
+            line.is_some_and(|line| serde_json::from_slice::<IgnoredAny>(line).is_ok())
         }
     }
 }

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::telemetry::Access;
-use crate::upstream::attempt::{Attempted, read_bounded, send};
+use crate::upstream::attempt::{read_bounded, send};
 use crate::upstream::backend::Backend;
 use crate::upstream::body::{Body, FrameStream};
 use crate::upstream::forward::{ANSWER_BYTES, Answered, content_type};
 use crate::upstream::pool::{Pool, no_backend};
+use crate::upstream::refused::Attempted;
 use crate::wire::{Code, Framing};
 
 /// What is asked of the first backend that can be reached.

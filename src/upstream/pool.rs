@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use crate::telemetry::{Access, Board, Metrics};
-use crate::upstream::attempt::{Attempted, Opened};
+use crate::upstream::attempt::Opened;
 use crate::upstream::backend::Backend;
 use crate::upstream::balance::{Choice, Dice, Share};
+use crate::upstream::loading::Patience;
 use crate::upstream::offload::Offload;
 use crate::upstream::plan::Plan;
 use crate::upstream::race::Race;
+use crate::upstream::refused::Attempted;
 use crate::upstream::slots::{Slot, Slots, Ticket};
 use crate::upstream::standing::{Standings, Turn};
 use crate::upstream::turns::{Further, Turns};
@@ -102,18 +104,28 @@ impl Pool {
         let mut turns = self.turns(choice, backends.iter().map(|(backend, share)| (backend, *share)));
         let names = backends.iter().map(|(backend, _)| backend.name.as_str()).collect();
         let line = InLine { names, ticket: Some(ticket), access };
-        let mut failed = None;
-        while let Some(Next { at, turn, slot: _slot }) =
-            self.next(&mut turns, Further::Failover, &line).await?
-        {
+        let (mut failed, mut patience) = (None, Patience::new(Some(ticket)));
+        loop {
+            let next = self.next(&mut turns, Further::Failover, &line).await?;
+            let Some(Next { at, turn, slot: _slot }) = next else {
+                if turns.awaits() && patience.wait().await {
+                    turns.recall();
+                    continue;
+                }
+                return Err(failed.unwrap_or_else(no_backend));
+            };
             // Who asks takes a turn of its own.
             turn.unused();
             match ask(at).await {
-                Err(attempted) if attempted.retryable => failed = Some(attempted),
+                Err(attempted) if attempted.retryable => {
+                    if attempted.loading {
+                        turns.loads(at);
+                    }
+                    failed = Some(attempted);
+                }
                 decided => return decided,
             }
         }
-        Err(failed.unwrap_or_else(no_backend))
     }
 
     /// Who is asked next: the best of those who are left and have a slot free, else the first that gets one. `None`: nobody.

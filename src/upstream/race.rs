@@ -9,9 +9,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::telemetry::Access;
-use crate::upstream::attempt::{self, Attempted, Opened};
+use crate::upstream::attempt::{self, Opened};
+use crate::upstream::loading::Patience;
 use crate::upstream::plan::{Candidate, Plan};
 use crate::upstream::pool::{InLine, Next, Pool, no_backend};
+use crate::upstream::refused::Attempted;
 use crate::upstream::slots::Slot;
 use crate::upstream::standing::Turn;
 use crate::upstream::turns::{Further, Turns};
@@ -27,6 +29,8 @@ pub(super) struct Race<'r> {
     /// The second backend that was asked beside the first.
     hedge: Option<usize>,
     failed: Option<Attempted>,
+    /// For models that are being loaded.
+    patience: Patience,
 }
 
 /// An attempt that is over.
@@ -43,7 +47,9 @@ impl<'r> Race<'r> {
         let turns = pool.turns(&plan.choice, backends);
         let names = plan.candidates.iter().map(|candidate| candidate.backend.name.as_str()).collect();
         let line = InLine { names, ticket: plan.ticket.as_ref(), access };
-        Self { pool, plan, line, turns, running: FuturesUnordered::new(), hedge: None, failed: None }
+        let patience = Patience::new(plan.ticket.as_ref());
+        let running = FuturesUnordered::new();
+        Self { pool, plan, line, turns, running, hedge: None, failed: None, patience }
     }
 
     /// Dropping the future closes the connections.
@@ -54,6 +60,10 @@ impl<'r> Race<'r> {
         loop {
             if self.running.is_empty() {
                 if self.start(Further::Failover).await?.is_none() {
+                    if self.turns.awaits() && self.patience.wait().await {
+                        self.turns.recall();
+                        continue;
+                    }
                     return Err(self.failed.unwrap_or_else(no_backend));
                 }
                 slow.as_mut().reset(Instant::now() + after.unwrap_or_default());
@@ -92,9 +102,13 @@ impl<'r> Race<'r> {
     /// Judges an attempt; `Some` if the race is over.
     fn finish(&mut self, finished: Finished<'r>) -> Option<Result<Opened, Attempted>> {
         let Finished { at, backend, mut turn, result } = finished;
-        if result.is_ok() {
-            turn.content();
-            self.line.access.served_by(backend);
+        match &result {
+            Ok(_) => {
+                turn.content();
+                self.line.access.served_by(backend);
+            }
+            Err(attempted) if attempted.loading => self.turns.loads(at),
+            Err(_) => {}
         }
         let done = self.pool.judged(backend, result, Some(&mut turn), &mut self.failed);
         let is_over = done.is_some() || self.running.is_empty();

@@ -10,11 +10,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::telemetry::{Board, Metrics};
-use crate::upstream::attempt::Attempted;
 use crate::upstream::breaker::{Breaker, Change, Gate, Health, Rules, Verdict};
 use crate::upstream::budget::Budget;
 use crate::upstream::config::PoolConfig;
 use crate::upstream::load::{Load, Speed};
+use crate::upstream::refused::Attempted;
 use crate::wire::Code;
 
 /// The standings of all backends and the retry budgets of all routes, for the whole process. A clone is a handle.
@@ -329,12 +329,15 @@ impl Drop for Turn {
 fn verdict(attempted: &Attempted) -> Verdict {
     let pause = attempted.retry_after.map(|seconds| std::time::Duration::from_secs(seconds.into()));
     let status = attempted.failure.status();
+    if attempted.loading {
+        return Verdict::Unknown; // it is there, and will be well
+    }
     match (attempted.failure.code, pause) {
         (Code::FrameTooLarge | Code::MaxDuration | Code::Draining | Code::Cancelled | Code::Internal, _) => {
             Verdict::Unknown
         }
         (_, Some(pause)) if status == 429 => Verdict::Busy(pause),
-        (_, pause) if attempted.retryable || status >= 500 => Verdict::Failed { pause },
+        (_, pause) if attempted.retryable || (status >= 500 && status != 501) => Verdict::Failed { pause },
         _ => Verdict::Well, // the request is to blame
     }
 }

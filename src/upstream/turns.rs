@@ -20,6 +20,9 @@ pub(super) struct Turns {
     begun: bool,
     /// One whose trial another request took.
     passed_over: Option<Place>,
+    /// Those who load their models, and whether they are asked again.
+    loading: Vec<usize>,
+    recalled: bool,
 }
 
 /// What a further attempt is for.
@@ -62,6 +65,8 @@ impl Turns {
             metrics: metrics.clone(),
             begun: false,
             passed_over: None,
+            loading: Vec::new(),
+            recalled: false,
         }
     }
 
@@ -74,12 +79,31 @@ impl Turns {
 
     /// Is there a retry left? Only the first attempt is free.
     pub(super) fn pay(&mut self, further: Further) -> bool {
-        let paid = !self.begun || self.budget.as_ref().is_none_or(|budget| budget.withdraw(Instant::now()));
+        // To ask whether a model is loaded costs its server nothing.
+        let paid = !self.begun
+            || self.recalled
+            || self.budget.as_ref().is_none_or(|budget| budget.withdraw(Instant::now()));
         if !paid {
             self.metrics.retry_denied(further.name());
             self.places.clear();
         }
         paid
+    }
+
+    /// The backend in this place loads its model.
+    pub(super) fn loads(&mut self, at: usize) {
+        self.loading.push(at);
+    }
+
+    /// Does anybody load?
+    pub(super) fn awaits(&self) -> bool {
+        !self.loading.is_empty()
+    }
+
+    /// Those who load may be asked again.
+    pub(super) fn recall(&mut self) {
+        self.places = self.loading.drain(..).map(|at| Place { at, forced: true }).collect();
+        self.recalled = true;
     }
 
     /// The right to ask the backend in this place, unless another request has taken its trial.

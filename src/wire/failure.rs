@@ -199,7 +199,7 @@ impl Failure {
             Some(param) => error.text("param", Text::Plain(param)),
             None => error.raw("param", "null"),
         };
-        error.text("code", Text::Plain(self.code.name()));
+        error.text("code", Text::Plain(self.openai_code()));
         if let Some(status) = self.status.filter(|_| self.code == Code::UpstreamError) {
             error.number("status", u64::from(status));
         }

@@ -54,9 +54,12 @@ mod sequence;
 mod sources;
 mod splitter;
 mod sse;
+mod streamless;
+mod told_code;
 mod told_failure;
 mod translation;
 mod turns;
+mod unfold;
 
 pub use answer::{Answer, AnswerBlock, KeptSeal, Times};
 pub use call_arguments::Arguments;
@@ -78,6 +81,7 @@ pub use media::{Document, DocumentSource, Image};
 pub use models::{SamplingOption, SamplingOptions};
 pub use names::Names;
 pub use offer::Offer;
+pub use openai_chat::beside_usage;
 pub use openai_responses::Echo;
 pub use opening::opening;
 pub use pattern::fits;
@@ -89,8 +93,10 @@ pub use request::{
     Server, Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
     write_request,
 };
-pub use retreat::{Simpler, simpler};
+pub use retreat::Simpler;
 pub use seal::{Seal, Sealed};
 pub use splitter::{FrameTooLarge, Splitter};
-pub use told_failure::{is_seen, read_failure};
+pub use streamless::Retreat;
+pub use told_failure::{is_seen, read_failure, tells_failure};
 pub use translation::Translation;
+pub use unfold::unfold;

@@ -21,7 +21,7 @@ pub struct Simpler {
 
 /// The request `body`, which was written here in `dialect`, without what `failure` blames or in the words that it asks for. `None`
 /// if there is nothing of the kind in it.
-pub fn simpler(dialect: Dialect, body: &[u8], failure: &Failure) -> Option<Simpler> {
+pub(super) fn simpler(dialect: Dialect, body: &[u8], failure: &Failure) -> Option<Simpler> {
     let AllMembers(all) = serde_json::from_slice(body).ok()?;
     let mut members =
         Members(all.into_iter().map(|(key, value)| (key, Cow::Borrowed(value.get()))).collect());

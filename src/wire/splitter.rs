@@ -65,6 +65,11 @@ impl Splitter {
         Ok(frame)
     }
 
+    /// From now on an event may be so large, in bytes.
+    pub fn limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
     /// The body has ended: what is left, as a frame, if it holds a payload. The specification drops such an event; servers
     /// that forget the last blank line are common, so the caller decides by whether the payload is complete.
     pub fn finish(&mut self) -> Option<Frame> {

@@ -27,11 +27,12 @@ const FULL_CONTEXT: [&str; 9] = [
 /// `{"type": "error", "error": {…}}`, `{"detail": …}`, `{"message": …, "object": "error"}`, `MiniMax`'s `base_resp`, any of these in
 /// a list, a string, or text and HTML that are no JSON at all.
 pub fn read_failure(body: &[u8]) -> Failure {
+    let mut body = body;
     // A list would do for the members of an object in their order.
-    if let Some(first) =
-        serde_json::from_slice::<Vec<&RawValue>>(body).ok().and_then(|list| list.into_iter().next())
-    {
-        return read_failure(first.get().as_bytes());
+    for _ in 0..LISTS {
+        let list = serde_json::from_slice::<Vec<&RawValue>>(body).ok();
+        let Some(first) = list.and_then(|list| list.into_iter().next()) else { break };
+        body = first.get().as_bytes();
     }
     if let Ok(outer) = serde_json::from_slice::<Outer<'_>>(body) {
         return outer.read();
@@ -68,6 +69,8 @@ fn without_tags(page: &str) -> String {
     std::iter::once(before).chain(texts).collect::<Vec<_>>().join(" ")
 }
 
+/// How many lists an error may stand in.
+const LISTS: usize = 4;
 /// How many letters of an error are told that is no object.
 const WORDS: usize = 500;
 
@@ -106,7 +109,7 @@ impl Outer<'_> {
             let numbers = inner.numbers().map(Box::new);
             return Failure { param, numbers, ..Failure::new(Code::ContextLengthExceeded, message) };
         }
-        if inner.code.string().as_deref() == Some("model_not_found") {
+        if inner.code.string().as_deref() == Some("model_not_found") || is_unknown_model(&message) {
             return Failure { kind, param, ..Failure::new(Code::ModelNotFound, message) };
         }
         let status = status_of(&inner, kind.as_deref()).or_else(|| base.status());
@@ -134,6 +137,15 @@ impl Inner<'_> {
     }
 }
 
+/// Words by which a server that has several models says that it has not this one.
+fn is_unknown_model(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let named = message.strip_prefix("model ").or_else(|| message.strip_prefix("the model "));
+    let Some(name) = named.filter(|name| name.starts_with(['\'', '"', '`'])) else { return false };
+    let words = name.trim_end_matches('.');
+    words.ends_with(" not found") || words.ends_with(" does not exist")
+}
+
 fn is_full_context(error: &Inner<'_>, kind: Option<&str>, message: &str) -> bool {
     error.code.string().as_deref() == Some("context_length_exceeded")
         || kind == Some("exceed_context_size_error")
@@ -148,8 +160,56 @@ fn is_full(message: &str) -> bool {
 /// The status that an error should have had, where it says one: by a number, or by its type. 500 says no more than that it failed.
 fn status_of(error: &Inner<'_>, kind: Option<&str>) -> Option<u16> {
     let number = error.code.whole().and_then(|code| u16::try_from(code).ok());
-    let by_type = || ANTHROPIC_TYPES.iter().find(|(known, _)| kind == Some(known)).map(|(_, status)| *status);
+    let types = || ANTHROPIC_TYPES.iter().chain(&[(NOT_SUPPORTED, 501)]);
+    let by_type = || types().find(|(known, _)| kind == Some(known)).map(|(_, status)| *status);
     number.filter(|status| (400..600).contains(status)).or_else(by_type).filter(|status| *status != 500)
+}
+
+impl Failure {
+    /// Does the server say that it, or its model, cannot do what the request asks? Some say so with a status by which it would be
+    /// their own trouble (llama.cpp: 500 for an image).
+    pub fn is_unsupported(&self) -> bool {
+        let small = || self.message.to_ascii_lowercase();
+        match self.status {
+            Some(501) => true,
+            Some(500) | None if self.code == Code::UpstreamError => {
+                let small = small();
+                self.kind.as_deref() == Some(NOT_SUPPORTED)
+                    || UNSUPPORTED.iter().any(|words| small.contains(words))
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Does the server say that it is loading its model?
+    pub fn is_loading(&self) -> bool {
+        let small = self.message.to_ascii_lowercase();
+        self.status == Some(503) && LOADING.iter().any(|words| small.contains(words))
+    }
+}
+
+/// llama.cpp's type for it.
+const NOT_SUPPORTED: &str = "not_supported_error";
+/// What no retry mends. "Operation not supported" is not among them: so drivers fail.
+const UNSUPPORTED: [&str; 9] = [
+    "input is not supported",
+    "inputs are not supported",
+    "model does not support",
+    "server does not support",
+    "not supported by this model",
+    "not supported by this server",
+    "not supported for this model",
+    "not supported with this model",
+    "this model is not multimodal",
+];
+/// Servers' words (llama.cpp, Hugging Face, TGI) for a model that will be there in a moment.
+const LOADING: [&str; 5] =
+    ["loading model", "model is loading", "currently loading", "still loading", "loading the model"];
+
+/// Is this whole answer, which came with a status of success, a failure all the same?
+pub fn tells_failure(body: &[u8]) -> bool {
+    let outer = serde_json::from_slice::<Outer<'_>>(body);
+    outer.is_ok_and(|Outer { error, base_resp, .. }| !error.is_absent() || is_refusal(base_resp))
 }
 
 /// Is this JSON an error, and nothing else that a server may say?

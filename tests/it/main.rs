@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod backend;
+#[cfg(test)]
 mod backpressure;
 #[cfg(test)]
 mod cancel;

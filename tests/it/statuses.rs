@@ -50,13 +50,16 @@ async fn a_404_in_ollamas_words_is_a_model_not_found() {
 }
 
 #[tokio::test]
-async fn a_404_in_plain_text_is_a_backend_that_does_not_know_the_route() {
-    assert_told(404, "text/plain", "404 page not found", (502, "upstream_error")).await;
+async fn a_404_in_plain_text_keeps_its_words_and_is_no_missing_model() {
+    let messages = assert_told(404, "text/plain", "404 page not found", (404, "upstream_error")).await;
+    assert!(messages.iter().all(|words| words == "404 page not found"), "{messages:?}");
 }
 
 #[tokio::test]
-async fn a_404_in_html_is_a_backend_that_does_not_know_the_route() {
-    assert_told(404, "text/html", "<html><h1>Not Found</h1></html>", (502, "upstream_error")).await;
+async fn a_404_in_html_keeps_its_words_and_is_no_missing_model() {
+    let page = "<html><h1>Not Found</h1></html>";
+    let messages = assert_told(404, "text/html", page, (404, "upstream_error")).await;
+    assert!(messages.iter().all(|words| words == "Not Found"), "{messages:?}");
 }
 
 #[tokio::test]

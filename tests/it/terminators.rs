@@ -151,15 +151,16 @@ async fn a_flat_error_of_responses_is_told_so_that_clients_see_it() {
 }
 
 #[tokio::test]
-async fn nothing_behind_the_last_event_is_passed_on() {
-    for (api, door) in [("anthropic", MESSAGES), ("responses", RESPONSES)] {
+async fn nothing_behind_the_last_event_is_passed_on_but_a_done_behind_a_response() {
+    for (api, door, dones) in [("anthropic", MESSAGES, 1), ("responses", RESPONSES, 2)] {
         let (_gateway, _upstream, mut answer, mut call) = on_its_way(api, door).await;
         let mut end = crate::support::script::ending(&call.path, &["Rhine".to_owned()]).concat();
         end.push_str("data: [DONE]\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\nrubbish");
         call.chunk(end).await;
         call.finish().await;
         let heard = Heard::of(&mut answer).await;
-        assert!(heard.succeeded(), "{door}: {heard:?}");
+        assert!(heard.error.is_none() && !heard.aborted && heard.done == dones, "{door}: {heard:?}");
+        assert!(heard.events.iter().all(|event| event["type"] != "ping"), "{door}: {heard:?}");
     }
 }
 

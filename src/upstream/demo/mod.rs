@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
-use crate::upstream::attempt::Attempted;
 use crate::upstream::body::StreamError;
 use crate::upstream::demo::options::Options;
 use crate::upstream::demo::script::{Script, Step};
+use crate::upstream::refused::Attempted;
 use crate::wire::{Code, Envelope, Failure, ModelKey, parse_request};
 
 /// An answer of the built-in model, on its way.

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::telemetry::{Access, Metrics};
-use crate::upstream::attempt::Attempted;
 use crate::upstream::backend::Config;
+use crate::upstream::refused::Attempted;
 use crate::upstream::slots::line::{Line, Number};
 use crate::upstream::slots::reserve::{Name, Reserve};
 use crate::upstream::slots::waiting::Waiting;

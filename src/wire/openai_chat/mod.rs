@@ -2,6 +2,7 @@
 //! encoded, whole answers written.
 
 mod assembly;
+mod beside_usage;
 mod chunk;
 mod decode;
 mod encode;
@@ -17,6 +18,7 @@ mod whole;
 mod write;
 
 pub use assembly::Assembly;
+pub use beside_usage::beside_usage;
 pub use decode::Decoder;
 pub use encode::Encoder;
 pub use parse::parse;

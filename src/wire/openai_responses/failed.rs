@@ -30,7 +30,7 @@ pub(super) fn end_frame(out: &mut Frames) {
 pub(super) fn write_error_frame(failure: &Failure, number: u64, out: &mut Frames) {
     begin_frame("error", number, out.buffer());
     let mut frame = Object::inside(out.buffer());
-    frame.text("code", Text::Plain(failure.code.name())).text("message", Text::Plain(&failure.message));
+    frame.text("code", Text::Plain(failure.openai_code())).text("message", Text::Plain(&failure.message));
     match &failure.param {
         Some(param) => frame.text("param", Text::Plain(param)),
         None => frame.raw("param", "null"),

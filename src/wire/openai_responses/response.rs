@@ -106,5 +106,5 @@ impl Status<'_> {
 
 /// Writes what a failed response says of its error.
 pub(super) fn write_error(failure: &Failure, error: &mut Object<'_>) {
-    error.text("code", Text::Plain(failure.code.name())).text("message", Text::Plain(&failure.message));
+    error.text("code", Text::Plain(failure.responses_code())).text("message", Text::Plain(&failure.message));
 }

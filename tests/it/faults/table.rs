@@ -366,7 +366,7 @@ pub(super) const ROWS: &[Row] = &[
             "failover::a_400_is_the_clients_and_nobody_else_is_asked",
             "failover::a_401_of_the_backend_is_a_502_without_the_key",
             "failover::a_403_of_the_backend_is_a_502_without_the_key",
-            "statuses::a_404_in_plain_text_is_a_backend_that_does_not_know_the_route",
+            "statuses::a_404_in_plain_text_keeps_its_words_and_is_no_missing_model",
         ]),
     ),
     row(

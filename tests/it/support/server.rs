@@ -22,6 +22,8 @@ pub(crate) enum Manner {
     Status(u16),
     /// This status, and the seconds for which it wants to be left alone.
     RetryAfter(u16, u32),
+    /// llama.cpp that loads its model.
+    Loading,
     /// Every second request fails with a 500.
     Half,
 }
@@ -79,6 +81,10 @@ async fn answer(call: Call, manner: Manner, number: usize) {
             well(call).await;
         }
         Manner::Status(status) => call.answer(status, &openai::error("not me")).await,
+        Manner::Loading => {
+            let error = json!({"code": 503, "message": "Loading model", "type": "unavailable_error"});
+            call.answer(503, &json!({"error": error})).await;
+        }
         Manner::RetryAfter(status, seconds) => {
             let words = openai::error("not now").to_string();
             call.answer_with(status, &[("retry-after", &seconds.to_string())], &words).await;
