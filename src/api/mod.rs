@@ -35,6 +35,7 @@ mod stopped;
 mod streams;
 mod transcript;
 mod view;
+mod visitor;
 mod whole;
 mod wishes;
 
@@ -49,7 +50,7 @@ use http::header::HeaderName;
 use tower::Service;
 
 use crate::api::look::Look;
-use crate::api::recorded::Visitor;
+use crate::api::visitor::Visitor;
 use crate::downstream::Body;
 use crate::edge::{ANTHROPIC_VERSION, Admitted, Endpoint, Refusal, Routed, Signer};
 use crate::journal::Journal;

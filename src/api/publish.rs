@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::api::cursor::Cursor;
 use crate::api::reading::{self, AWAY, nothing, nothing_more, resumed_after};
-use crate::api::recorded::Visitor;
 use crate::api::retry::{RETRY, RETRY_LATER, spread};
 use crate::api::stopped::why;
+use crate::api::visitor::Visitor;
 use crate::api::{Parts, body, plan};
 use crate::downstream::{Body, Manner, Numbering, StreamBody, json as whole, retry_later, stream};
 use crate::edge::{Caller, Grant, Lapse, Parameter, Query, Refusal, Resource};

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use crate::api::errand::{Run, run};
 use crate::api::generate::refused;
-use crate::api::recorded::Visitor;
 use crate::api::serving::Served;
 use crate::api::stopped::{lapsed, stopped, until_lapsed};
+use crate::api::visitor::Visitor;
 use crate::api::{Parts, body, plan, reading, room};
 use crate::downstream::{Body, Manner, StreamBody, json as whole, stream};
 use crate::edge::{Caller, Refusal};

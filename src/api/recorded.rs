@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::api::cursor::{Cursor, Seen};
 use crate::api::generate::{Asked, Channel, relay, streamed};
@@ -16,43 +15,21 @@ use crate::api::label::{Label, Told};
 use crate::api::line::{interrupt, turn};
 use crate::api::reading::{self, Reading};
 use crate::api::stopped::until_lapsed;
+use crate::api::visitor::Visitor;
 use crate::api::wishes::{OnConflict, Wishes};
 use crate::api::{Parts, responses, room, whole};
 use crate::downstream::{self, Body, Numbering};
-use crate::edge::{Caller, Grant, Refusal, Resource, Slot};
+use crate::edge::{Grant, Refusal, Resource, Slot};
 use crate::journal::{self, AliasOf, Busy, Created, Key, Meta, New, Reader, Record, Writer};
 use crate::relay::abandoned;
-use crate::server::{Hangup, Tasks};
-use crate::telemetry::Access;
+use crate::server::Tasks;
 use crate::upstream::Candidate;
 use crate::wire::openai_responses::queued;
-use crate::wire::{Code, Dialect, Dropped, Failure, Framing, KeepAliveAs};
+use crate::wire::{Code, Dialect, Dropped, Failure, Framing};
 
 /// The id of the stream that answers.
 pub(super) const STREAM_ID: HeaderName = HeaderName::from_static("stream-id");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-
-/// Who reads, and on which connection.
-#[derive(Clone, Debug)]
-pub(super) struct Visitor {
-    pub(super) caller: Caller,
-    pub(super) hangup: CancellationToken,
-    pub(super) access: Access,
-    /// As what it wants to be kept alive, if it says so.
-    pub(super) alive: Option<KeepAliveAs>,
-}
-
-impl Visitor {
-    pub(super) fn new<B>(caller: Caller, of: &Request<B>, access: Access, wish: Option<KeepAliveAs>) -> Self {
-        let hangup = of.extensions().get::<Hangup>().map(|Hangup(token)| token.clone());
-        Self { caller, hangup: hangup.unwrap_or_default(), access, alive: wish }
-    }
-
-    /// To whom belongs what it makes and finds.
-    pub(super) fn owner(&self) -> Option<&str> {
-        self.caller.owner()
-    }
-}
 
 /// What a record is begun with.
 pub(super) struct Recording {

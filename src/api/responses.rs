@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::api::cursor::Seen;
 use crate::api::label::Label;
 use crate::api::reading::{Reading, find, follow, refused};
-use crate::api::recorded::Visitor;
+use crate::api::visitor::Visitor;
 use crate::api::{Parts, transcript};
 use crate::downstream::{Body, json as whole};
 use crate::edge::{Parameter, Query, Refusal};

@@ -37,7 +37,7 @@ async fn a_waiting_client_sees_its_place_and_that_it_moves() {
 
 #[tokio::test]
 async fn a_move_is_told_without_waiting_for_the_silence_to_grow_long() {
-    let lines = ["commit_after = \"50ms\"", "keep_alive = \"1m\""];
+    let lines = ["commit_after = \"50ms\"", "keep_alive = \"30s\""];
     let (gateway, mut upstream) = gateway("max_concurrent = 1", &lines).await;
     let _first = gateway.ask_post(CHAT, &chat_of("first")).await;
     let _call = upstream.call().await;

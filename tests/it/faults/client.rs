@@ -124,7 +124,12 @@ async fn a_last_event_id_that_is_none_fails_nothing_and_shows_nothing_of_others(
     for naughty in NAUGHTY.iter().copied().chain([foreign.as_str()]) {
         let asked = ask(BOB).header("last-event-id", naughty).header("x-conversation-id", "talk");
         let mut answer = gateway.send(&asked).await;
-        assert!([200, 400, 404, 410, 422].contains(&answer.status), "{naughty:?} gave {}", answer.status);
+        // White space is an empty id: a client that comes back behind a clean end.
+        assert!(
+            [200, 204, 400, 404, 410, 422].contains(&answer.status),
+            "{naughty:?} gave {}",
+            answer.status
+        );
         assert_ne!(answer.header("stream-id"), Some(id.as_str()), "{naughty:?}");
         if answer.status == 200 {
             assert!(Heard::of(&mut answer).await.succeeded(), "{naughty:?}");
