@@ -10,9 +10,7 @@ use crate::upstream::backend::Backend;
 use crate::upstream::body::{FrameStream, Next, StreamError};
 use crate::upstream::plan::Candidate;
 use crate::upstream::refused::Attempted;
-use crate::wire::{
-    Block, Code, Decode as _, Decoder, Event, Flow, Frame, Framing, progress, read_failure, unfold,
-};
+use crate::wire::{Code, Decode as _, Decoder, Event, Flow, Frame, Framing, progress, read_failure, unfold};
 
 /// How much an answer may say before its first content.
 const HELD_BYTES: usize = 1 << 20;
@@ -179,20 +177,11 @@ impl<'c> Reading<'c> {
     /// Is it content? `alone`: it tells of progress and nothing else, also of a further choice.
     fn hear(&mut self, frame: &Frame, alone: bool, last: bool) -> Result<bool, Attempted> {
         let (mut content, mut failure) = (false, None);
-        let flow = self.decoder.decode(frame, &mut |event| match event {
-            Event::Delta { .. }
-            | Event::Open { block: Block::Picture(_), .. }
-            | Event::Other { .. }
-            | Event::Finish(_) => content = true,
-            Event::Fail(failed) => failure = Some(failed),
-            Event::Start
-            | Event::Open { .. }
-            | Event::Aside { .. }
-            | Event::Signature { .. }
-            | Event::Close { .. }
-            | Event::Citation { .. }
-            | Event::StopSequence(_)
-            | Event::Usage(_) => {}
+        let flow = self.decoder.decode(frame, &mut |event| {
+            content |= event.is_content();
+            if let Event::Fail(failed) = event {
+                failure = Some(failed);
+            }
         });
         if let Some(failure) = failure {
             return Err(Attempted::told(&self.candidate.backend, failure));

@@ -42,6 +42,27 @@ pub enum Event<'a> {
     Aside { name: &'a str },
 }
 
+impl Event<'_> {
+    /// Does it say something, or that nothing more will be said? Lifecycle and members beside the content do not.
+    pub fn is_content(&self) -> bool {
+        match self {
+            Event::Delta { .. }
+            | Event::Open { block: Block::Picture(_), .. }
+            | Event::Other { .. }
+            | Event::Finish(_) => true,
+            Event::Start
+            | Event::Open { .. }
+            | Event::Aside { .. }
+            | Event::Signature { .. }
+            | Event::Close { .. }
+            | Event::Citation { .. }
+            | Event::StopSequence(_)
+            | Event::Usage(_)
+            | Event::Fail(_) => false,
+        }
+    }
+}
+
 /// What a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block<'a> {
