@@ -27,7 +27,7 @@ use crate::telemetry::{Access, End, random_id};
 use crate::upstream::{Attempted, Candidate, Choice, Plan, Ticket};
 use crate::wire::{
     self, Answer, Code, Demand, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Finish, Frames,
-    Framing, Identity, KeepAliveAs, Pulse, Style, Wish,
+    Framing, Identity, KeepAliveAs, Pulse, Style,
 };
 
 /// How many bytes may wait for a reader before its backend is held up.
@@ -80,7 +80,7 @@ pub(super) async fn generate(
     {
         return Ok(response);
     }
-    let (streams, progress) = (parsed.envelope.stream, parsed.envelope.progress == Wish::Yes);
+    let streams = parsed.envelope.stream;
     // Only OpenAI's clients must ask for usage, and only in a stream.
     let usage = !streams || parsed.envelope.usage || !dialect.has_stream_options();
     let before = before(&parts, &parsed, &visitor, &mut wishes).await?;
@@ -92,7 +92,7 @@ pub(super) async fn generate(
     let slot = reserved(slot, &visitor.caller, demand, &access).await?;
     let identity = Identity { id: random_id(), model, started: now(), echo };
     let reasoning_field = served.settings.reasoning_field.name();
-    let style = Style { usage, reasoning_field, progress, ..Style::default() };
+    let style = Style { usage, reasoning_field, ..Style::default() };
     let client = Client { dialect, identity, style };
     let (settings, caller) = (served.settings.kept_alive(alive), visitor.caller.clone());
     let ticket = settings.ticket(&caller);

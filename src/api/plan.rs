@@ -113,11 +113,11 @@ pub(super) fn plan(
         let assembled =
             dialect == client && !envelope.stream && !envelope.only_whole && backend.streams_whole(dialect);
         let streams = envelope.stream || assembled;
+        // Responses begin with an event that progress would take the place of.
+        let own_progress = streams && dialect.has_stream_options() && backend.tells_progress(dialect);
         let form = if dialect == client {
             let usage = backend.reports_usage_on_request(dialect) && (streams || backend.api == Api::Demo);
-            // Responses begin with an event that progress would take the place of.
-            let progress = streams && dialect.has_stream_options() && backend.tells_progress(dialect);
-            let ask = Ask { usage, stream: assembled, progress };
+            let ask = Ask { usage, stream: assembled, progress: own_progress };
             Form::Own { alias: alias.as_deref(), ask, passed_on: backend.style().passed_on }
         } else {
             let model = alias.as_deref().unwrap_or(&envelope.model);
@@ -139,6 +139,7 @@ pub(super) fn plan(
                 names,
                 headers: if dialect == client { headers.clone() } else { HeaderMap::new() },
                 assembled,
+                hides_progress: own_progress && dialect == client && envelope.progress == Wish::Unsaid,
                 progress_after: shows_progress.then_some(served.settings.commit_after),
             }),
             Err(why) => {

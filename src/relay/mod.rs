@@ -116,11 +116,22 @@ pub async fn run(job: Job) -> Option<Box<FrameStream>> {
         access.first_content();
     }
     outside.timers.event(Instant::now());
-    let Opened { backend, dialect, dropped, names, frames, held, content, limit, content_type } = stream;
+    let Opened {
+        backend,
+        dialect,
+        dropped,
+        names,
+        frames,
+        held,
+        content,
+        hides_progress,
+        limit,
+        content_type,
+    } = stream;
     let begun = beginning.begun();
     drop(beginning.opened.send(Ok(Begun { dropped, content_type }))); // nobody there: the head went out before the content came
     let mut rewrite = Rewrite::new(backend, (dialect, names), &client, begun);
-    rewrite.limited(limit);
+    rewrite.told_besides(hides_progress, limit);
     let mut pump = Pump::new(rewrite, Meter::new(access, content), frames);
     let ending = match pump.take_all(held) {
         Some(ending) => ending,

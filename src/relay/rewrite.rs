@@ -83,7 +83,7 @@ impl Rewrite {
             None => To::Same {
                 dialect,
                 hide_usage: dialect.has_stream_options() && !client.style.usage,
-                hide_progress: backend.tells_progress(dialect) && !client.style.progress,
+                hide_progress: false,
                 held: None,
             },
         };
@@ -91,9 +91,12 @@ impl Rewrite {
         Self { backend, decoder, to }
     }
 
-    /// The answer ends at so many tokens, and its backend does not say so.
-    pub(super) fn limited(&mut self, limit: Option<u64>) {
+    /// Progress is not shown; and the answer ends at so many tokens, if its backend does not say so.
+    pub(super) fn told_besides(&mut self, hides_progress: bool, limit: Option<u64>) {
         self.decoder.limited(limit);
+        if let To::Same { hide_progress, .. } = &mut self.to {
+            *hide_progress = hides_progress;
+        }
     }
 
     /// Rewrites one frame into `out`.

@@ -39,6 +39,8 @@ pub struct Opened {
     pub held: Vec<Frame>,
     /// Is there content in it? Else there is progress alone, for a client that wants it.
     pub content: bool,
+    /// It was asked to tell of progress, and the client does not want to know.
+    pub hides_progress: bool,
     /// The answer ends at so many tokens, and the backend does not say so.
     pub limit: Option<u64>,
     /// The label of its event stream, if that says more than its media type.
@@ -89,9 +91,20 @@ pub(super) async fn open(
             .redacting(candidate.backend.redactor()),
     );
     let (held, content) = opening::read(&mut frames, &candidate, label.events, access).await?;
-    let Candidate { backend, dialect, dropped, names, limit, .. } = candidate;
+    let Candidate { backend, dialect, dropped, names, hides_progress, limit, .. } = candidate;
     let content_type = label.told;
-    Ok(Opened { backend, dialect, dropped, names, frames, held, content, limit, content_type })
+    Ok(Opened {
+        backend,
+        dialect,
+        dropped,
+        names,
+        frames,
+        held,
+        content,
+        hides_progress,
+        limit,
+        content_type,
+    })
 }
 
 /// How an answer is labelled.

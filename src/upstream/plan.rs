@@ -43,6 +43,8 @@ pub struct Candidate {
     pub assembled: bool,
     /// Where the client itself asked to be told of progress: from when on that is shown before there is content.
     pub progress_after: Option<Duration>,
+    /// The gateway asked it to tell of progress, and the client did not.
+    pub hides_progress: bool,
     /// The answer ends at so many tokens, and its backend does not say so.
     pub limit: Option<u64>,
 }
