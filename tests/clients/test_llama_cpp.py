@@ -176,12 +176,13 @@ def ask(url, body):
 
 
 def grouped(text):
-    """The events of each choice: those of several come in no order. The times stand where the usage does, asked for or not."""
-    groups = {}
+    """The events of each choice: those of several come in no order. The times stand beside usage, asked for or not: where it was
+    not, in an event that says nothing else."""
+    groups = {"times": '"timings"' in text}
     for data in re.findall(r"^data: (\{.*)$", text, re.MULTILINE):
         event = settled(json.loads(data))
-        event.pop("timings", None)
-        if event["choices"] or "usage" in event:
+        alone = event.pop("timings", None) and event["choices"] == [SILENT]
+        if (event["choices"] or "usage" in event) and not alone:
             place = event["choices"][0]["index"] if event["choices"] else "usage"
             groups.setdefault(place, []).append(json.dumps(event))
     assert text.endswith("data: [DONE]\n\n")
@@ -193,6 +194,7 @@ def text_of(text):
     return "".join(map(json.loads, pieces))
 
 
+SILENT = {"index": 0, "delta": {}, "finish_reason": None}
 VOLATILE = {"id", "created", "timings", "cached_tokens", "time_ms", "cache", "processed"}
 
 
