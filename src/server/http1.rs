@@ -6,8 +6,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::CONNECTION;
+use http::{StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -38,7 +38,9 @@ where
     if phase.is_broken() {
         client.refused("malformed");
     }
-    if told || phase.is_broken() || phase.is_cut_short() {
+    if phase.is_truncated() {
+        client.watch.reset();
+    } else if told || phase.is_broken() || phase.is_cut_short() {
         client.watch.linger().await;
     }
 }
@@ -56,6 +58,7 @@ where
         phase.serves();
         request.extensions_mut().insert(Hangup(told.clone()));
         origin.stamp(&mut request);
+        let unframed = request.version() == Version::HTTP_10;
         let answer = service.clone().call(request);
         async move {
             let response = answer.await?;
@@ -65,7 +68,7 @@ where
             if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
                 phase.cuts_short();
             }
-            Ok::<_, Infallible>(response.map(|body| phase.answers(body)))
+            Ok::<_, Infallible>(response.map(|body| phase.answers(body, unframed)))
         }
     });
     let connection = http1::Builder::new()

@@ -30,6 +30,8 @@ struct Stand {
     broken: bool,
     /// The connection ends with this answer, and the client may still be sending.
     cut_short: bool,
+    /// An answer broke off whose only end is that of the connection.
+    truncated: bool,
     /// HTTP is over, and something else is spoken.
     upgraded: bool,
     /// Who waits for the end of an answer.
@@ -59,8 +61,8 @@ impl Phase {
     pub(super) fn new() -> Self {
         let state = State::Idle(Instant::now());
         let (dismissed, waker) = (None, None);
-        let (broken, cut_short, upgraded) = (false, false, false);
-        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken, cut_short, upgraded, waker })))
+        let (broken, cut_short, truncated, upgraded) = (false, false, false, false);
+        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken, cut_short, truncated, upgraded, waker })))
     }
 
     /// Bytes came from the client.
@@ -76,10 +78,11 @@ impl Phase {
         self.0.lock().state = State::Serving;
     }
 
-    /// Its answer is known; the connection is idle again when the answer's body is dropped.
-    pub(super) fn answers<B>(&self, body: B) -> Answering<B> {
+    /// Its answer is known; the connection is idle again when the answer's body is dropped. `unframed`: nothing but the end of the
+    /// connection ends it (RFC 9112 section 6.3, for clients of HTTP/1.0).
+    pub(super) fn answers<B>(&self, body: B, unframed: bool) -> Answering<B> {
         self.0.lock().state = State::Answering;
-        Answering { body, phase: self.clone() }
+        Answering { body, phase: self.clone(), unframed }
     }
 
     /// Is there a request whose answer's head is not out?
@@ -129,6 +132,11 @@ impl Phase {
         self.0.lock().cut_short
     }
 
+    /// Did an answer break off that the client cannot tell from a whole one, if the connection ends as usual?
+    pub(super) fn is_truncated(&self) -> bool {
+        self.0.lock().truncated
+    }
+
     /// The client is to be sent away, and told why.
     pub(super) fn dismiss(&self, why: Violation) {
         self.0.lock().dismissed = Some(why);
@@ -163,6 +171,7 @@ impl Phase {
 pub(super) struct Answering<B> {
     body: B,
     phase: Phase,
+    unframed: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
@@ -173,7 +182,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.unframed && matches!(polled, Poll::Ready(Some(Err(_)))) {
+            self.phase.0.lock().truncated = true;
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -102,6 +102,13 @@ impl Watch {
         .await;
     }
 
+    /// Ends the connection with a reset: what it carried is not whole.
+    pub(super) fn reset(&self) {
+        if let Err(error) = self.0.transport.reset() {
+            tracing::debug!(%error, "no reset");
+        }
+    }
+
     /// Ends our side, and reads over what the client still sends, for a moment.
     pub(super) async fn linger(&self) {
         if self.0.transport.end().is_err() {

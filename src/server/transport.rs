@@ -73,6 +73,14 @@ impl Transport {
         }
     }
 
+    /// Has the connection end with a reset when it is closed; a Unix socket has none.
+    pub(super) fn reset(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
     /// Says that nothing more will be written.
     pub(super) fn end(&self) -> io::Result<()> {
         match self {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents import ClaudeCode, Codex
+from agents import ClaudeCode, Codex, CodexWithBaseUrl
 from heard import hear
 from questions import MODEL
 from replies import say
@@ -79,21 +79,33 @@ def test_templates_that_take_one_system_message_at_the_start_are_served(agent, b
     assert [told for told in roles if told.index("system") != 0 or told.count("system") != 1] == []
 
 
+@pytest.mark.parametrize("cuts", [1, 3])
 @every_agent
 @chat
-def test_an_answer_that_breaks_off_once_is_asked_for_again(agent, backend, start):
+def test_an_answer_that_breaks_off_is_asked_for_again(agent, backend, start, cuts):
+    """Behind the second cut Claude Code asks for a whole answer, which breaks off in the same way."""
     broken = []
 
-    def break_once(answer):
-        if broken:
+    def break_off(answer):
+        if len(broken) == cuts:
             return say(text=[LAST])(answer)
-        broken.append(True)
-        answer.open()
-        answer.say("It begins")
+        broken.append(answer)
+        if answer.wants_stream():
+            answer.open()
+            answer.say("It begins")
         answer.cut()
 
-    backend.play(steps(say(calls=[agent.call("call_1", COMMAND)]), break_once))
+    backend.play(steps(say(calls=[agent.call("call_1", COMMAND)]), break_off))
     assert LAST in agent.run(start(backend).url, MODEL, PROMPT)
+
+
+@pytest.mark.parametrize("agent", [CodexWithBaseUrl], indirect=True)
+@chat
+def test_codex_goes_on_over_http_at_once_where_no_websocket_is(agent, backend, start):
+    backend.play(steps(say(calls=[agent.call("call_1", COMMAND)]), say(text=[LAST])))
+    printed = agent.run(start(backend).url, MODEL, PROMPT)
+    assert LAST in printed
+    assert "Reconnecting" not in printed
 
 
 @every_agent

@@ -310,3 +310,21 @@ async fn an_http_1_0_client_gets_its_stream_to_the_end() {
     assert_eq!(ending, Ending::Closed);
     assert_eq!(events.last().unwrap().data, "[DONE]");
 }
+
+/// A FIN is how a whole answer ends there, too (RFC 9112 section 6.3).
+#[tokio::test]
+async fn an_http_1_0_client_is_told_of_a_broken_stream_by_a_reset_behind_the_error() {
+    for door in ["/v1/chat/completions", "/v1/messages", "/api/chat"] {
+        let (gateway, mut upstream) = gateway_over("openai", &[]).await;
+        let asked = gateway.ask(&Request::post(door, &pairs::request(door, "m", true)).http_1_0()).await;
+        let mut call = upstream.call().await;
+        call.stream().await;
+        call.sse(&openai::text("Loire")).await;
+        call.cut().await;
+        let mut answer = asked.answer().await;
+        assert_eq!(answer.header("transfer-encoding"), None);
+        let (events, ending) = answer.events().await;
+        assert_eq!(ending, Ending::Aborted, "{door}");
+        assert!(events.last().unwrap().data.contains("error"), "{door}: {events:?}");
+    }
+}

@@ -152,10 +152,10 @@ impl Answer {
             if moved {
                 return None;
             }
-            if self.client.stream.read_buf(&mut self.client.buffer).await.unwrap_or(0) == 0 {
-                let ending =
-                    if matches!(self.body, Body::UntilClose) { Ending::Closed } else { Ending::Aborted };
-                self.body = Body::Done(ending);
+            let read = self.client.stream.read_buf(&mut self.client.buffer).await;
+            if !matches!(read, Ok(1..)) {
+                let closed = matches!(self.body, Body::UntilClose) && read.is_ok();
+                self.body = Body::Done(if closed { Ending::Closed } else { Ending::Aborted });
             }
         }
     }

@@ -11,9 +11,9 @@ use serde_json::Value;
 pub(crate) enum Ending {
     /// With its last chunk, or at its declared length.
     Clean,
-    /// The connection ended (FIN or RST) before that.
+    /// The connection ended (FIN or RST) before that, or with a reset where nothing else could have marked the end.
     Aborted,
-    /// The connection ended, and nothing but that could mark the end (HTTP/1.0).
+    /// The connection ended with a FIN, and nothing but that could mark the end (HTTP/1.0).
     Closed,
 }
 

@@ -155,7 +155,7 @@ struct Passing {
 
 impl Passing {
     async fn gather(mut self) -> io::Result<()> {
-        self.gateway.read_to_end(&mut self.body).await?;
+        read_whole(&mut self.gateway, &mut self.body).await;
         let lines = self.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
         let head: Vec<&str> = lines.collect();
         let length = self.body.len();
@@ -171,7 +171,7 @@ impl Passing {
         queue.send((Instant::now(), [head, body].concat())).await.unwrap();
         let read = async move {
             let mut piece = Vec::new();
-            while gateway.read_buf(&mut piece).await? > 0 {
+            while read_some(&mut gateway, &mut piece).await > 0 {
                 seen.extend_from_slice(&piece);
                 queue.send((Instant::now(), std::mem::take(&mut piece))).await.unwrap();
             }
@@ -195,7 +195,7 @@ impl Passing {
 
     /// The answer as it came, behind its end, or a page where that was none.
     async fn replace(mut self) -> io::Result<()> {
-        self.gateway.read_to_end(&mut self.body).await?;
+        read_whole(&mut self.gateway, &mut self.body).await;
         if is_broken(&self.body) {
             let page = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n502";
             return self.client.write_all(page.as_bytes()).await;
@@ -210,7 +210,9 @@ impl Passing {
         let coding = if self.gzip { "\r\nContent-Encoding: gzip" } else { "" };
         let head = format!("{}{coding}\r\nTransfer-Encoding: chunked\r\n\r\n", self.head);
         if matches!(habit, Habit::HidesHead) {
-            while find(&self.body, b"data:").is_none() && self.gateway.read_buf(&mut self.body).await? > 0 {}
+            while find(&self.body, b"data:").is_none()
+                && read_some(&mut self.gateway, &mut self.body).await > 0
+            {}
         }
         self.client.write_all(head.as_bytes()).await?;
         let (mut more, mut gone) = (true, [0; 1]);
@@ -227,7 +229,7 @@ impl Passing {
                 read = self.client.read(&mut gone), if !matches!(habit, Habit::ReadsOn) => return read.map(drop),
                 () = limit(habit, self.began) => return Ok(()),
                 () = turn(habit, self.began) => self.hand_on(habit).await?,
-                read = self.gateway.read_buf(&mut self.body) => more = read? > 0,
+                read = read_some(&mut self.gateway, &mut self.body) => more = read > 0,
                 () = sleep(TAIL), if drops && !is_broken(&self.body) => self.hand_on(habit).await?,
             }
             self.seen.extend_from_slice(self.body.get(kept..).unwrap_or_default());
@@ -268,7 +270,16 @@ impl Passing {
     }
 }
 
-/// What breaks off says so before: over HTTP/1.0 its end is as good as any.
+/// How much more has come; nothing behind an end or a reset.
+async fn read_some(gateway: &mut TcpStream, body: &mut Vec<u8>) -> usize {
+    gateway.read_buf(body).await.unwrap_or(0)
+}
+
+async fn read_whole(gateway: &mut TcpStream, body: &mut Vec<u8>) {
+    while read_some(gateway, body).await > 0 {}
+}
+
+/// What breaks off says so before its end.
 fn is_broken(body: &[u8]) -> bool {
     find(body, b"\"error\":").is_some()
 }
