@@ -28,14 +28,22 @@ struct Stand {
     dismissed: Option<Violation>,
     /// The client has sent what nobody will read.
     broken: bool,
-    /// The connection ends with this answer, and the client may still be sending.
-    cut_short: bool,
-    /// An answer broke off whose only end is that of the connection.
-    truncated: bool,
+    /// How the connection is closed.
+    close: Close,
     /// HTTP is over, and something else is spoken.
     upgraded: bool,
     /// Who waits for the end of an answer.
     waker: Option<Waker>,
+}
+
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    Usual,
+    /// Behind the last answer, while the client may still be sending.
+    Lingering,
+    /// By a reset: an answer broke off whose only end is that of the connection.
+    Reset,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +69,8 @@ impl Phase {
     pub(super) fn new() -> Self {
         let state = State::Idle(Instant::now());
         let (dismissed, waker) = (None, None);
-        let (broken, cut_short, truncated, upgraded) = (false, false, false, false);
-        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken, cut_short, truncated, upgraded, waker })))
+        let (broken, close, upgraded) = (false, Close::Usual, false);
+        Self(Arc::new(Mutex::new(Stand { state, dismissed, broken, close, upgraded, waker })))
     }
 
     /// Bytes came from the client.
@@ -125,16 +133,16 @@ impl Phase {
 
     /// The connection ends with this answer, and the client may still be sending.
     pub(super) fn cuts_short(&self) {
-        self.0.lock().cut_short = true;
+        self.0.lock().close = Close::Lingering;
     }
 
     pub(super) fn is_cut_short(&self) -> bool {
-        self.0.lock().cut_short
+        self.0.lock().close == Close::Lingering
     }
 
     /// Did an answer break off that the client cannot tell from a whole one, if the connection ends as usual?
     pub(super) fn is_truncated(&self) -> bool {
-        self.0.lock().truncated
+        self.0.lock().close == Close::Reset
     }
 
     /// The client is to be sent away, and told why.
@@ -184,7 +192,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if self.unframed && matches!(polled, Poll::Ready(Some(Err(_)))) {
-            self.phase.0.lock().truncated = true;
+            self.phase.0.lock().close = Close::Reset;
         }
         polled
     }

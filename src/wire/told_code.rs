@@ -12,7 +12,7 @@
 use crate::wire::failure::{ANTHROPIC_TYPES, Code, Failure};
 
 /// OpenAI's word, as type and as code, for an account without money.
-const NO_QUOTA: &str = "insufficient_quota";
+pub(super) const NO_QUOTA: &str = "insufficient_quota";
 /// What Codex waits at, and how it is told how long.
 const RATE_LIMIT: &str = "rate_limit_exceeded";
 const FINAL: &str = "invalid_prompt";

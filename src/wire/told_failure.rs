@@ -9,6 +9,7 @@ use crate::wire::dialect::Dialect;
 use crate::wire::failure::{ANTHROPIC_TYPES, Code, Failure, TOO_LONG};
 use crate::wire::frame::Frame;
 use crate::wire::json::Field;
+use crate::wire::told_code::NO_QUOTA;
 
 /// Words of other servers (OpenAI, vLLM, `SGLang`, llama.cpp, Mistral, Gemini, Ollama) for the same, in small letters.
 const FULL_CONTEXT: [&str; 9] = [
@@ -104,6 +105,8 @@ impl Outer<'_> {
             .unwrap_or_else(|| "the backend reported an error without a message".into());
         let word = |field: Field<'_>| field.string().filter(|text| !text.is_empty()).map(String::from);
         let (kind, param) = (word(inner.kind), word(inner.param));
+        // OpenAI says it twice, but for a response that failed: that has a code alone.
+        let kind = word(inner.code).filter(|code| code == NO_QUOTA).or(kind);
         if is_full_context(&inner, kind.as_deref(), &message) {
             // The type is told in the words of the client's dialect.
             let numbers = inner.numbers().map(Box::new);
@@ -157,12 +160,26 @@ fn is_full(message: &str) -> bool {
     FULL_CONTEXT.iter().any(|words| message.contains(words))
 }
 
-/// The status that an error should have had, where it says one: by a number, or by its type. 500 says no more than that it failed.
+/// The status that an error should have had, where it says one: by a number, by its type, or by its code. 500 says no more than that
+/// it failed.
 fn status_of(error: &Inner<'_>, kind: Option<&str>) -> Option<u16> {
     let number = error.code.whole().and_then(|code| u16::try_from(code).ok());
     let types = || ANTHROPIC_TYPES.iter().chain(&[(NOT_SUPPORTED, 501)]);
     let by_type = || types().find(|(known, _)| kind == Some(known)).map(|(_, status)| *status);
-    number.filter(|status| (400..600).contains(status)).or_else(by_type).filter(|status| *status != 500)
+    let by_code = || error.code.string().and_then(|code| status_of_code(&code));
+    let number = number.filter(|status| (400..600).contains(status));
+    number.or_else(by_type).or_else(by_code).filter(|status| *status != 500)
+}
+
+/// The status that goes with a code of OpenAI's (`ResponseError.code` of openai-python 3.57, and what Codex 0.171 knows besides).
+fn status_of_code(code: &str) -> Option<u16> {
+    match code {
+        "rate_limit_exceeded" | NO_QUOTA => Some(429),
+        "server_is_overloaded" | "slow_down" => Some(503),
+        "invalid_prompt" | "cyber_policy" | "bio_policy" => Some(400),
+        code if code.contains("image") => Some(400),
+        _ => None,
+    }
 }
 
 impl Failure {
@@ -307,6 +324,11 @@ mod tests {
             (r#"{"type":"error","error":{"type":"rate_limit_error","message":"m"}}"#, Some(429)),
             (r#"{"error":{"type":"server_error","message":"m"}}"#, None),
             (r#"{"error":{"message":"m","code":500}}"#, None),
+            (r#"{"error":{"message":"m","code":"rate_limit_exceeded"}}"#, Some(429)),
+            (r#"{"error":{"message":"m","code":"insufficient_quota","type":"t"}}"#, Some(429)),
+            (r#"{"error":{"message":"m","code":"server_is_overloaded"}}"#, Some(503)),
+            (r#"{"error":{"message":"m","code":"image_too_large"}}"#, Some(400)),
+            (r#"{"error":{"message":"m","code":"server_error"}}"#, None),
         ] {
             assert_eq!(read_failure(body.as_bytes()).status, status, "{body}");
         }

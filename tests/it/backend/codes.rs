@@ -1,12 +1,12 @@
 //! The words by which clients decide whether to ask again, and when.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::pairs::{CHAT, MESSAGES, RESPONSES, request};
-use crate::support::{Answer, Heard, Upstream, gateway_over};
+use crate::support::pairs::{CHAT, MESSAGES, Pairs, RESPONSES, request};
+use crate::support::{Answer, Heard, Upstream, gateway_over, responses};
 
 /// What a client of this door hears in a stream that has begun before its backend refuses so.
-async fn in_the_stream(door: &str, status: u16, headers: &[(&str, &str)], body: &serde_json::Value) -> Heard {
+async fn in_the_stream(door: &str, status: u16, headers: &[(&str, &str)], body: &Value) -> Heard {
     let (gateway, mut upstream) = gateway_over("openai", &["commit_after = \"1ms\""]).await;
     let asked = gateway.ask_post(door, &request(door, "m", true)).await;
     let call = upstream.call().await;
@@ -32,6 +32,29 @@ async fn codex_is_told_to_wait_to_stop_or_to_ask_again() {
         assert_eq!(told["code"], code, "{error}: {heard:?}");
         let words = told["message"].as_str().unwrap();
         assert_eq!(words.contains("Please try again in 7s."), code == "rate_limit_exceeded", "{words}");
+    }
+}
+
+/// A code alone says what it was: behind content there is no status, and another backend is not asked.
+#[tokio::test]
+async fn a_response_that_fails_behind_its_first_words_keeps_the_code_that_clients_act_on() {
+    let mut pairs = Pairs::start(&[]).await;
+    for (said, told, kind) in [
+        ("insufficient_quota", "insufficient_quota", "rate_limit_error"),
+        ("rate_limit_exceeded", "rate_limit_exceeded", "rate_limit_error"),
+        ("invalid_prompt", "invalid_prompt", "invalid_request_error"),
+        ("unsupported_image_media_type", "invalid_prompt", "invalid_request_error"),
+        ("server_error", "server_error", "api_error"),
+    ] {
+        let frames = responses::stream(&responses::spoken(0, "Volga"), responses::failed(said, "words"));
+        let frame = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+        let frames: Vec<String> = frames.iter().map(frame).collect();
+        let mut same = pairs.answer("responses", RESPONSES, true, &frames).await;
+        let heard = Heard::of(&mut same).await;
+        assert_eq!(heard.events.last().unwrap()["response"]["error"]["code"], told, "{said}: {heard:?}");
+        let mut other = pairs.answer("responses", MESSAGES, true, &frames).await;
+        let heard = Heard::of(&mut other).await;
+        assert_eq!(heard.error.as_ref().unwrap()["type"], kind, "{said}: {heard:?}");
     }
 }
 
