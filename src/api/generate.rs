@@ -93,7 +93,7 @@ pub(super) async fn generate(
     let identity = Identity { id: random_id(), model, started: now(), echo };
     let reasoning_field = served.settings.reasoning_field.name();
     let style = Style { usage, reasoning_field, ..Style::default() };
-    let client = Client { dialect, identity, style };
+    let client = Client { dialect, identity, style, responses_done: served.settings.responses_done };
     let (settings, caller) = (served.settings.kept_alive(alive), visitor.caller.clone());
     let ticket = settings.ticket(&caller);
     let asked = Asked { client, stream: streams, settings, choice, ticket, caller, access, held };

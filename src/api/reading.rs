@@ -93,7 +93,8 @@ pub(super) async fn follow(
     let superseded = Failure::new(Code::Superseded, "a newer viewer has taken this one's place");
     let identity =
         Identity { id: record.meta().id.clone(), model: label.model.clone(), ..Identity::default() };
-    let client = Client { dialect: label.dialect(), identity, style: Style::default() };
+    let client =
+        Client { dialect: label.dialect(), identity, style: Style::default(), responses_done: false };
     let pulse = match Pulse::new(client.dialect, &client.identity, wanted(parts, label, alive)) {
         Some(pulse) if events => caught_up(parts, record, pulse, after).await,
         Some(_) | None => None,

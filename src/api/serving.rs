@@ -40,6 +40,8 @@ pub struct StreamConfig {
     pub on_disconnect: Option<OnDisconnect>,
     pub record: Record,
     pub reasoning_field: ReasoningField,
+    /// Does a stream of Responses end with `data: [DONE]`, for clients that wait for it? OpenAI's own does not.
+    pub responses_done: bool,
 }
 
 /// Which streams are recorded.
@@ -83,6 +85,7 @@ impl Default for StreamConfig {
             on_disconnect: None,
             record: Record::Asked,
             reasoning_field: ReasoningField::ReasoningContent,
+            responses_done: false,
         }
     }
 }
@@ -120,6 +123,8 @@ pub struct RouteConfig {
     pub record: Option<Record>,
     #[serde(default)]
     pub reasoning_field: Option<ReasoningField>,
+    #[serde(default)]
+    pub responses_done: Option<bool>,
 }
 
 impl RouteConfig {
@@ -184,6 +189,7 @@ pub(super) struct Settings {
     on_disconnect: Option<OnDisconnect>,
     pub(super) record: Record,
     pub(super) reasoning_field: ReasoningField,
+    pub(super) responses_done: bool,
 }
 
 /// How long a stream that its client named goes on without a reader.
@@ -304,6 +310,7 @@ impl Serving {
                 on_disconnect: route.on_disconnect.or(stream.on_disconnect),
                 record: route.record.unwrap_or(stream.record),
                 reasoning_field: route.reasoning_field.unwrap_or(stream.reasoning_field),
+                responses_done: route.responses_done.unwrap_or(stream.responses_done),
             },
         };
         Self(routes.iter().map(served).collect())

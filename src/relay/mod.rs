@@ -64,6 +64,8 @@ pub struct Client {
     pub dialect: Dialect,
     pub identity: Identity,
     pub style: Style,
+    /// Does it wait for a `[DONE]` behind a response, as at OpenAI's older routes?
+    pub responses_done: bool,
 }
 
 /// What can end a stream besides its backend: its reader, its clocks, and the gateway, which ends or takes a key back.
@@ -149,7 +151,7 @@ fn give_up(client: &Client, writer: Writer, mut beginning: Beginning, attempted:
     let begun = beginning.begun();
     let told = beginning.opened.send(Err(attempted)).is_ok();
     if !told || writer.is_recorded() {
-        let Client { dialect, identity, style } = client;
+        let Client { dialect, identity, style, .. } = client;
         let words = match begun {
             Some(mut encoder) => {
                 let mut frames = Frames::default();

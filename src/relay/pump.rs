@@ -192,8 +192,8 @@ impl Pump {
         }
         match ending {
             Ending::Done => {
-                if !left && self.rewrite.may_be_done_twice() {
-                    writer.append(self.done_twice().await);
+                if !left {
+                    writer.append(self.done_behind().await);
                 }
                 writer.close();
                 self.meter.ended(End::Done);
@@ -229,7 +229,13 @@ impl Pump {
         None
     }
 
-    /// A `[DONE]` that some servers (`OpenRouter`) send behind a response that has ended by itself.
+    /// A `[DONE]` behind a response that has ended by itself: the backend's, or one for a client that waits for it.
+    async fn done_behind(&mut self) -> Option<Bytes> {
+        let own = if self.rewrite.may_be_done_twice() { self.done_twice().await } else { None };
+        own.or_else(|| self.rewrite.adds_done().then(|| Bytes::from_static(b"data: [DONE]\n\n")))
+    }
+
+    /// The one that some servers (`OpenRouter`) send.
     async fn done_twice(&mut self) -> Option<Bytes> {
         match timeout_at(Instant::now() + BEHIND, self.frames.next()).await {
             Ok(Ok(Next::Frame(frame) | Next::End(Some(frame)))) => {

@@ -19,6 +19,8 @@ pub(super) struct Rewrite {
     backend: Arc<Backend>,
     decoder: Decoder,
     to: To,
+    /// Is a `[DONE]` to end a response?
+    done: bool,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,8 @@ impl Rewrite {
             },
         };
         let decoder = Decoder::new(dialect, &client.identity.id);
-        Self { backend, decoder, to }
+        let done = client.responses_done && client.dialect == Dialect::OpenAiResponses;
+        Self { backend, decoder, to, done }
     }
 
     /// Progress is not shown; and the answer ends at so many tokens, if its backend does not say so.
@@ -251,6 +254,11 @@ impl Rewrite {
     /// May the last frame be followed by one that its dialect does not know, and that some servers send all the same?
     pub(super) fn may_be_done_twice(&self) -> bool {
         matches!(&self.to, To::Same { dialect: Dialect::OpenAiResponses, .. })
+    }
+
+    /// Is a `[DONE]` to be told that the backend does not send?
+    pub(super) fn adds_done(&self) -> bool {
+        self.done
     }
 
     /// Is the answer complete if nothing more comes?

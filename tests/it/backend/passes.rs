@@ -129,6 +129,30 @@ async fn a_response_with_a_done_behind_it_can_be_read_again() {
     assert_eq!((&again["status"], &again["id"]), (&json!("completed"), &json!(id)), "{again}");
 }
 
+/// OpenAI's own streams have none.
+#[tokio::test]
+async fn a_done_is_added_once_for_a_client_that_waits_for_it() {
+    for (api, own) in [("openai", ""), ("ollama", ""), ("responses", ""), ("responses", "data: [DONE]\n\n")] {
+        for (wanted, lines) in [(true, &["responses_done = true"][..]), (false, &[])] {
+            let (gateway, mut upstream) = gateway_over(api, lines).await;
+            let asked = gateway.ask_post(RESPONSES, &request(RESPONSES, "m", true)).await;
+            let mut call = upstream.call().await;
+            call.stream().await;
+            call.chunk(script(api, &[Part::Text(&["Neva"])], Reason::Stop).concat() + own).await;
+            call.finish().await;
+            let (body, ending) = asked.answer().await.rest().await;
+            let body = String::from_utf8_lossy(&body);
+            let expected = usize::from(wanted || !own.is_empty());
+            assert_eq!(body.matches("data: [DONE]\n\n").count(), expected, "{api}, {lines:?}: {body}");
+            assert_eq!(
+                (body.ends_with("[DONE]\n\n"), ending),
+                (expected == 1, Ending::Clean),
+                "{api}: {body}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_done_behind_the_end_of_a_response_is_nothing_to_other_clients() {
     let mut all = Pairs::start(&[]).await;
