@@ -63,7 +63,8 @@ class ClaudeCode(Agent):
     def environment(self, url, model):
         models = ["ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL"]
         key = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_AUTH_TOKEN": "unused", "IS_SANDBOX": "1"}
-        return key | dict.fromkeys(models, model)
+        patience = {"CLAUDE_CODE_MAX_RETRIES": "4"}  # of itself it asks ten times, minutes apart at last
+        return key | patience | dict.fromkeys(models, model)
 
     def shell_arguments(self, command):
         return {"command": command, "description": "Runs a command"}
