@@ -190,7 +190,6 @@ impl StreamBody {
 
     fn see(&mut self, frame: &Bytes) {
         if let Some(pulse) = &mut self.manner.pulse {
-            self.last_event = Instant::now();
             pulse.see(frame);
         }
     }
@@ -289,7 +288,9 @@ impl StreamBody {
         match self.reader.poll_next(cx) {
             Poll::Ready(Next::Frame(frame)) => {
                 let frames = self.gathered(frame);
-                self.write(frames)
+                let written = self.write(frames);
+                self.last_event = self.last_write;
+                written
             }
             Poll::Ready(Next::LastWords(frame)) => {
                 let frame = self.numbered(frame);
