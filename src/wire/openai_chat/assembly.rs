@@ -25,8 +25,10 @@ pub struct Assembly {
 struct Choice {
     /// Members of the chunks: usage and times of llama.cpp are those of one choice.
     beside: Members,
-    /// Members of the choice, but for its deltas.
+    /// Members of the choice, but for its deltas and its probabilities.
     own: Members,
+    /// Lists of probabilities.
+    logprobs: Members,
     /// Members of the message, but for its calls.
     message: Members,
     calls: BTreeMap<u64, Call>,
@@ -154,7 +156,9 @@ impl Choice {
                 ("index", _) => 0,
                 ("delta", delta) => delta.read().map_or(0, |AllMembers(delta)| self.delta(&delta)),
                 ("text", _) => self.own.join("text", value.get()),
-                ("logprobs", logprobs) if !logprobs.is_absent() => self.logprobs(logprobs),
+                ("logprobs", told) => told.read().map_or(0, |AllMembers(told)| {
+                    told.iter().map(|(name, value)| self.logprobs.join(name, value.get())).sum()
+                }),
                 (name, _) => self.own.set(name, value.get()),
             };
         }
@@ -196,40 +200,34 @@ impl Choice {
         size
     }
 
-    /// The lists in it go on.
-    fn logprobs(&mut self, told: Field<'_>) -> usize {
-        let mut lists = Members::default();
-        let known = self.own.get("logprobs").and_then(|known| serde_json::from_str(known).ok());
-        for (name, value) in known.map(|AllMembers(known)| known).unwrap_or_default() {
-            lists.set(&name, value.get());
-        }
-        let size = told.read().map_or(0, |AllMembers(told)| {
-            told.iter().map(|(name, value)| lists.join(name, value.get())).sum()
-        });
-        let mut out = BytesMut::new();
-        lists.write(&[], &mut out);
-        self.own.set("logprobs", std::str::from_utf8(&out).unwrap_or("null"));
-        size
-    }
-
     fn write(&self, index: u64, out: &mut BytesMut) {
         let mut choice = Object::new(out);
         if let Some(text) = self.own.get("text") {
             // A legacy completion.
             choice.raw("text", text).number("index", index);
-            choice.raw("logprobs", self.own.get("logprobs").unwrap_or("null"));
+            self.write_logprobs(choice.key("logprobs"));
             choice.raw("finish_reason", self.own.get("finish_reason").unwrap_or("null"));
         } else {
             choice.raw("finish_reason", self.own.get("finish_reason").unwrap_or("null"));
             choice.number("index", index);
             self.write_message(choice.key("message"));
-            choice.maybe("logprobs", self.own.get("logprobs").filter(|told| *told != "null"));
+            if !self.logprobs.0.is_empty() {
+                self.write_logprobs(choice.key("logprobs"));
+            }
         }
-        let told = ["text", "logprobs", "finish_reason"];
+        let told = ["text", "finish_reason"];
         for (name, value) in self.own.0.iter().filter(|(name, _)| !told.contains(&name.as_str())) {
             choice.raw(name, value);
         }
         choice.end();
+    }
+
+    fn write_logprobs(&self, out: &mut BytesMut) {
+        if self.logprobs.0.is_empty() {
+            out.extend_from_slice(b"null");
+        } else {
+            self.logprobs.write(out);
+        }
     }
 
     fn write_message(&self, out: &mut BytesMut) {
@@ -251,7 +249,7 @@ impl Call {
     fn write(&self, out: &mut BytesMut) {
         let mut call = Object::new(out);
         call.raw("type", self.own.get("type").unwrap_or("\"function\""));
-        self.function.write(&[], call.key("function"));
+        self.function.write(call.key("function"));
         for (name, value) in self.own.0.iter().filter(|(name, _)| name != "type") {
             call.raw(name, value);
         }
@@ -260,9 +258,9 @@ impl Call {
 }
 
 impl Members {
-    fn write(&self, without: &[&str], out: &mut BytesMut) {
+    fn write(&self, out: &mut BytesMut) {
         let mut object = Object::new(out);
-        for (name, value) in self.0.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
+        for (name, value) in &self.0 {
             object.raw(name, value);
         }
         object.end();
