@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
-from environment import OUTSIDE
-from marks import GUARD, Marks
+from marks import GUARD
+from program import Program
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("STREAMGATE_BIN", ROOT / "target/debug/streamgate"))
@@ -21,31 +19,21 @@ class Gateway:
     def __init__(self, folder, backend=None, model="*", server=('drain = "1s"',), **stream):
         self.config = folder / "streamgate.toml"
         self.config.write_text(configuration(backend, model, server, stream))
-        self.log = folder / "streamgate.log"
-        self.marks = Marks()
-        self.lines = []
         self._drains = False
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [BINARY, "serve", "--config", self.config],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=OUTSIDE,
-            )
-        self._reading = threading.Thread(target=self._read, daemon=True)
-        self._reading.start()
-        self.marks.wait("started or ended")
-        assert self.address("listening on"), f"the gateway did not start:\n{self.log.read_text()}"
-        self.url = self.address("listening on")
+        self._program = Program([BINARY, "serve", "--config", self.config], folder / "streamgate.log")
+        self.url = self._program.url
+
+    @property
+    def log(self):
+        return self._program.log
 
     def address(self, words):
-        return next((line.removeprefix(words).strip() for line in self.lines if line.startswith(words)), None)
+        return self._program.address(words)
 
     def drain(self):
         """Asks it to end, and waits until it takes no new streams."""
         self._drains = True
-        self._process.terminate()
+        self._program.terminate()
         while self._is_ready():
             time.sleep(0.01)
 
@@ -57,12 +45,8 @@ class Gateway:
 
     def close(self):
         if not self._drains:
-            self._process.terminate()
-        try:
-            status = self._process.wait(GUARD)
-        finally:
-            self._process.kill()
-            self._reading.join(GUARD)
+            self._program.terminate()
+        status = self._program.wait()
         assert status == 0, f"the gateway ended with {status}:\n{self.log.read_text()}"
 
     def __enter__(self):
@@ -70,14 +54,6 @@ class Gateway:
 
     def __exit__(self, *_):
         self.close()
-
-    def _read(self):
-        with self._process.stdout as lines:
-            for line in lines:
-                self.lines.append(line)
-                if line.startswith("listening on"):
-                    self.marks.make("started or ended")
-        self.marks.make("started or ended")
 
 
 def configuration(backend, model, server, stream):

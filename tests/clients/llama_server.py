@@ -1,16 +1,14 @@
 """LlamaServer: a real server of llama.cpp with the model of `llama_model`, on a free port."""
 
 import json
-import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
-from environment import OUTSIDE
 from llama_model import make
-from marks import GUARD, Marks
+from marks import GUARD
+from program import Program
 
 SERVE = Path(__file__).with_name("llama_serve.py")
 
@@ -24,26 +22,12 @@ class LlamaServer:
         model = folder / "table.gguf"
         if not model.exists():
             make(model)
-        self._log = folder / f"llama-{time.monotonic_ns()}.log"
-        self._marks = Marks()
-        self.url = None
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, SERVE, model, str(slots), str(batch)],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=OUTSIDE,
-            )
-        self._reading = threading.Thread(target=self._read, daemon=True)
-        self._reading.start()
-        self._marks.wait("started or ended")
-        assert self.url, f"the server of llama.cpp did not start:\n{self._log.read_text()[-2000:]}"
+        command = [sys.executable, SERVE, model, str(slots), str(batch)]
+        self._program = Program(command, folder / f"llama-{time.monotonic_ns()}.log")
+        self.url = self._program.url
 
     def kill(self):
-        self._process.kill()
-        self._process.wait(GUARD)
-        self._reading.join(GUARD)
+        self._program.kill()
 
     def busy(self):
         """The slots that work, each with how many tokens it has written."""
@@ -64,14 +48,6 @@ class LlamaServer:
 
     def __exit__(self, *_):
         self.kill()
-
-    def _read(self):
-        with self._process.stdout as lines:
-            for line in lines:
-                if line.startswith("listening on "):
-                    self.url = line.removeprefix("listening on ").strip()
-                    self._marks.make("started or ended")
-        self._marks.make("started or ended")
 
 
 def written(slot):

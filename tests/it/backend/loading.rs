@@ -64,11 +64,16 @@ async fn the_client_is_kept_alive_while_a_model_loads() {
     }
 }
 
+/// A gateway before two backends that are not probed, and those.
+async fn two() -> (Gateway, Upstream, Upstream) {
+    let (first, second) = (Upstream::start().await, Upstream::start().await);
+    let setup = Setup::new().pool("probe_interval = \"0s\"").backend("first", "openai", &first.url());
+    (setup.backend("second", "openai", &second.url()).start().await, first, second)
+}
+
 #[tokio::test]
 async fn who_has_the_model_is_asked_first() {
-    let (mut first, mut second) = (Upstream::start().await, Upstream::start().await);
-    let setup = Setup::new().pool("probe_interval = \"0s\"").backend("first", "openai", &first.url());
-    let gateway = setup.backend("second", "openai", &second.url()).start().await;
+    let (gateway, mut first, mut second) = two().await;
     for stream in [true, false] {
         let asked = gateway.ask_post(CHAT, &prompt("m", stream)).await;
         first.call().await.answer(503, &loads(0)).await;
@@ -80,9 +85,7 @@ async fn who_has_the_model_is_asked_first() {
 
 #[tokio::test]
 async fn when_all_else_fails_the_one_that_loads_is_waited_for() {
-    let (mut first, mut second) = (Upstream::start().await, Upstream::start().await);
-    let setup = Setup::new().pool("probe_interval = \"0s\"").backend("first", "openai", &first.url());
-    let gateway = setup.backend("second", "openai", &second.url()).start().await;
+    let (gateway, mut first, mut second) = two().await;
     for stream in [true, false] {
         let asked = gateway.ask_post(CHAT, &prompt("m", stream)).await;
         first.call().await.answer(503, &loads(0)).await;
