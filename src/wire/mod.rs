@@ -51,10 +51,10 @@ mod retreat;
 mod schema;
 mod seal;
 mod sequence;
+mod simpler;
 mod sources;
 mod splitter;
 mod sse;
-mod streamless;
 mod told_code;
 mod told_failure;
 mod translation;
@@ -93,10 +93,10 @@ pub use request::{
     Server, Style, Thinking, Tool, ToolCall, ToolChoice, ToolResult, Written, own_history, parse_request,
     write_request,
 };
-pub use retreat::Simpler;
+pub use retreat::Retreat;
 pub use seal::{Seal, Sealed};
+pub use simpler::Simpler;
 pub use splitter::{FrameTooLarge, Splitter};
-pub use streamless::Retreat;
 pub use told_failure::{is_seen, read_failure, tells_failure};
 pub use translation::Translation;
 pub use unfold::unfold;
