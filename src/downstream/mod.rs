@@ -2,6 +2,7 @@
 //! break off where an answer did.
 
 mod body;
+mod final_frame;
 mod head;
 mod numbering;
 mod stream;

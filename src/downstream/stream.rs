@@ -3,19 +3,18 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
-use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::downstream::final_frame::{Written, final_frame};
 use crate::downstream::numbering::Numbering;
 use crate::journal::{Next, Reader};
-use crate::telemetry::Access;
+use crate::telemetry::{Access, since_1970};
 use crate::wire::{Pulse, Timestamp};
 
 /// The answer failed: hyper closes the connection without the last chunk, and every client sees that something is missing.
@@ -91,40 +90,10 @@ enum State {
     Greeting(Bytes),
     Running,
     /// The final frame of a failed answer is on its way.
-    Failing(Arc<Mutex<Written>>),
+    Failing(Written),
     /// It is written, and the client has a moment to read it before the body is broken off.
     Lingering,
     Ended,
-}
-
-/// Has the last frame been written to the socket?
-#[derive(Debug, Default)]
-struct Written {
-    done: bool,
-    waker: Option<Waker>,
-}
-
-/// The final frame of a failed answer. It is dropped when it has been written (or never will be), and only then may the
-/// connection be closed: earlier, and it would be lost with it.
-struct FinalFrame {
-    bytes: Bytes,
-    written: Arc<Mutex<Written>>,
-}
-
-impl AsRef<[u8]> for FinalFrame {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for FinalFrame {
-    fn drop(&mut self) {
-        let mut written = self.written.lock();
-        written.done = true;
-        if let Some(waker) = written.waker.take() {
-            waker.wake();
-        }
-    }
 }
 
 /// What has come together is written together, up to so many bytes: what hyper does for every frame of a body costs more than a
@@ -224,10 +193,10 @@ impl StreamBody {
     }
 
     fn write_last(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let written = Arc::new(Mutex::new(Written::default()));
-        self.state = State::Failing(Arc::clone(&written));
+        let (frame, written) = final_frame(bytes);
+        self.state = State::Failing(written);
         self.sleep.as_mut().reset(Instant::now() + FINAL_FRAME);
-        self.write(Bytes::from_owner(FinalFrame { bytes, written }))
+        self.write(frame)
     }
 
     fn write(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -260,7 +229,7 @@ impl StreamBody {
         if !pulse.is_steady() && now + pause <= self.last_event + WITHOUT_EVENT {
             return None;
         }
-        let event = pulse.event(timestamp())?;
+        let event = pulse.event(Timestamp::of(since_1970()))?;
         self.last_event = now;
         Some(match &self.manner.numbering {
             Some(numbering) => numbering.aside(&event),
@@ -338,25 +307,21 @@ impl StreamBody {
 
     fn poll_failing(
         &mut self,
-        written: &Mutex<Written>,
+        written: &Written,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let mut written = written.lock();
-        if written.done && self.manner.fails_properly {
-            self.state = State::Ended;
-            return Poll::Ready(None);
-        }
-        if written.done {
-            self.state = State::Lingering;
-            self.sleep.as_mut().reset(Instant::now() + LINGER);
-            return self.poll_lingering(cx);
-        }
-        if self.sleep.as_mut().poll(cx).is_ready() {
+        if written.poll(cx).is_pending() {
+            ready!(self.sleep.as_mut().poll(cx));
             self.state = State::Ended;
             return Poll::Ready(Some(Err(BrokenOff)));
         }
-        written.waker = Some(cx.waker().clone());
-        Poll::Pending
+        if self.manner.fails_properly {
+            self.state = State::Ended;
+            return Poll::Ready(None);
+        }
+        self.state = State::Lingering;
+        self.sleep.as_mut().reset(Instant::now() + LINGER);
+        self.poll_lingering(cx)
     }
 
     fn poll_lingering(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -364,12 +329,6 @@ impl StreamBody {
         self.state = State::Ended;
         Poll::Ready(Some(Err(BrokenOff)))
     }
-}
-
-/// The time now, for events that carry one.
-fn timestamp() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 impl Body for StreamBody {
@@ -393,7 +352,7 @@ impl Body for StreamBody {
             }
             State::Running => self.poll_running(cx),
             State::Failing(written) => {
-                let written = Arc::clone(written);
+                let written = written.clone();
                 self.poll_failing(&written, cx)
             }
             State::Lingering => self.poll_lingering(cx),

@@ -2,13 +2,14 @@
 //! was made with. A browser's `EventSource` cannot send a key, so the address itself must say that it may (HMAC-SHA256).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::Mutex;
 use sha2::Sha256;
 
 use crate::edge::{Parameter, Query};
+use crate::telemetry::since_1970;
 
 /// Signs addresses and knows its own signatures; a clone is a handle.
 #[derive(Clone)]
@@ -98,7 +99,7 @@ impl Signer {
 
     /// The query that allows to do something with what belongs to `owner`, and when it expires, in seconds since 1970.
     pub fn query(&self, resource: Resource<'_>, grant: Grant, owner: Option<&str>) -> (String, u64) {
-        let expires = now().as_secs().saturating_add(self.lifetime.as_secs());
+        let expires = since_1970().as_secs().saturating_add(self.lifetime.as_secs());
         let key = self.keys.lock().now.clone();
         let owner = tag(key.clone(), owner);
         let signature = hex(&mac(key, resource, grant, (&owner, expires)).finalize().into_bytes());
@@ -110,7 +111,7 @@ impl Signer {
         let signature = unhex(query.get(Parameter::Signature)?)?;
         let expires = query.number(Parameter::Expires)?;
         let owner = query.get(Parameter::Owner)?;
-        if query.get(Parameter::Scope) != Some(grant.name()) || expires < now().as_secs() {
+        if query.get(Parameter::Scope) != Some(grant.name()) || expires < since_1970().as_secs() {
             return None;
         }
         let is_ours = |key: &Hmac<Sha256>| {
@@ -135,7 +136,7 @@ impl Verified {
 
     /// How long it is good from now on.
     pub(super) fn left(&self) -> Duration {
-        Duration::from_secs(self.expires.saturating_add(1)).saturating_sub(now())
+        Duration::from_secs(self.expires.saturating_add(1)).saturating_sub(since_1970())
     }
 }
 
@@ -178,11 +179,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
     Some(digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
-}
-
-/// By the wall clock, which other replicas share.
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod whole;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -24,7 +23,7 @@ use crate::relay::meter::Meter;
 use crate::relay::pump::{Ending, Pump};
 use crate::relay::rewrite::Rewrite;
 use crate::relay::timers::Timers;
-use crate::telemetry::{Access, End};
+use crate::telemetry::{Access, End, since_1970};
 use crate::upstream::{Attempted, FrameStream, Opened, Plan, Pool, StreamError};
 use crate::wire::{
     self, Code, Dialect, Dropped, Encode as _, Encoder, Event, Failure, Frames, Identity, Style, Timestamp,
@@ -77,8 +76,7 @@ struct Outside {
 
 /// The time now, for frames that carry one.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    Timestamp::of(since_1970())
 }
 
 /// Relays one stream to its end. What is left to read behind the end, for the sake of the backend's connection, is given back:

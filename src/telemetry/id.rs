@@ -1,12 +1,13 @@
 //! Random ids for requests and answers.
 
+use crate::telemetry::clock::since_1970;
+
 /// 128 random bits as 26 lower-case letters and digits (RFC 4648 base32 without padding).
 pub fn random_id() -> String {
     let mut bytes = [0_u8; 16];
     if getrandom::fill(&mut bytes).is_err() {
         // No entropy: the ids only name things, so the clock will do.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        bytes = now.as_nanos().to_be_bytes();
+        bytes = since_1970().as_nanos().to_be_bytes();
     }
     let mut number = u128::from_be_bytes(bytes);
     let mut id = String::with_capacity(26);

@@ -4,6 +4,7 @@
 mod access;
 mod address;
 mod board;
+mod clock;
 mod id;
 mod log;
 mod metrics;
@@ -14,6 +15,7 @@ mod shares;
 pub use access::{Access, End, Spent};
 pub use address::ClientAddress;
 pub use board::{Board, Download, Interest, Listener};
+pub use clock::since_1970;
 pub use id::random_id;
 pub use log::{Config, DroppedLines, Format, Log, start};
 pub use metrics::{Live, Metrics};

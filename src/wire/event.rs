@@ -3,6 +3,8 @@
 //! Blocks may be open at the same time (parallel tool calls whose fragments interleave); an encoder whose dialect cannot say
 //! that puts them one after the other.
 
+use std::time::Duration;
+
 use crate::wire::citation::Citation;
 use crate::wire::failure::Failure;
 use crate::wire::json::Text;
@@ -131,6 +133,10 @@ impl Usage {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    pub fn of(since_1970: Duration) -> Self {
+        Self(u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Whole seconds since 1970.
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000_000

@@ -1,10 +1,11 @@
 //! Streams on the board: begun, with their first token, ended.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::telemetry::board::Board;
+use crate::telemetry::clock::since_1970;
 
 /// What is told of a stream from its beginning.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,7 @@ impl Board {
     /// A stream begins.
     pub(in crate::telemetry) fn stream(&self, stream: Stream) -> Live {
         let Stream { id, request_id, owner, path, model } = stream;
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let started = since_1970().as_millis();
         let told = Map::from_iter([
             ("id".to_owned(), id.as_str().into()),
             ("model".to_owned(), model.into()),

@@ -1,12 +1,12 @@
 //! The answer of the built-in model, written out before the first byte of it is sent.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
-use crate::telemetry::random_id;
+use crate::telemetry::{random_id, since_1970};
 use crate::upstream::demo::options::{Fault, Options};
 use crate::wire::json::{Field, Text, escape};
 use crate::wire::{Block, Encode as _, Encoder, Envelope, Event, Failure, Finish, Frames, Identity};
@@ -69,8 +69,7 @@ struct Writer {
 
 impl Script {
     pub(super) fn new(options: &Options, request: &Request<'_>, envelope: &Envelope, size: usize) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started = Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        let started = Timestamp::of(since_1970());
         let identity =
             Identity { id: random_id(), model: envelope.model.clone(), started, ..Identity::default() };
         let style = Style { usage: envelope.usage, ..Style::default() };
